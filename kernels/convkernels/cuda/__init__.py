@@ -1,0 +1,1 @@
+"""CUDA C++ sources of this project, and the ways to compile, launch and emulate them."""

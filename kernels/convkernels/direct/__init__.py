@@ -1,0 +1,1 @@
+"""The defining sum, O(n²N²), whatever computes it."""

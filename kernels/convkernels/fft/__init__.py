@@ -1,0 +1,1 @@
+"""Products of spectra: the convolution theorem."""

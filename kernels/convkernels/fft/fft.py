@@ -1,0 +1,124 @@
+"""Whole-image FFT convolution: y = crop F⁻¹( F(x) · F(w) ), by the convolution theorem.
+
+Costs O(M² log M) for a padded size M that hardly depends on n. The padded size is the least that
+keeps the wrap-around out of what is cropped (N + n − 1 for "full", N + ⌊n/2⌋ for "same", N for
+"valid", exactly N for a circular boundary), rounded up to one that the library transforms well.
+
+The filter's spectrum is made in ``load``. There the filter is also rolled, so that the wanted
+part of the product begins at the origin and the crop is its first OH rows and OW columns.
+Channels are summed as a matrix product at each frequency: B·C + B·K transforms a run and K·C/G a
+filter, never one pair for each output channel.
+
+Cooley & Tukey 1965; channels in the frequency domain: Mathieu, Henaff & LeCun 2013.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from convkernels import bounds, layout
+from convkernels.fft.libraries import good_size, library
+from convkernels.namespaces import NAMES
+from convkernels.problem import ITEMSIZE, Problem
+from convkernels.registry import Cost, algorithm, workspace_bytes
+from convkernels.stages import stage
+
+
+def padded_size(problem: Problem, namespace: str) -> tuple[int, int]:
+    """(M1, M2): the transform that this mode needs, and no more, at a size good for the library."""
+    if problem.boundary == "circular":
+        return problem.image
+    least = []
+    for axis in (0, 1):
+        size, extent = problem.image[axis], problem.extent[axis]
+        start = extent - 1 - problem.pads[axis][0]  # of the crop, in the full convolution
+        length = (problem.output[axis] - 1) * problem.stride[axis] + 1
+        # Clean where no other period reaches: above start from below, below start + length from
+        # above; and both operands must fit.
+        least.append(max(size, extent, size + extent - 1 - start, start + length, length))
+    return (
+        good_size(least[0], namespace, even=False),
+        good_size(least[1], namespace, even=True),
+    )
+
+
+@algorithm(
+    name="fft",
+    family="fft",
+    namespaces=NAMES,
+    arithmetic="ieee, float32 for 16-bit storage",
+    source="Cooley & Tukey 1965; Mathieu, Henaff & LeCun 2013",
+)
+class FFT:
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        height, width = padded_size(problem, "numpy")
+        spectrum = height * (width // 2 + 1)
+        images = problem.batch * (problem.in_channels + problem.out_channels)
+        products = problem.batch * problem.out_channels * problem.in_channels // problem.groups
+        filters = problem.out_channels * problem.in_channels // problem.groups
+        # A real transform of M points is 2.5·M·log2 M FLOP; a complex multiply-add is 8.
+        transform = 2.5 * height * width * math.log2(max(2, height * width))
+        item = max(4, ITEMSIZE[problem.dtype])
+        # Two passes an axis over the real and the complex image, and the filter's spectrum once.
+        traffic = item * (images * (2 * height * width + 8 * spectrum) + 2 * filters * spectrum)
+        workspace = workspace_bytes(
+            problem, images * 2 * spectrum + (images + filters) * height * width
+        )
+        return Cost(images * transform + 8.0 * products * spectrum, traffic, workspace)
+
+    @staticmethod
+    def error_bound(problem: Problem) -> float:
+        return bounds.fourier(problem, math.prod(padded_size(problem, "numpy")))
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        self.problem, self.xp = problem, xp
+        namespace = xp.__name__.rpartition(".")[2]
+        self.size = padded_size(problem, namespace)
+        self.library = library(namespace, xp, self.size)
+        self.pointwise = problem.in_channels == problem.groups
+
+    def load(self, b: Any) -> None:
+        problem, xp = self.problem, self.xp
+        w = layout.filters(b, problem, xp)  # a correlation's filter, as every op's answer is
+        w = xp.flip(w, axis=(-2, -1))
+        shape = (*w.shape[:-2], *self.size)
+        grown = xp.zeros(shape, dtype=w.dtype, device=w.device)
+        (height, width), (dy, dx) = problem.extent, problem.dilation
+        grown[..., :height:dy, :width:dx] = w
+        starts = (height - 1 - problem.pads[0][0], width - 1 - problem.pads[1][0])
+        grown = xp.roll(grown, (-starts[0], -starts[1]), axis=(-2, -1))
+        spectrum = self.library.forward(grown)  # (G, K/G, C/G, M1, M2/2+1)
+        if not self.pointwise:
+            # (G, M1·(M2/2+1), C/G, K/G): a matrix at each frequency
+            spectrum = self._frequencies_first(spectrum)
+        self.spectrum = spectrum
+
+    def _frequencies_first(self, spectrum: Any) -> Any:
+        """(G, P, Q, M1, M2/2+1) → (G, M1·(M2/2+1), Q, P)"""
+        shape = spectrum.shape
+        flat = self.xp.reshape(spectrum, (*shape[:3], shape[3] * shape[4]))
+        return self.xp.permute_dims(flat, (0, 3, 2, 1))
+
+    def run(self, a: Any) -> Any:
+        problem, xp = self.problem, self.xp
+        with stage("forward"):
+            x = self.library.forward(layout.images(a, problem, xp))
+        with stage("multiply"):
+            product = x * self.spectrum[:, :, 0, :, :] if self.pointwise else self._channels(x)
+        with stage("inverse"):
+            y = self.library.inverse(product)
+        with stage("crop"):
+            (height, width), (down, across) = problem.output, problem.stride
+            y = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
+            return layout.result(y, problem, xp)
+
+    def _channels(self, x: Any) -> Any:
+        """Sum over input channels: (B, G, C/G, M1, M2/2+1) → (B, G, K/G, M1, M2/2+1)."""
+        xp, half = self.xp, x.shape[-2:]
+        flat = xp.reshape(x, (*x.shape[:3], half[0] * half[1]))
+        by_frequency = xp.permute_dims(flat, (1, 3, 0, 2))  # (G, F, B, C/G)
+        product = xp.matmul(by_frequency, self.spectrum)  # · (G, F, C/G, K/G)
+        product = xp.permute_dims(product, (2, 0, 3, 1))
+        return xp.reshape(product, (*product.shape[:3], *half))

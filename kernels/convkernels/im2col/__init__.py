@@ -1,0 +1,1 @@
+"""Patches as a matrix, and one matrix product."""

@@ -1,0 +1,62 @@
+"""The way from a problem's arrays to the one form that the textbook algorithms work on, and back.
+
+Images become (B, G, C/G, H, W) and filters (G, K/G, C/G, kh, kw), so that single images, batches
+and grouped channels are one case; padding, flipping and circular wrapping are done here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkernels.bounds import compute_dtype
+from convkernels.problem import Pair, Problem
+
+Array = Any
+
+
+def images(x: Array, problem: Problem, xp: Any) -> Array:
+    """x as (B, G, C/G, H, W) in the dtype of the arithmetic; a view where it can be."""
+    groups = problem.groups
+    x = xp.astype(x, getattr(xp, compute_dtype(problem.dtype)), copy=False)
+    shape = (problem.batch, groups, problem.in_channels // groups, *problem.image)
+    return xp.reshape(x, shape)
+
+
+def filters(w: Array, problem: Problem, xp: Any) -> Array:
+    """w as (G, K/G, C/G, kh, kw), flipped for a convolution, in the dtype of the arithmetic."""
+    groups = problem.groups
+    w = xp.astype(w, getattr(xp, compute_dtype(problem.dtype)), copy=False)
+    channels = (problem.out_channels // groups, problem.in_channels // groups)
+    w = xp.reshape(w, (groups, *channels, *problem.kernel))
+    return xp.flip(w, axis=(-2, -1)) if problem.op == "convolution" else w
+
+
+def result(y: Array, problem: Problem, xp: Any) -> Array:
+    """(B, G, K/G, OH, OW) as the problem's y, in its storage type."""
+    y = xp.astype(y, getattr(xp, problem.dtype), copy=False)
+    return xp.reshape(y, problem.y_shape)
+
+
+def padded(x: Array, problem: Problem, xp: Any) -> Array:
+    """The image grown by ``problem.pads``, with zeros or by wrapping round."""
+    (top, bottom), (left, right) = problem.pads
+    if not (top or bottom or left or right):
+        return x
+    if problem.boundary == "circular":
+        height, width = problem.image
+        x = xp.concat((x[..., height - top :, :], x, x[..., :bottom, :]), axis=-2)
+        return xp.concat((x[..., width - left :], x, x[..., :right]), axis=-1)
+    height, width = x.shape[-2:]
+    shape = (*x.shape[:-2], height + top + bottom, width + left + right)
+    grown = xp.zeros(shape, dtype=x.dtype, device=x.device)
+    grown[..., top : top + height, left : left + width] = x
+    return grown
+
+
+def tap(x: Array, problem: Problem, row: int, column: int, rows: Pair) -> Array:
+    """What kernel element (row, column) meets in a padded image, for a range of output rows."""
+    (down, across), (dy, dx) = problem.stride, problem.dilation
+    first = rows[0] * down + row * dy
+    last = (rows[1] - 1) * down + row * dy + 1
+    width = problem.output[1]
+    return x[..., first:last:down, column * dx : column * dx + (width - 1) * across + 1 : across]

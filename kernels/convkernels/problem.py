@@ -1,0 +1,254 @@
+"""What is computed, and nothing about how: shapes, op, mode, dtype, and what they imply."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+OPS = ("convolution", "correlation")
+MODES = ("full", "same", "valid")
+BOUNDARIES = ("zero", "circular")
+DIRECTIONS = ("forward", "grad_input", "grad_weight")
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+# Unit roundoff: half the distance from 1 to the next number of the format.
+ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+Pair = tuple[int, int]
+Shape = tuple[int, ...]
+
+
+class UnsupportedProblem(NotImplementedError):
+    """An algorithm refuses a problem; the message is the reason."""
+
+
+def one_of(what: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
+
+
+def _pair(what: str, value: Any, least: int) -> Pair:
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"{what} is {value!r}; allowed: a pair of whole numbers >= {least}")
+    for number in pair:
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"{what} is {value!r}; allowed: whole numbers >= {least}")
+    return (pair[0], pair[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One two-dimensional convolution or correlation.
+
+    Op and mode mean what ``scipy.signal.convolve2d`` and ``correlate2d`` with zero fill mean,
+    even kernels included. With ``boundary="circular"`` the output has the image's size; mode
+    "full" starts at the origin, so that y = ifft(fft(x) · fft(w)) for a convolution, and mode
+    "same" is centred, as SciPy's ``boundary="wrap"``.
+
+    Parameters
+    ----------
+    image : (H, W)
+    kernel : (kh, kw)
+    batch, in_channels, out_channels, groups : int
+        in_channels and out_channels are multiples of groups.
+    op : "convolution" (the kernel is flipped) or "correlation" (it is not)
+    mode : "full", "same" or "valid"; None where padding takes its place
+    padding : None or ((top, bottom), (left, right))
+        Zeros put around the image before a valid convolution.
+    stride, dilation : int or (vertical, horizontal)
+    boundary : "zero" or "circular"
+    dtype : "float64", "float32", "float16" or "bfloat16"
+        Storage type of x, w and y; the arithmetic is the algorithm's.
+    direction : "forward" (x, w → y), "grad_input" (gy, w → gx) or "grad_weight" (x, gy → gw)
+
+    Raises
+    ------
+    ValueError
+        Names the value and what is allowed.
+    """
+
+    image: Pair
+    kernel: Pair
+    batch: int = 1
+    in_channels: int = 1
+    out_channels: int = 1
+    groups: int = 1
+    op: str = "convolution"
+    mode: str | None = "full"
+    padding: tuple[Pair, Pair] | None = None
+    stride: Pair = (1, 1)
+    dilation: Pair = (1, 1)
+    boundary: str = "zero"
+    dtype: str = "float32"
+    direction: str = "forward"
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        for name in ("image", "kernel", "stride", "dilation"):
+            put(name, _pair(name, getattr(self, name), 1))
+        for name in ("batch", "in_channels", "out_channels", "groups"):
+            _pair(name, getattr(self, name), 1)
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % self.groups:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; allowed: multiples of groups={self.groups}"
+                )
+        one_of("op", self.op, OPS)
+        one_of("boundary", self.boundary, BOUNDARIES)
+        one_of("dtype", self.dtype, DTYPES)
+        one_of("direction", self.direction, DIRECTIONS)
+        if self.padding is None:
+            one_of("mode", self.mode, MODES)
+        else:
+            if not isinstance(self.padding, (tuple, list)) or len(self.padding) != 2:
+                raise ValueError(
+                    f"padding is {self.padding!r}; allowed: ((top, bottom), (left, right))"
+                )
+            put("padding", tuple(_pair("padding", list(side), 0) for side in self.padding))
+            put("mode", None)
+        self._check_fit()
+
+    def _check_fit(self) -> None:
+        if self.boundary == "circular":
+            if self.padding is not None:
+                raise ValueError(f"padding is {self.padding}; allowed with circular: none")
+            if self.mode == "valid":
+                raise ValueError("mode is 'valid'; allowed with boundary circular: full, same")
+            room = self.image
+        elif self.mode in ("full", "same"):
+            return
+        else:
+            (top, bottom), (left, right) = self.padding or ((0, 0), (0, 0))
+            room = (self.image[0] + top + bottom, self.image[1] + left + right)
+        if self.extent[0] > room[0] or self.extent[1] > room[1]:
+            where = "boundary circular" if self.boundary == "circular" else f"mode {self.mode}"
+            where = "this padding" if self.padding is not None else where
+            dilated = "" if self.dilation == (1, 1) else f" (dilated: {list(self.extent)})"
+            raise ValueError(
+                f"kernel is {list(self.kernel)}{dilated}; allowed with {where}: "
+                f"up to {list(room)} for image {list(self.image)}"
+            )
+
+    # ---- shapes ------------------------------------------------------------------------------
+
+    @property
+    def extent(self) -> Pair:
+        """Rows and columns that the dilated kernel spans."""
+        kernel, dilation = self.kernel, self.dilation
+        return ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
+
+    @property
+    def pads(self) -> tuple[Pair, Pair]:
+        """((top, bottom), (left, right)) by which the image grows, with zeros or by wrapping.
+
+        A valid *correlation* of the grown image with the kernel (flipped for a convolution) is
+        the answer to every op, mode and boundary; this is where their conventions live.
+        """
+        if self.padding is not None:
+            return self.padding
+        return (self._pad(self.extent[0]), self._pad(self.extent[1]))
+
+    def _pad(self, extent: int) -> Pair:
+        if self.mode == "valid":
+            return (0, 0)
+        before, after = extent // 2, (extent - 1) // 2  # same, convolution
+        if self.mode == "full":
+            before, after = extent - 1, 0 if self.boundary == "circular" else extent - 1
+        return (before, after) if self.op == "convolution" else (after, before)
+
+    @property
+    def output(self) -> Pair:
+        """(OH, OW)"""
+        (top, bottom), (left, right) = self.pads
+        height = (self.image[0] + top + bottom - self.extent[0]) // self.stride[0] + 1
+        width = (self.image[1] + left + right - self.extent[1]) // self.stride[1] + 1
+        return (height, width)
+
+    @property
+    def is_image(self) -> bool:
+        """One channel in and out: x is (H, W) or (B, H, W), w is (kh, kw)."""
+        return self.in_channels == self.out_channels == 1
+
+    def _shape(self, channels: int, size: Pair) -> Shape:
+        if not self.is_image:
+            return (self.batch, channels, *size)
+        return size if self.batch == 1 else (self.batch, *size)
+
+    @property
+    def x_shape(self) -> Shape:
+        """(H, W) or (B, H, W) for images, else (B, C, H, W)."""
+        return self._shape(self.in_channels, self.image)
+
+    @property
+    def w_shape(self) -> Shape:
+        """(kh, kw) for images, else (K, C/groups, kh, kw)."""
+        if self.is_image:
+            return self.kernel
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel)
+
+    @property
+    def y_shape(self) -> Shape:
+        """(OH, OW) or (B, OH, OW) for images, else (B, K, OH, OW)."""
+        return self._shape(self.out_channels, self.output)
+
+    @property
+    def shapes(self) -> tuple[Shape, Shape, Shape]:
+        """Shapes of the operands a and b, and of the result, in this direction."""
+        x, w, y = self.x_shape, self.w_shape, self.y_shape
+        return {"forward": (x, w, y), "grad_input": (y, w, x), "grad_weight": (y, x, w)}[
+            self.direction
+        ]
+
+    # ---- what it costs at least --------------------------------------------------------------
+
+    @property
+    def terms(self) -> int:
+        """Products that one output is the sum of, at most: C/groups · kh · kw."""
+        return self.in_channels // self.groups * self.kernel[0] * self.kernel[1]
+
+    def _products(self, axis: int) -> int:
+        """Pairs of an output and a kernel element, along one axis, that meet the image."""
+        before, size = self.pads[axis][0], self.image[axis]
+        count, stride, dilation = self.output[axis], self.stride[axis], self.dilation[axis]
+        if self.boundary == "circular":
+            return count * self.kernel[axis]
+        pairs = 0
+        for element in range(self.kernel[axis]):
+            shift = element * dilation - before  # output o reads image row o·stride + shift
+            first = max(0, math.ceil(-shift / stride))
+            last = min(count - 1, (size - 1 - shift) // stride)
+            pairs += max(0, last - first + 1)
+        return pairs
+
+    @property
+    def flops(self) -> int:
+        """Operations of the defining sum: 2 a product, products with padding not counted."""
+        channels = self.out_channels * (self.in_channels // self.groups)
+        return 2 * self.batch * channels * self._products(0) * self._products(1)
+
+    @property
+    def min_bytes(self) -> int:
+        """Both operands read once and the result written once, in bytes."""
+        return ITEMSIZE[self.dtype] * sum(math.prod(shape) for shape in self.shapes)
+
+    # ---- JSON --------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        def lists(value: Any) -> Any:
+            return [lists(item) for item in value] if isinstance(value, tuple) else value
+
+        return {key: lists(value) for key, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Problem:
+        """The problem that ``to_json`` wrote. Raises ValueError on an unknown key."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in data:
+            if key not in known:
+                raise ValueError(f"problem key is {key!r}; allowed: {', '.join(known)}")
+        return cls(**data)

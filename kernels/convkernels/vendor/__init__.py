@@ -1,0 +1,1 @@
+"""Libraries that people use today. Each declares its family."""
