@@ -30,10 +30,10 @@ def smooth_numbers(primes: tuple[int, ...], limit: int) -> list[int]:
     """Products of powers of these primes up to limit, ascending."""
     found = [1]
     for prime in primes:
-        for number in found:  # grows while it is walked: each new multiple is met again
-            if number * prime <= limit:
-                found.append(number * prime)
-    return sorted(set(found))
+        powers = [prime**k for k in range(limit.bit_length()) if prime**k <= limit]
+        found = [number * power for number in found for power in powers]
+        found = [number for number in found if number <= limit]
+    return sorted(found)
 
 
 # The factors that each library has kernels for: pocketfft's real transforms 2, 3, 4, 5 (11 only in
