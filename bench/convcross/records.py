@@ -1,0 +1,274 @@
+"""What is recorded: one JSON line a contender of a duel, behind a header line.
+
+A file belongs to one machine. The lines of a duel are appended in one write, with fsync, and end
+with a line of kind "duel" that closes it: a duel without that line is torn and does not count.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from convcross.failures import BadInput, first_complaint
+
+SCHEMA = 1
+STATUSES = ("ok", "unsupported", "wrong", "oom", "timeout", "error")
+PHASES = ("plan", "load", "run", "fresh")
+
+
+class Line(BaseModel):
+    """Any line; keys that a later minor version added are kept and passed over."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, ser_json_inf_nan="constants")
+
+
+class Header(Line):
+    """What measured: the first line of a file."""
+
+    kind: Literal["header"] = "header"
+    schema_version: int = Field(alias="schema", default=SCHEMA)
+    machine: dict[str, Any]  # machine.describe(device): "name", "cpu", "gpus", "os"
+    software: dict[str, Any]  # versions, threads, commit
+    ceilings: dict[str, Any] | None = None
+    sweep: dict[str, Any]  # the sweep as it was run: its TOML's keys, overridden
+    contenders: list[str]  # names with device, as in Record.contender
+    started_at: str
+
+
+class Errors(Line):
+    """Distances of the result y from the float64 reference r."""
+
+    rel_l2: float  # ‖y−r‖₂ / ‖r‖₂
+    max_rel: float  # max|y−r| / max|r|
+    componentwise: float  # max |y−r| / (|x|*|w|)
+    ulp_median: float
+    ulp_p999: float
+
+
+class Record(Line):
+    """One contender of one duel. All times are seconds; samples are a single run's."""
+
+    kind: Literal["record"] = "record"
+    duel: str
+    problem: dict[str, Any]  # Problem.to_json()
+    algorithm: str
+    namespace: str
+    device: str
+    family: str
+    arithmetic: str
+    image_data: str
+    kernel_data: str
+    seed: int
+    regime: str
+    threads: int | None = None
+    status: Literal["ok", "unsupported", "wrong", "oom", "timeout", "error"]
+    reason: str | None = None
+    phase_seconds: dict[str, list[float]] = Field(default_factory=dict)
+    rounds: list[int] = Field(default_factory=list)  # of each run sample
+    median_s: float | None = None  # of run, with its 95 % order-statistics interval
+    ci_low_s: float | None = None
+    ci_high_s: float | None = None
+    settled: bool | None = None
+    error: Errors | None = None
+    floor_s: float | None = None
+    workspace_bytes: float | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    telemetry: dict[str, Any] = Field(default_factory=dict)
+    flags: list[str] = Field(default_factory=list)
+    started_at: str = ""
+
+    @property
+    def contender(self) -> str:
+        """algorithm/namespace@device"""
+        return f"{self.algorithm}/{self.namespace}@{self.device}"
+
+
+class Closing(Line):
+    """The last line of a duel: where its time went, in seconds, and the order of its rounds."""
+
+    kind: Literal["duel"] = "duel"
+    duel: str
+    records: int
+    seconds: dict[str, float]  # measured, warmup, verification, preparation, rest
+
+
+class Results:
+    """A results file, read.
+
+    Attributes
+    ----------
+    path : Path
+    header : Header
+    records : list of Record, of whole duels only
+    closings : list of Closing, one a duel
+    dropped : str or None
+        What was left out of the file's end (a torn tail), in words.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        records: list[Record],
+        closings: list[Closing],
+        dropped: str | None,
+    ) -> None:
+        self.path, self.header, self.records = path, header, records
+        self.closings, self.dropped = closings, dropped
+
+
+def dump(lines: Iterable[Line]) -> bytes:
+    """The lines as UTF-8 JSON lines; not a number is never written."""
+    text = []
+    for line in lines:
+        data = line.model_dump(mode="json", by_alias=True)
+        text.append(json.dumps(data, separators=(",", ":"), allow_nan=False))
+    return ("\n".join(text) + "\n").encode()
+
+
+def _lines(path: Path) -> list[bytes]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            content: bytes = file.read()
+    except FileNotFoundError:
+        raise BadInput(f"results file {path} does not exist") from None
+    except (OSError, EOFError) as error:
+        raise BadInput(f"results file {path} cannot be read: {error}") from None
+    return content.split(b"\n")
+
+
+def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BadInput(f"{path}:{number}: not JSON; allowed: one JSON object a line") from None
+    if not isinstance(data, dict):
+        raise BadInput(f"{path}:{number}: a {type(data).__name__}; allowed: one JSON object a line")
+    return data
+
+
+def read_header(path: Path, lines: Sequence[bytes]) -> Header:
+    """The header in the first line. Raises BadInput where there is none, or a future one."""
+    if not any(line.strip() for line in lines):
+        raise BadInput(f"results file {path} is empty; allowed: a header line, then records")
+    data = _parse(path, 1, lines[0])
+    if data.get("kind") != "header":
+        raise BadInput(f"{path}:1: kind is {data.get('kind')!r}; allowed in line 1: 'header'")
+    schema = data.get("schema")
+    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
+        raise BadInput(
+            f"{path}:1: schema is {schema!r}; allowed: 1 to {SCHEMA} (a newer one needs a newer "
+            "convcross)"
+        )
+    return _validated(Header, path, 1, data)
+
+
+def _validated(model: type[Any], path: Path, number: int, data: dict[str, Any]) -> Any:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise BadInput(f"{path}:{number}: {first_complaint(error)}") from None
+
+
+def read(path: Path) -> Results:
+    """Read a results file (``.jsonl`` or ``.jsonl.gz``).
+
+    A torn last line or an unclosed last duel is dropped and told in ``dropped``.
+
+    Raises
+    ------
+    BadInput
+        Missing, empty, without a header, not JSON inside, or of a future schema.
+    """
+    lines = _lines(path)
+    header = read_header(path, lines)
+    records: list[Record] = []
+    closings: list[Closing] = []
+    waiting: list[Record] = []
+    dropped = None
+    if lines[-1].strip():  # no newline at its end: the write was cut
+        dropped = "a torn last line"
+        lines = lines[:-1]
+    for number, line in enumerate(lines[1:], start=2):
+        if not line.strip():
+            continue
+        data = _parse(path, number, line)
+        if data.get("kind") == "record":
+            waiting.append(_validated(Record, path, number, data))
+        elif data.get("kind") == "duel":
+            closings.append(_validated(Closing, path, number, data))
+            records += waiting
+            waiting = []
+        else:
+            raise BadInput(
+                f"{path}:{number}: kind is {data.get('kind')!r}; allowed: 'record', 'duel'"
+            )
+    if waiting:
+        dropped = f"an unfinished last duel ({len(waiting)} of its records)"
+    return Results(path, header, records, closings, dropped)
+
+
+class Writer:
+    """Appends whole duels to a results file; each is durable when ``append`` returns.
+
+    Parameters
+    ----------
+    path : Path
+        Made anew with its header when missing, empty, or cut inside its header; else cut back
+        to the end of its last whole duel.
+    header : Header
+    """
+
+    def __init__(self, path: Path, header: Header) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            keep = _whole(path)
+            self._file = open(path, "r+b" if keep else "wb", buffering=0)  # noqa: SIM115
+            self._file.truncate(keep)
+            self._file.seek(keep)
+            if not keep:
+                self._write(dump([header]))
+        except OSError as error:
+            raise BadInput(f"results file {path} cannot be written: {error.strerror}") from None
+
+    def append(self, records: Sequence[Record], closing: Closing) -> None:
+        self._write(dump([*records, closing]))
+
+    def _write(self, data: bytes) -> None:
+        written = 0
+        while written < len(data):
+            written += self._file.write(data[written:]) or 0
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _whole(path: Path) -> int:
+    """Bytes of the file up to the end of its header or last closed duel; 0 to start anew."""
+    if not path.exists():
+        return 0
+    content = path.read_bytes()
+    end = place = content.find(b"\n") + 1
+    if not place:
+        return 0
+    while (newline := content.find(b"\n", place)) >= 0:
+        if content[place:newline].startswith(b'{"kind":"duel"'):
+            end = newline + 1
+        place = newline + 1
+    return end
+
+
+def finished(path: Path) -> set[str]:
+    """Ids of the duels that the file holds whole; empty where it is to be started anew."""
+    if not path.exists() or not _whole(path):
+        return set()
+    return {closing.duel for closing in read(path).closings}
