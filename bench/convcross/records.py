@@ -167,7 +167,8 @@ def read_header(path: Path, lines: Sequence[bytes]) -> Header:
             f"{path}:1: schema is {schema!r}; allowed: 1 to {SCHEMA} (a newer one needs a newer "
             "convcross)"
         )
-    return _validated(Header, path, 1, data)
+    header: Header = _validated(Header, path, 1, data)
+    return header
 
 
 def _validated(model: type[Any], path: Path, number: int, data: dict[str, Any]) -> Any:
