@@ -1,0 +1,131 @@
+"""What is true: float64 references of a problem, and exact sums that certify them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convkernels import Problem, bounds
+from convkernels.fft.fft import padded_size
+from convkernels.registry import find
+
+Floats = NDArray[np.float64]
+
+
+def whole_image(problem: Problem, x: Floats, w: Floats) -> tuple[Floats, float]:
+    """The answer at every output, by FFT in float64, and its own a-priori relative L2 bound.
+
+    x and w have the problem's shapes and the values that its storage type holds.
+    """
+    double = dataclasses.replace(problem, dtype="float64")
+    instance = find("fft").prepare(double, "numpy", "cpu")
+    instance.load(w)
+    y: Floats = instance.run(x)
+    return y, bounds.fourier(double, math.prod(padded_size(double, "numpy")))
+
+
+def magnitudes(problem: Problem, x: Floats, w: Floats) -> Floats:
+    """|x|*|w| at every output: the scale of its rounding errors."""
+    y, _ = whole_image(problem, np.abs(x), np.abs(w))
+    return np.maximum(y, np.finfo(np.float64).tiny)
+
+
+def exact(problem: Problem, x: Floats, w: Floats, output: tuple[int, ...]) -> float:
+    """One output by the definition, correctly rounded.
+
+    Each product is split into its rounded value and its rounding error (Dekker 1971), and
+    ``math.fsum`` adds both exactly.
+
+    Parameters
+    ----------
+    output : (b, k, row, column)
+    """
+    item, out, row, column = output
+    inputs, outputs = (
+        channels // problem.groups for channels in (problem.in_channels, problem.out_channels)
+    )
+    group = out // outputs
+    images = x.reshape(problem.batch, problem.in_channels, *problem.image)
+    filters = w.reshape(problem.out_channels, inputs, *problem.kernel)
+    rows = _reads(problem, 0, row)
+    columns = _reads(problem, 1, column)
+    window = images[item, group * inputs : (group + 1) * inputs][:, rows[:, 1]][:, :, columns[:, 1]]
+    taps = filters[out][:, rows[:, 0]][:, :, columns[:, 0]]
+    high, low = _two_product(window.ravel(), taps.ravel())
+    return math.fsum(itertools.chain(high.tolist(), low.tolist()))
+
+
+def _reads(problem: Problem, axis: int, output: int) -> NDArray[np.int64]:
+    """(kernel element, image row) pairs that meet in an output, along one axis: (count, 2)."""
+    size, extent, kernel = problem.image[axis], problem.extent[axis], problem.kernel[axis]
+    elements = np.arange(kernel)
+    offsets = elements * problem.dilation[axis]
+    if problem.op == "convolution":
+        offsets = extent - 1 - offsets
+    places = output * problem.stride[axis] - problem.pads[axis][0] + offsets
+    if problem.boundary == "circular":
+        places %= size
+    inside = (places >= 0) & (places < size)
+    return np.stack([elements[inside], places[inside]], axis=1)
+
+
+def _two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """a·b as an unevaluated sum of two floats (Dekker 1971, with Veltkamp's splitting)."""
+
+    def split(value: Floats) -> tuple[Floats, Floats]:
+        scaled = value * (2.0**27 + 1)
+        high = scaled - (scaled - value)
+        return high, value - high
+
+    product = a * b
+    (a_high, a_low), (b_high, b_low) = split(a), split(b)
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, error
+
+
+def sampled_outputs(
+    problem: Problem, count: int, random: np.random.Generator
+) -> list[tuple[int, ...]]:
+    """Corners, edges, the borders of power-of-two tiles, and random outputs: (b, k, row, column)."""
+    height, width = problem.output
+    places = {0, height - 1, height // 2, *(t for t in (31, 32, 63, 64, 255, 256) if t < height)}
+    others = {0, width - 1, width // 2, *(t for t in (31, 32, 63, 64, 255, 256) if t < width)}
+    grid = list(itertools.product(sorted(places), sorted(others)))
+    picked = random.choice(len(grid), min(len(grid), count // 2), replace=False)
+    chosen = [(0, 0), (height - 1, width - 1), *(grid[index] for index in picked)]
+    while len(chosen) < count:
+        chosen.append((int(random.integers(height)), int(random.integers(width))))
+    return [
+        (int(random.integers(problem.batch)), int(random.integers(problem.out_channels)), *place)
+        for place in chosen
+    ]
+
+
+def certify(
+    problem: Problem,
+    x: Floats,
+    w: Floats,
+    y: Floats,
+    scale: Floats,
+    random: np.random.Generator,
+    count: int = 16,
+) -> dict[str, float]:
+    """Compare a whole-image reference with exact sums at sampled outputs.
+
+    Returns
+    -------
+    dict
+        "points", and "worst": the largest |y − exact| ÷ (root mean square of |x|*|w|), which an
+        FFT's error is relative to.
+    """
+    full = (problem.batch, problem.out_channels, *problem.output)
+    root = math.sqrt(float(np.mean(scale**2)))
+    points = sampled_outputs(problem, count, random)
+    worst = max(
+        abs(float(y.reshape(full)[point]) - exact(problem, x, w, point)) / root for point in points
+    )
+    return {"points": len(points), "worst": worst}
