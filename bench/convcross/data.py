@@ -33,8 +33,8 @@ def portrait() -> Floats:
     import matplotlib.cbook
     import matplotlib.image
 
-    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
-        return luminance(matplotlib.image.imread(file, format="jpg"))
+    path = str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return luminance(matplotlib.image.imread(path))
 
 
 def luminance(pixels: NDArray[Any]) -> Floats:
@@ -113,4 +113,5 @@ def kernel(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
 
 def _bell(size: int) -> Floats:
     offset = np.arange(size) - (size - 1) / 2
-    return np.exp(-0.5 * (6 * offset / size) ** 2)
+    bell: Floats = np.exp(-0.5 * (6 * offset / size) ** 2)
+    return bell

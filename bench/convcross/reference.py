@@ -90,7 +90,7 @@ def _two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 def sampled_outputs(
     problem: Problem, count: int, random: np.random.Generator
 ) -> list[tuple[int, ...]]:
-    """Corners, edges, the borders of power-of-two tiles, and random outputs: (b, k, row, column)."""
+    """(b, k, row, column) of corners, edges, borders of power-of-two tiles, and random outputs."""
     height, width = problem.output
     places = {0, height - 1, height // 2, *(t for t in (31, 32, 63, 64, 255, 256) if t < height)}
     others = {0, width - 1, width // 2, *(t for t in (31, 32, 63, 64, 255, 256) if t < width)}
