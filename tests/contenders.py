@@ -1,0 +1,91 @@
+"""Algorithm × namespace × device: every registered one, found by walking the registry.
+
+The textbook algorithms also run under array-api-strict, which has nothing that the standard lacks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels.registry import Algorithm, Defaults, algorithms
+
+TEXTBOOK = ("direct", "fft", "im2col-gemm")
+STRICT = "array-api-strict"
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    algorithm: Algorithm
+    namespace: str
+    device: str
+
+    def __str__(self) -> str:
+        at = "" if self.device == "cpu" else f"@{self.device}"
+        return f"{self.algorithm.name}/{self.namespace}{at}"
+
+    def skip_unless_here(self) -> None:
+        if self.namespace == STRICT:
+            pytest.importorskip("array_api_strict")
+        elif reason := self.algorithm.missing(self.namespace):
+            pytest.skip(reason)
+        elif self.device not in namespaces.devices(self.namespace):
+            pytest.skip(f"{self.namespace} has no {self.device} here")
+
+    def has_dtype(self, dtype: str) -> bool:
+        if self.namespace == STRICT:
+            return dtype in ("float64", "float32")
+        return namespaces.refuses_dtype(self.namespace, dtype) is None
+
+    def prepare(self, problem: Problem) -> Defaults:
+        """A planned instance. Raises UnsupportedProblem."""
+        if self.namespace != STRICT:
+            return self.algorithm.prepare(problem, self.namespace, self.device)
+        import array_api_strict
+
+        if not self.has_dtype(problem.dtype):
+            raise UnsupportedProblem(f"array-api-strict has no {problem.dtype}")
+        instance = self.algorithm.implementation()
+        instance.plan(problem, array_api_strict, "cpu")
+        return instance
+
+    def array(self, values: np.ndarray, dtype: str) -> Any:
+        """Values as this namespace's array on this device; NumPy's own array where it is one."""
+        if self.namespace == "numpy":
+            return values
+        if self.namespace == STRICT:
+            import array_api_strict
+
+            return array_api_strict.asarray(values.copy())
+        return namespaces.from_numpy(values, self.namespace, self.device, dtype)
+
+    def values(self, array: Any) -> np.ndarray:
+        """Back in NumPy, in memory of its own."""
+        if self.namespace == STRICT:
+            return np.array(array)
+        return np.array(namespaces.to_numpy(array))
+
+    def solve(self, instance: Defaults, x: np.ndarray, w: np.ndarray) -> Any:
+        dtype = instance.problem.dtype
+        with namespaces.on(self.namespace, self.device):
+            instance.load(self.array(w, dtype))
+            return instance.run(self.array(x, dtype))
+
+
+def contenders() -> list[Any]:
+    """One pytest parameter each, named as the harness names it; ``gpu`` marks what needs one."""
+    found = []
+    for algorithm in algorithms().values():
+        for name in algorithm.namespaces:
+            devices = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}[name]
+            found += [Contender(algorithm, name, device) for device in devices]
+        if algorithm.name in TEXTBOOK:
+            found.append(Contender(algorithm, STRICT, "cpu"))
+    return [
+        pytest.param(c, id=str(c), marks=[pytest.mark.gpu] if c.device != "cpu" else [])
+        for c in found
+    ]

@@ -1,0 +1,263 @@
+"""Every registered algorithm, on every namespace, against SciPy in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from contenders import STRICT, TEXTBOOK, Contender, contenders
+from problems import FIXED, Case, case, random_case
+from reference import reference, relative_error
+
+from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels.direct import direct
+from convkernels.im2col import im2col_gemm
+from convkernels.problem import ROUNDOFF
+from convkernels.registry import algorithms
+
+RANDOM_PROBLEMS = 500
+STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many
+
+
+def steps(problem: Problem) -> bool:
+    return problem.stride != (1, 1) or problem.dilation != (1, 1)
+
+
+def single_precision_or_more(problem: Problem) -> bool:
+    return problem.dtype in ("float64", "float32")
+
+
+# What these may refuse, and must: of a forward problem whose dtype the namespace has.
+REFUSES: dict[str, Callable[[Problem], bool]] = {
+    **dict.fromkeys(TEXTBOOK, lambda problem: False),
+    "torch-conv2d": lambda problem: False,
+    "opencv-filter2d": lambda p: steps(p) or not single_precision_or_more(p),
+    "scipy-convolve2d": lambda p: (
+        steps(p)
+        or not single_precision_or_more(p)
+        or p.padding is not None
+        or (p.boundary == "circular" and p.mode != "same")
+    ),
+    "scipy-fftconvolve": lambda p: (
+        steps(p)
+        or not single_precision_or_more(p)
+        or p.padding is not None
+        or p.boundary == "circular"
+    ),
+}
+
+
+@pytest.fixture(params=contenders())
+def contender(request: pytest.FixtureRequest) -> Contender:
+    request.param.skip_unless_here()
+    return request.param
+
+
+def accepted(contender: Contender, case: Case) -> bool:
+    """Solve the case within the declared bound, or see it refused with a reason."""
+    problem = case.problem
+    instance, refusal = None, ""
+    try:
+        instance = contender.prepare(problem)
+    except UnsupportedProblem as error:
+        refusal = str(error)
+    may_refuse = REFUSES.get(contender.algorithm.name)
+    if may_refuse is not None:
+        expected = may_refuse(problem) or not contender.has_dtype(problem.dtype)
+        assert (instance is None) == expected, f"{contender}: {refusal or 'takes'}: {problem}"
+    if instance is None:
+        assert refusal.strip(), f"{contender} refuses without a reason: {problem}"
+        return False
+    y = contender.solve(instance, case.x, case.w)
+    assert tuple(y.shape) == problem.y_shape, problem
+    if contender.namespace != STRICT:
+        assert namespaces.of(y) == (contender.namespace, contender.device)
+    assert str(y.dtype).rpartition(".")[2] == problem.dtype, problem
+    error = relative_error(contender.values(y), case.expected, case.x, case.w)
+    bound = instance.error_bound(problem)
+    assert error <= bound, f"{contender} is off by {error:.2g}, bound {bound:.2g}: {problem}"
+    return True
+
+
+def test_agrees_with_scipy_on_random_problems(contender: Contender) -> None:
+    solved = 0
+    for index in range(STREAM):
+        solved += accepted(contender, random_case(index))
+        if solved == RANDOM_PROBLEMS:
+            break
+    assert solved, f"{contender} took none of {STREAM} problems"
+    if contender.algorithm.name in REFUSES:
+        assert solved == RANDOM_PROBLEMS
+
+
+def test_agrees_with_scipy_on_fixed_problems(contender: Contender) -> None:
+    assert sum(accepted(contender, case(problem)) for problem in FIXED.values()) > 0
+
+
+def test_the_random_problems_have_everything() -> None:
+    seen = [random_case(index).problem for index in range(RANDOM_PROBLEMS)]
+    for key, least in (("op", 2), ("mode", 4), ("boundary", 2), ("dtype", 4), ("groups", 3)):
+        assert len({getattr(problem, key) for problem in seen}) == least, key
+    kinds: list[Callable[[Problem], bool]] = [
+        lambda p: p.batch > 1 and p.in_channels > 1,
+        lambda p: p.in_channels // p.groups > 1 and p.groups > 1 and p.out_channels > p.groups,
+        lambda p: p.mode == "same" and any(size % 2 == 0 for size in p.kernel),
+        lambda p: p.kernel[0] > p.image[0] and p.kernel[1] < p.image[1],
+        lambda p: p.stride[0] > 1 and p.dilation[1] > 1,
+        lambda p: p.padding is not None and p.padding[0][0] >= p.extent[0],
+        lambda p: p.boundary == "circular" and p.extent == p.image,
+    ]
+    for number, kind in enumerate(kinds):
+        assert sum(map(kind, seen)) >= 3, number
+
+
+@pytest.mark.parametrize("direction", ["grad_input", "grad_weight"])
+@pytest.mark.parametrize("name", REFUSES)
+def test_gradients_are_refused(name: str, direction: str) -> None:
+    algorithm = algorithms()[name]
+    for namespace in algorithm.namespaces:
+        reason = algorithm.refuses(Problem((8, 8), (3, 3), direction=direction), namespace, "cpu")
+        assert reason is not None
+        assert direction in reason
+
+
+# ---- state: operands, results and filters do not leak ----------------------------------------
+
+
+def solvable(contender: Contender) -> list[Case]:
+    found = []
+    for problem in FIXED.values():
+        try:
+            contender.prepare(problem)
+        except UnsupportedProblem:
+            continue
+        found.append(case(problem))
+    assert found, f"{contender} takes none of the fixed problems"
+    return found
+
+
+def test_runs_repeat_and_share_no_memory(contender: Contender) -> None:
+    """Operands are left alone, and a result is the caller's: spoiling it spoils nothing."""
+    for case_ in solvable(contender):
+        problem = case_.problem
+        instance = contender.prepare(problem)
+        a, b = (contender.array(v.copy(), problem.dtype) for v in (case_.x, case_.w))
+        instance.load(b)
+        y = instance.run(a)
+        first = contender.values(y)
+        y[...] = math.nan
+        assert np.array_equal(contender.values(instance.run(a)), first), problem
+        assert np.array_equal(contender.values(a), case_.x), problem
+        assert np.array_equal(contender.values(b), case_.w), problem
+
+
+def test_a_result_outlives_the_next_run(contender: Contender) -> None:
+    for case_ in solvable(contender):
+        instance = contender.prepare(case_.problem)
+        y = contender.solve(instance, case_.x, case_.w)
+        first = contender.values(y)
+        instance.run(contender.array(-case_.x, case_.problem.dtype))
+        assert np.array_equal(contender.values(y), first), case_.problem
+
+
+def test_a_second_load_replaces_the_filter(contender: Contender) -> None:
+    for case_ in solvable(contender):
+        problem = case_.problem
+        instance = contender.prepare(problem)
+        other = namespaces.round_to(case(problem, seed=1).w, problem.dtype)
+        contender.solve(instance, case_.x, other)
+        again = contender.values(contender.solve(instance, case_.x, case_.w))
+        fresh = contender.solve(contender.prepare(problem), case_.x, case_.w)
+        assert np.array_equal(again, contender.values(fresh)), problem
+
+
+# A view of the wanted shape into an array of NaN, for each way of lying in memory.
+STRIDED: dict[str, Callable[[Callable[..., Any], tuple[int, ...]], Any]] = {
+    "every second": lambda nans, s: nans(*s[:-2], 2 * s[-2], 2 * s[-1])[..., ::2, ::2],
+    "transposed": lambda nans, s: nans(*s[:-2], s[-1], s[-2]).swapaxes(-1, -2),
+    "reversed": lambda nans, s: nans(*s)[..., ::-1, ::-1],
+    "inside": lambda nans, s: nans(*s[:-2], s[-2] + 2, s[-1] + 3)[..., 1:-1, 1:-2],
+}
+
+
+@pytest.mark.parametrize("layout", STRIDED)
+def test_strided_operands(contender: Contender, layout: str) -> None:
+    if contender.namespace == STRICT:
+        pytest.skip("array-api-strict wraps NumPy arrays, whose layouts are tested as such")
+    if contender.namespace == "torch" and layout == "reversed":
+        pytest.skip("torch has no negative strides")
+    for case_ in solvable(contender):
+        problem = case_.problem
+
+        def strided(values: np.ndarray, dtype: str = problem.dtype) -> Any:
+            view = STRIDED[layout](
+                lambda *shape: contender.array(
+                    namespaces.round_to(np.full(shape, np.nan), dtype), dtype
+                ),
+                values.shape,
+            )
+            view[...] = contender.array(values, dtype)
+            return view
+
+        instance = contender.prepare(problem)
+        with namespaces.on(contender.namespace, contender.device):
+            instance.load(strided(case_.w))
+            y = contender.values(instance.run(strided(case_.x)))
+        error = relative_error(y, case_.expected, case_.x, case_.w)
+        assert error <= instance.error_bound(problem), problem
+
+
+# ---- strips, and 16-bit storage --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("name", ["direct", "im2col-gemm"])
+def test_strips_of_rows_join(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images larger than the strip are solved in parts; small limits make every image one."""
+    for index in range(60):
+        case_ = random_case(index)
+        problem = case_.problem
+        if problem.dtype == "bfloat16":
+            continue
+        row = problem.batch * problem.out_channels * problem.output[1]
+        monkeypatch.setattr(direct, "STRIP", rows * row)
+        row = problem.batch * problem.groups * problem.terms * problem.output[1]
+        item = 8 if problem.dtype == "float64" else 4
+        monkeypatch.setattr(im2col_gemm, "LIMIT", rows * row * item)
+        instance = algorithms()[name].prepare(problem, "numpy", "cpu")
+        assert (instance.strip if name == "direct" else instance.rows) == min(
+            rows, problem.output[0]
+        )
+        instance.load(case_.w)
+        error = relative_error(instance.run(case_.x), case_.expected, case_.x, case_.w)
+        assert error <= instance.error_bound(problem), problem
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_16_bit_storage_is_summed_in_float32(contender: Contender, dtype: str) -> None:
+    """Only the last rounding is to 16 bits: sums of 961 terms of one sign show any other."""
+    problem = Problem((40, 40), (31, 31), mode="valid", dtype=dtype)
+    rng = np.random.default_rng(0)
+    x, w = (
+        namespaces.round_to(rng.uniform(0, 1, shape), dtype)
+        for shape in (problem.x_shape, problem.w_shape)
+    )
+    try:
+        instance = contender.prepare(problem)
+    except UnsupportedProblem as refusal:
+        pytest.skip(str(refusal))
+    expected = reference(x, w, problem)
+    y = contender.values(contender.solve(instance, x, w))
+
+    def error(y: np.ndarray) -> float:
+        return float(np.linalg.norm(y - expected) / np.linalg.norm(expected))
+
+    halves = np.zeros_like(expected)
+    for row, column in np.ndindex(31, 31):
+        tap = x[row : row + 10, column : column + 10] * w[30 - row, 30 - column]
+        halves = namespaces.round_to(halves + namespaces.round_to(tap, dtype), dtype)
+    assert error(halves.astype(float)) > 4 * ROUNDOFF[dtype]
+    assert error(y.astype(float)) <= 1.01 * ROUNDOFF[dtype]
