@@ -1,0 +1,55 @@
+# make bench        sweep this machine's best device; draw and print the crossover
+# make test         ruff, mypy --strict and pytest
+# make microbench   every contender as a pytest benchmark
+# make clean        remove the environment, the caches and the builds; results and reports stay
+#
+# Each sets up all it needs in $(VENV). PYTHON=python3.12 chooses the interpreter, 3.11 to 3.13.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# The newest CUDA that the driver takes, as nvidia-smi says ("CUDA Version: 13.0"), chooses the
+# packages. No driver, one that answers N/A, or one older than CUDA 12 means the CPU.
+CUDA := $(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA.* Version: *\([0-9][0-9]*\)\..*/\1/p')
+ifeq ($(CUDA),12)
+  BUILD := cuda12
+else ifeq ($(shell test 0$(CUDA) -ge 13 && echo newer),newer)
+  BUILD := cuda13
+else
+  BUILD := cpu
+endif
+REQUIRED_cpu := --constraint constraints-cpu.txt --editable '.[dev,opencv]'
+REQUIRED_cuda12 := --editable '.[dev,opencv,cuda12]'
+REQUIRED_cuda13 := --editable '.[dev,opencv,cuda13]'
+
+# One stamp a build: a venv made before the driver came holds the CPU's packages and starts anew.
+READY := $(VENV)/.ready-$(BUILD)
+STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
+
+.PHONY: bench test microbench clean
+
+bench: $(READY)
+	@$(BIN)/convcross run quick; status=$$?; [ $$status -le 1 ] || exit $$status; \
+	results=$$(ls -t results/*/*-quick-*.jsonl | head -n 1) && \
+	$(BIN)/convcross crossover "$$results" && \
+	$(BIN)/convcross report "$$results" && \
+	exit $$status
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+microbench: $(READY)
+	$(BIN)/pytest tests/microbench
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find bench kernels tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints-cpu.txt
+	$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
+	$(BIN)/python -m pip install $(REQUIRED_$(BUILD))
+	@touch $@
