@@ -246,9 +246,12 @@ class Problem:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Problem:
-        """The problem that ``to_json`` wrote. Raises ValueError on an unknown key."""
+        """The problem that ``to_json`` wrote. Raises ValueError on an unknown or missing key."""
         known = [field.name for field in dataclasses.fields(cls)]
         for key in data:
             if key not in known:
                 raise ValueError(f"problem key is {key!r}; allowed: {', '.join(known)}")
+        for key in ("image", "kernel"):
+            if key not in data:
+                raise ValueError(f"problem has no {key!r}; allowed: {', '.join(known)}")
         return cls(**data)
