@@ -76,8 +76,9 @@ def convolve(
         dtype=namespaces.dtype_name(x),
     )
     chosen = choose(problem, namespace, device) if algorithm == "auto" else find(algorithm)
-    if namespace not in chosen.namespaces:
-        raise UnsupportedProblem(chosen.missing(namespace))
+    reason = chosen.missing(namespace)
+    if reason is not None:
+        raise UnsupportedProblem(reason)
     with namespaces.on(namespace, device):
         instance = chosen.prepare(problem, namespace, device)
         instance.load(w.reshape(problem.w_shape))

@@ -23,7 +23,12 @@ Namespace = Any
 
 def installed(module: str) -> bool:
     """Whether a top-level module can be found, without importing it."""
-    return importlib.util.find_spec(module) is not None
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError as error:  # an import hook that hides it
+        if error.name != module:
+            raise
+        return False
 
 
 @functools.cache
@@ -94,9 +99,9 @@ def of(array: Array) -> tuple[str, str]:
     name = type(array).__module__.partition(".")[0]
     if name == "numpy" and hasattr(array, "dtype"):
         return "numpy", "cpu"
-    if isinstance(getattr(array, "device", None), object) and name in ("torch", "cupy"):
-        if name == "cupy":
-            return name, f"cuda:{array.device.id}"
+    if name == "cupy" and hasattr(array, "device"):
+        return name, f"cuda:{array.device.id}"
+    if name == "torch" and hasattr(array, "device"):
         kind, index = array.device.type, array.device.index
         return name, kind if kind == "cpu" else f"{kind}:{index or 0}"
     raise TypeError(f"array is a {type(array).__name__}; allowed: {', '.join(NAMES)}")

@@ -157,7 +157,7 @@ def algorithm(
         one_of("namespace", namespace, array_libraries.NAMES)
 
     def register(definition: Definition) -> Definition:
-        path = os.path.realpath(inspect.getfile(definition))
+        path = _file(definition)
         other = _algorithms.get(name)
         if other is not None and other.path != path:
             raise DuplicateAlgorithm(f"algorithm {name!r} is in two files: {other.path}, {path}")
@@ -167,6 +167,13 @@ def algorithm(
         return definition
 
     return register
+
+
+def _file(definition: Callable[..., Any]) -> str:
+    """The file that defines it; for a shell or a notebook, which have none, the module's name."""
+    module = definition.__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return os.path.realpath(file) if file else f"<{module}>"
 
 
 def _implementation(definition: Callable[..., Any]) -> type[Defaults]:

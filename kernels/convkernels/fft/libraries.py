@@ -47,10 +47,8 @@ def good_size(least: int, namespace: str, *, even: bool) -> int:
     ``even`` for the axis of the real transform, which is done as a complex one of half the size.
     """
     sizes = smooth_numbers(FACTORS.get(namespace, (2, 3, 5)), 1 << max(1, (least - 1).bit_length()))
-    for size in sizes[bisect.bisect_left(sizes, least) :]:
-        if not (even and size % 2):
-            return size
-    return 2  # least is 1 and even is asked for
+    # The limit is itself such a size, and an even one.
+    return next(s for s in sizes[bisect.bisect_left(sizes, least) :] if not (even and s % 2))
 
 
 class ArrayAPI:
