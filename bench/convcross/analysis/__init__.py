@@ -1,0 +1,1 @@
+"""From records to answers: crossovers, maps of the fastest contender, tables. No measuring."""

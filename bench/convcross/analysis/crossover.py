@@ -1,0 +1,313 @@
+"""n*(N): the kernel size from which one contender or family stays faster than another."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from convcross.analysis import costs, pairs
+from convcross.analysis.costs import COSTS, PHASE_WORDS
+from convcross.analysis.load import CONDITIONS, Results, load
+from convcross.analysis.pairs import Pair, Side
+from convcross.analysis.samples import Samples, log_ratio
+from convcross.analysis.verdict import Curve, judge
+from convcross.failures import BadInput
+
+DRAWS = 1000
+SEED = 20260101
+
+
+class Crossover(BaseModel):
+    """The verdict on pair (A, B) at one image size N: where B overtakes A.
+
+    ``low`` and ``high`` are the 95 % interval of ``n_star`` or, without it, the bounds that
+    follow: n* > low, n* ≤ high. ``crossings`` alternate in direction; the last is n* where the
+    verdict is "crosses".
+    """
+
+    machine: str
+    device: str
+    pair: Pair
+    phase: str
+    cost: str
+    regime: str
+    dtype: str
+    op: str
+    mode: str
+    data: str
+    batch: int
+    channels: int | tuple[int, int]
+    N: int
+    verdict: str
+    n_star: float | None
+    low: float | None
+    high: float | None
+    tie_low: float | None
+    tie_high: float | None
+    crossings: list[float]
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @property
+    def conditions(self) -> tuple[Any, ...]:
+        """All that rows of one curve n*(N) share."""
+        keys = ["machine", *CONDITIONS, "phase", "cost"]
+        return tuple(getattr(self, key) for key in keys)
+
+
+def crossovers(
+    paths: Sequence[Path],
+    *,
+    pairs: Sequence[Pair] | None = None,
+    phase: str = "steady",
+    cost: str = "time",
+) -> list[Crossover]:
+    """The crossover of each pair at each image size of the N×n grid in the files.
+
+    Parameters
+    ----------
+    paths : results files of one machine
+    pairs : (A, B): B overtakes A; None for the default pairs
+    phase : "steady", "fresh" or "first"
+    cost : "time", "error" or "workspace"
+
+    Raises
+    ------
+    BadInput
+        Says what cannot be compared, and why.
+    """
+    return of_results(load(paths), pairs=pairs, phase=phase, cost=cost)
+
+
+def of_results(
+    results: Results,
+    *,
+    pairs: Sequence[Pair] | None = None,
+    phase: str = "steady",
+    cost: str = "time",
+) -> list[Crossover]:
+    """``crossovers`` of files that are loaded."""
+    costs.check(phase, cost)
+    grid = comparable(results)
+    found: list[Crossover] = []
+    for pair in chosen_pairs(grid, pairs):
+        for conditions, N, curve in curves(grid, pair, phase, cost):
+            verdict = judge(curve, N)
+            found.append(
+                Crossover(
+                    machine=results.machine,
+                    pair=pair,
+                    phase=phase,
+                    cost=cost,
+                    N=N,
+                    **conditions,
+                    **vars(verdict),
+                )
+            )
+    if not found:
+        asked = "; ".join(f"{a},{b}" for a, b in chosen_pairs(grid, pairs))
+        raise BadInput(
+            f"pair {asked}: no cell in which both have a usable {cost} in phase {phase}; allowed: "
+            "pairs measured on the same problem and in the same regime"
+        )
+    return found
+
+
+def comparable(results: Results) -> pd.DataFrame:
+    """The usable N×n grid of the files. Raises BadInput where there is none, and says why."""
+    grid = results.grid
+    names = ", ".join(path.name for path in results.paths)
+    frame = results.frame
+    if not frame["is_grid"].any():
+        raise BadInput(
+            f"{names}: no square image with a square kernel, so no crossover; the report lists "
+            "the fastest contender of each layer"
+        )
+    if grid.empty:
+        left_out = frame[frame["is_grid"]]
+        counts = left_out["status"].where(left_out["status"] != "ok", "impossible").value_counts()
+        told = ", ".join(f"{count} {status}" for status, count in counts.items())
+        raise BadInput(f"{names}: no usable time, so no crossover ({told})")
+    if len(set(grid["contender"] + grid["device"])) == 1:
+        only = grid["contender"].iloc[0]
+        raise BadInput(
+            f"{names}: {only} is the only contender with a usable time; a crossover needs two"
+        )
+    return grid
+
+
+def chosen_pairs(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Pair]:
+    """The pairs asked for, checked, or the default ones."""
+    if asked is None:
+        return pairs.default(grid)
+    for pair in asked:
+        pairs.check(pair, grid)
+    return list(asked)
+
+
+def curves(
+    grid: pd.DataFrame, pair: Pair, phase: str, cost: str
+) -> Iterable[tuple[dict[str, Any], int, Curve]]:
+    """(conditions, N, curve of log(A/B)) for each N where both sides have a common kernel."""
+    sides = (Side.parse(pair[0]), Side.parse(pair[1]))
+    fixed = sides[0].device is not None and sides[1].device is not None
+    keys = CONDITIONS[1:] if fixed else CONDITIONS
+    for values, group in grid.groupby(keys, sort=True):
+        conditions = dict(zip(keys, values, strict=True))
+        rows = [_of_side(side, group, grid, conditions) for side in sides]
+        devices = {side.device or conditions.get("device") for side in sides}
+        conditions["device"] = " against ".join(sorted(map(str, devices)))
+        for N in sorted(set(rows[0]["N"]) & set(rows[1]["N"])):
+            curve = _curve([side_rows[side_rows["N"] == N] for side_rows in rows], phase, cost)
+            if curve is not None:
+                yield conditions, int(N), curve
+
+
+def _of_side(
+    side: Side, group: pd.DataFrame, grid: pd.DataFrame, conditions: dict[str, Any]
+) -> pd.DataFrame:
+    """Rows of one side, under the group's conditions but for a device that it names itself."""
+    if side.device is not None and "device" in conditions:
+        same = [key for key in CONDITIONS if key != "device"]
+        alike = (grid[same] == pd.Series({key: conditions[key] for key in same})).all(axis=1)
+        group = grid[alike]
+    rows = group[group[side.column] == side.who]
+    return rows if side.device is None else rows[rows["device"] == side.device]
+
+
+def _curve(sides: Sequence[pd.DataFrame], phase: str, cost: str) -> Curve | None:
+    rng = np.random.default_rng(SEED)
+    series = [_series(rows, phase, cost) for rows in sides]
+    sizes = sorted(set(series[0]) & set(series[1]))
+    if not sizes:
+        return None
+    compared = [log_ratio(series[0][n], series[1][n], DRAWS, rng) for n in sizes]
+    points, replicates = zip(*compared, strict=True)
+    exact = any(series[0][n].exact for n in sizes)
+    return Curve(np.array(sizes, dtype=float), np.array(points), np.stack(replicates), exact)
+
+
+def _series(rows: pd.DataFrame, phase: str, cost: str) -> dict[int, Samples]:
+    """n → samples of the cost, of the contender that is fastest there."""
+    times = costs.samples(rows, phase, "time")
+    values = times if cost == "time" else costs.samples(rows, phase, cost)
+    found: dict[int, Samples] = {}
+    sizes = rows["n"].to_numpy()
+    for n in np.unique(sizes):
+        places = np.flatnonzero(sizes == n)
+        cell = rows.iloc[places]
+        time = costs.by_contender(cell, [times[place] for place in places])
+        if not time:
+            continue
+        chosen, samples = pairs.represent(time)
+        if cost != "time":
+            value = costs.by_contender(cell, [values[place] for place in places])
+            if chosen[0] not in value:
+                continue
+            samples = value[chosen[0]]
+        found[int(n)] = samples
+    return found
+
+
+# ---- in words ------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    """A kernel size as people write it: 9.4, 31."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def sentence(row: Crossover) -> str:
+    """The row as a clause: "fft overtakes direct at n = 9.4 [9, 10] for N = 512"."""
+    a, b = row.pair
+    better = COSTS[row.cost].better
+    overtakes = "overtakes" if row.cost == "time" else f"becomes {better} than"
+    where = f"for N = {row.N}"
+    several = ""
+    if len(row.crossings) > 1 or (row.crossings and row.n_star is None):
+        several = f"; the two cross at n = {', '.join(map(number, row.crossings))}"
+    if row.verdict == "crosses" and row.n_star is not None:
+        shown = f"n = {number(row.n_star)}"
+        if row.low is not None and row.high is not None:
+            shown += f" [{number(row.low)}, {number(row.high)}]"
+        last = " for the last time" if several else ""
+        return f"{b} {overtakes} {a}{last} at {shown} {where}{several}"
+    if row.verdict == "always" and row.high is not None:
+        return f"{b} is {better} than {a} at every n measured (from {number(row.high)}) {where}"
+    if row.verdict == "never":
+        return f"{a} is {better} than {b} at every n up to the image's size {where}"
+    if row.verdict == "tie" and row.tie_low is not None and row.tie_high is not None:
+        span = f"n = {number(row.tie_low)} to {number(row.tie_high)}"
+        return f"{b} and {a} do not differ significantly at {span} {where}"
+    if row.low is not None:
+        return f"{b} {overtakes} {a} above n = {number(row.low)}, if at all, {where}{several}"
+    if row.high is not None:
+        return f"{b} {overtakes} {a} at or below n = {number(row.high)} {where}"
+    raise ValueError(f"verdict is {row.verdict!r} without its bounds")
+
+
+def heading(row: Crossover) -> str:
+    """Machine, device and conditions of rows that belong together."""
+    parts = [row.dtype, row.op, row.mode, f"{row.data} data", f"regime {row.regime}"]
+    if (row.batch, row.channels) != (1, 1):
+        parts.append(f"batch {row.batch}, channels {row.channels}")
+    parts.append(f"phase {row.phase} ({PHASE_WORDS[row.phase]})")
+    if row.cost != "time":
+        parts.append(f"cost {row.cost}")
+    return f"{row.machine} ({row.device}): {', '.join(parts)}"
+
+
+def print_table(rows: Sequence[Crossover]) -> None:
+    """Print one table a machine, device and set of conditions; plain lines off a terminal."""
+    for _, group in itertools.groupby(
+        sorted(rows, key=lambda row: tuple(map(str, row.conditions))),
+        key=lambda row: row.conditions,
+    ):
+        together = list(group)
+        if sys.stdout.isatty():
+            Console().print(_table(together))
+        else:
+            print(heading(together[0]))
+            for row in together:
+                print(f"  {sentence(row)}")
+
+
+def _table(rows: Sequence[Crossover]) -> Table:
+    table = Table(title=heading(rows[0]), title_justify="left", title_style="bold")
+    table.add_column("B overtakes A")
+    table.add_column("N", justify="right")
+    table.add_column("n*", justify="right")
+    table.add_column("95 % interval")
+    table.add_column("tie band")
+    table.add_column("verdict")
+    for row in rows:
+        a, b = row.pair
+        table.add_row(f"{b} over {a}", *cells(row))
+    return table
+
+
+def cells(row: Crossover) -> tuple[str, str, str, str, str]:
+    """N, n*, interval, tie band and verdict, as a table shows them."""
+
+    def span(low: float | None, high: float | None) -> str:
+        return "" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+    n_star, interval = "", span(row.low, row.high)
+    if row.n_star is not None:
+        n_star = number(row.n_star)
+    elif row.verdict in ("always", "beyond-grid"):
+        n_star = f"> {number(row.low)}" if row.low else f"≤ {number(row.high or 0)}"
+    verdict = row.verdict
+    if len(row.crossings) > 1 or (row.crossings and row.n_star is None):
+        verdict += f" (crossings at {', '.join(map(number, row.crossings))})"
+    return str(row.N), n_star, interval, span(row.tie_low, row.tie_high), verdict

@@ -1,0 +1,107 @@
+"""Who is compared: pairs of families or contenders, and who stands for a family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from convcross.analysis.samples import Samples, join
+from convcross.failures import BadInput
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a pair, as "fft", "fft/torch", or either with "@device".
+
+    Attributes
+    ----------
+    name : as it was given
+    who : the family or contender
+    device : or None, for the device of each curve
+    """
+
+    name: str
+    who: str
+    device: str | None
+
+    @classmethod
+    def parse(cls, name: str) -> Side:
+        who, _, device = name.partition("@")
+        return cls(name, who, device or None)
+
+    @property
+    def column(self) -> str:
+        """The column of the frame that ``who`` is a value of."""
+        return "contender" if "/" in self.who else "family"
+
+
+def check(pair: Pair, rows: pd.DataFrame) -> None:
+    """Raises BadInput for a side that no usable record belongs to, or two equal sides."""
+    if pair[0] == pair[1]:
+        raise BadInput(f"pair is {pair[0]},{pair[1]}; allowed: two different sides")
+    for side in map(Side.parse, pair):
+        here = rows if side.device is None else rows[rows["device"] == side.device]
+        if side.who in set(here[side.column]):
+            continue
+        families = sorted(set(rows["family"]))
+        contenders = sorted(set(rows["contender"] + "@" + rows["device"]))
+        raise BadInput(
+            f"pair names {side.name!r}, of which there is no usable time; allowed: "
+            f"{', '.join([*families, *contenders])}"
+        )
+
+
+def default(rows: pd.DataFrame) -> list[Pair]:
+    """The best of family direct against the best of family fft; then each contender of family
+    direct against it, on CUDA against cuFFT where that was measured.
+
+    Raises
+    ------
+    BadInput
+        One of the two families is missing.
+    """
+    families = set(rows["family"])
+    if not {"direct", "fft"} <= families:
+        missing = " and ".join(sorted({"direct", "fft"} - families))
+        found = ", ".join(sorted(set(rows["contender"]))) or "none"
+        raise BadInput(
+            f"no usable time of family {missing}, so no crossover; measured contenders: {found} "
+            "(name two of them with --pair A,B)"
+        )
+    pairs = [("direct", "fft")]
+    direct = sorted(set(rows.loc[rows["family"] == "direct", "contender"]))
+    cuda = rows["device"].str.startswith("cuda")
+    rival = "fft/cupy" if (cuda & (rows["contender"] == "fft/cupy")).any() else "fft"
+    if rival == "fft/cupy" or len(direct) > 1:
+        pairs += [(name, rival) for name in direct]
+    return pairs
+
+
+def represent(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
+    """Who stands for a family in a cell: the fastest of one half of the rounds, timed on the other.
+
+    Both halves choose and both are timed, each by the other's choice, so that no round is lost
+    and none is timed by the choice that it made.
+
+    Parameters
+    ----------
+    times : samples of each contender of the family
+
+    Returns
+    -------
+    chosen : half of the rounds (0 even, 1 odd) → the contender timed there
+    samples : those of the chosen
+    """
+    if len(times) == 1 or min(map(len, times.values())) < 2:
+        name = min(times, key=lambda one: times[one].middle)
+        return {0: name, 1: name}, times[name]
+    halves = [{name: one.half(odd) for name, one in times.items()} for odd in (0, 1)]
+    chosen = {
+        odd: min(halves[1 - odd], key=lambda name: halves[1 - odd][name].middle) for odd in (0, 1)
+    }
+    if chosen[0] == chosen[1]:
+        return chosen, times[chosen[0]]
+    return chosen, join([halves[odd][chosen[odd]] for odd in (0, 1)])

@@ -1,0 +1,113 @@
+"""Samples of a cost, and the paired bootstrap of their medians' ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+_FAR = 100.0  # a log ratio beyond any measurement: where one sample says nothing of its spread
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One contender's samples of a cost in one cell.
+
+    Attributes
+    ----------
+    parts : logarithms of the samples of each term that the cost is the sum of
+    rounds : the round of each sample, ascending, where there is one part; else None
+    exact : the value is known without spread (bytes); there is no interval
+    """
+
+    parts: tuple[Array, ...]
+    rounds: npt.NDArray[np.int64] | None = None
+    exact: bool = False
+
+    @property
+    def middle(self) -> float:
+        """Logarithm of the sum of the parts' medians."""
+        return float(np.log(sum(np.exp(np.median(part)) for part in self.parts)))
+
+    def half(self, odd: int) -> Samples:
+        """Every second round, from the first (0) or the second (1) on."""
+        rounds = None if self.rounds is None else self.rounds[odd::2]
+        return Samples(tuple(part[odd::2] for part in self.parts), rounds, self.exact)
+
+    def __len__(self) -> int:
+        return min(len(part) for part in self.parts)
+
+
+def in_rounds(values: Array, rounds: npt.NDArray[np.int64]) -> Samples:
+    """Samples that can be paired, in the order of their rounds; one a round (its median)."""
+    order = np.argsort(rounds, kind="stable")
+    logs, ids = np.log(values[order]), rounds[order]
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
+    if len(starts) < len(ids):
+        logs = np.array([np.median(part) for part in np.split(logs, starts[1:])])
+    return Samples((logs,), ids[starts])
+
+
+def join(samples: list[Samples]) -> Samples:
+    """Samples of one contender and cell that several duels took."""
+    if len(samples) == 1:
+        return samples[0]
+    parts = tuple(np.concatenate(part) for part in zip(*(s.parts for s in samples), strict=True))
+    rounds = [s.rounds for s in samples if s.rounds is not None]
+    if not rounds:
+        return Samples(parts, None, samples[0].exact)
+    ids = np.concatenate(rounds)
+    order = np.argsort(ids, kind="stable")
+    return Samples((parts[0][order],), ids[order], samples[0].exact)
+
+
+def log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> tuple[float, Array]:
+    """log(A/B), positive where B costs less, and ``draws`` bootstrap replicates of it.
+
+    Over the rounds that both have, the median of the rounds' own log ratios, so that whatever
+    slows a round down slows both sides of its ratio. Without common rounds, the ratio of the
+    medians, resampled independently.
+    """
+    if a.exact or b.exact:
+        point = a.middle - b.middle
+        return point, np.full(draws, point)
+    if a.rounds is not None and b.rounds is not None:
+        _, at_a, at_b = np.intersect1d(a.rounds, b.rounds, assume_unique=True, return_indices=True)
+        if len(at_a) and 2 * len(at_a) >= min(len(a), len(b)):
+            ratios = a.parts[0][at_a] - b.parts[0][at_b]
+            return float(np.median(ratios)), resampled_median(ratios, draws, rng)
+    sums = [_resampled_sum(side, draws, rng) for side in (a, b)]
+    replicates: Array = sums[0] - sums[1]
+    return a.middle - b.middle, replicates
+
+
+def _resampled_sum(side: Samples, draws: int, rng: np.random.Generator) -> Array:
+    """Replicates of ``side.middle``, each part resampled for itself."""
+    medians = np.stack([resampled_median(part, draws, rng) for part in side.parts])
+    total: Array = np.logaddexp.reduce(medians, axis=0)
+    return total
+
+
+def resampled_median(values: Array, draws: int, rng: np.random.Generator) -> Array:
+    """Medians of ``draws`` bootstrap resamples of ``values``, drawn from their distribution.
+
+    The median of a resample is Q(U), where Q is the quantile function of the values and U the
+    median of as many uniform numbers, which is Beta((R+1)/2, (R+1)/2): one draw in place of R.
+    Q interpolates the order statistics at k/(R+1) (the smoothed bootstrap: Davison & Hinkley 1997,
+    section 3.4) and goes on linearly past the first and last, as fewer than 6 values do not reach
+    a 95 % interval. A single value has no spread to resample: its replicates lie far on both
+    sides.
+    """
+    count = len(values)
+    middles = rng.beta((count + 1) / 2, (count + 1) / 2, draws)
+    if count == 1:
+        return np.where(middles < 0.5, values[0] - _FAR, values[0] + _FAR)
+    ordered = np.sort(values)
+    place = (count + 1) * middles
+    below = np.clip(place.astype(np.int64), 1, count - 1)
+    slope = ordered[below] - ordered[below - 1]
+    resampled: Array = ordered[below - 1] + (place - below) * slope
+    return resampled

@@ -1,0 +1,146 @@
+"""Where one curve overtakes another: zeros of a log ratio, their interval, and the verdict."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from convcross.analysis.samples import Array
+
+CONFIDENCE = 0.95
+TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
+_STEPS = 32  # places between two measured kernels where the interval is looked at
+_TAILS = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+
+Signs = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """log(cost of A / cost of B) against n at one N; positive where B is better.
+
+    Attributes
+    ----------
+    n : (K,) kernel sizes, ascending
+    ratio : (K,)
+    replicates : (K, draws) bootstrap replicates of ratio
+    exact : there is no spread, hence no interval
+    """
+
+    n: Array
+    ratio: Array
+    replicates: Array
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one curve; see DESIGN's "Verdicts". Bounds of n* stand in low and high."""
+
+    verdict: str
+    n_star: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tie_low: float | None = None
+    tie_high: float | None = None
+    crossings: list[float] = field(default_factory=list)
+
+
+def judge(curve: Curve, N: int) -> Verdict:
+    """The verdict on B against A.
+
+    A cell counts for A or for B where the 95 % interval of its log ratio leaves out zero and the
+    difference is 2 % or more; other cells are ties and make no crossing. Where that leaves only
+    one side, differences under 2 % count too.
+
+    - always, never, tie: as the cells say, all of them.
+    - crosses: A better, then B to the end. n* is the last zero of the interpolated log ratio
+      between the last cell of A and the next of B, and its interval the kernels there at which
+      the resampled ratio is not significant.
+    - beyond-grid: B is not better to the end (n* > low), or A is nowhere (n* ≤ high).
+    """
+    n, ratio = curve.n, curve.ratio
+    low, high = np.quantile(curve.replicates, _TAILS, axis=1)
+    significant = (low > 0).astype(np.int64) - (high < 0)
+    clear = np.where(np.abs(ratio) >= TIE, significant, 0)
+    signs = clear if {-1, 1} <= set(clear) else significant
+    told = [int(cell) for cell in np.flatnonzero(signs)]
+    if not told:
+        return Verdict("tie", tie_low=n[0], tie_high=n[-1])
+    if (signs > 0).all():
+        return Verdict("always", high=n[0])
+    if (signs < 0).all() and n[-1] >= N - 1:  # the largest odd kernel of an even image is N−1
+        return Verdict("never", low=n[-1])
+    brackets = [
+        (left, right) for left, right in itertools.pairwise(told) if signs[left] != signs[right]
+    ]
+    zeros = [_zero(curve, left, right) for left, right in brackets]
+    if signs[told[-1]] < 0:
+        return Verdict("beyond-grid", low=n[told[-1]], crossings=zeros)
+    if not brackets:
+        return Verdict("beyond-grid", high=n[told[0]])
+    left, right = brackets[-1]
+    interval = _interval(curve, left, right, zeros[-1])
+    band = _tie_band(curve, left, right, clear, zeros[-1])
+    return Verdict(
+        "crosses",
+        zeros[-1],
+        low=interval[0],
+        high=interval[1],
+        tie_low=band[0],
+        tie_high=band[1],
+        crossings=zeros,
+    )
+
+
+def _zero(curve: Curve, left: int, right: int) -> float:
+    """The last zero in the direction of the change between two cells of opposite signs."""
+    part = curve.ratio[left : right + 1] * np.sign(curve.ratio[right])
+    at = left + int(np.flatnonzero((part[:-1] <= 0) & (part[1:] > 0))[-1])
+    before, after = curve.ratio[at], curve.ratio[at + 1]
+    logs = np.log(curve.n[at : at + 2])
+    return float(np.exp(logs[0] + (logs[1] - logs[0]) * before / (before - after)))
+
+
+def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Array]:
+    """n, ratio and the ratio's 95 % interval (2, ·) between two cells, interpolated over log n."""
+    place = np.linspace(left, right, (right - left) * _STEPS + 1)
+    below = np.minimum(place.astype(np.int64), right - 1)
+    weight = place - below
+    logs = np.log(curve.n)
+    n = np.exp(logs[below] * (1 - weight) + logs[below + 1] * weight)
+    ratio = curve.ratio[below] * (1 - weight) + curve.ratio[below + 1] * weight
+    share = weight[:, None]
+    replicates = curve.replicates[below] * (1 - share) + curve.replicates[below + 1] * share
+    return n, ratio, np.quantile(replicates, _TAILS, axis=1)
+
+
+def _hull(n: Array, open_: npt.NDArray[np.bool_], zero: float) -> tuple[float, float]:
+    """The least interval between places that are not open, around those that are and the zero."""
+    inside = np.append(np.flatnonzero(open_), np.searchsorted(n, zero))
+    first, last = max(inside.min() - 1, 0), min(inside.max() + 1, len(n) - 1)
+    return float(n[first]), float(n[last])
+
+
+def _interval(
+    curve: Curve, left: int, right: int, zero: float
+) -> tuple[float, float] | tuple[None, None]:
+    if curve.exact:
+        return None, None
+    n, _, (low, high) = _refined(curve, left, right)
+    return _hull(n, (low <= 0) & (high >= 0), zero)
+
+
+def _tie_band(
+    curve: Curve, left: int, right: int, clear: Signs, zero: float
+) -> tuple[float, float]:
+    """From the last kernel where A is clearly better to the first where B is."""
+    before = np.flatnonzero(clear[: left + 1])
+    after = np.flatnonzero(clear[right:])
+    left = int(before[-1]) if len(before) else 0
+    right = right + int(after[0]) if len(after) else len(clear) - 1
+    n, ratio, (low, high) = _refined(curve, left, right)
+    return _hull(n, (np.abs(ratio) < TIE) | ((low <= 0) & (high >= 0)), zero)

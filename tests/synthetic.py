@@ -1,0 +1,130 @@
+"""Results files with known cost curves, for the tests of the analysis and the report."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convcross.records import Closing, Errors, Header, Record, Writer
+from convkernels import Problem
+
+# (N, n) → seconds of one run
+Curve = Callable[[int, int], float]
+
+FAMILIES = {"cuda-direct": "direct", "scipy-convolve2d": "direct", "scipy-fftconvolve": "fft"}
+
+
+def direct(scale: float = 1.0) -> Curve:
+    return lambda N, n: scale * (2e-6 + 1e-10 * n**2 * N**2)
+
+
+def fft(crossing: float, scale: float = 1.0) -> Curve:
+    """Flat in n, and equal to ``direct()`` at n = crossing for each N."""
+    return lambda N, n: scale * direct()(N, 1) * (direct()(N, crossing) / direct()(N, 1))
+
+
+def header(machine: str = "Test Machine", started_at: str = "2026-11-01T00:00:00Z") -> Header:
+    return Header(
+        machine={"name": machine, "cpu": "Test CPU", "gpus": [], "os": "Test OS"},
+        software={"python": "3.11", "numpy": "2.4", "commit": "unknown"},
+        sweep={"name": "synthetic"},
+        contenders=[],
+        started_at=started_at,
+    )
+
+
+def record(name: str, problem: Problem, **changes: Any) -> Record:
+    """A record of contender "algorithm/namespace", its family by its name."""
+    algorithm, namespace = name.split("/")
+    keys: dict[str, Any] = {
+        "duel": f"{problem.image}-{problem.kernel}-{problem.dtype}-{problem.op}",
+        "problem": problem.to_json(),
+        "algorithm": algorithm,
+        "namespace": namespace,
+        "device": "cpu",
+        "family": FAMILIES.get(algorithm, algorithm),
+        "arithmetic": "ieee",
+        "image_data": "normal",
+        "kernel_data": "normal",
+        "seed": 0,
+        "regime": "warm",
+        "threads": 2,
+        "status": "ok",
+        "started_at": "2026-11-01T00:00:00Z",
+    }
+    return Record.model_validate(keys | changes)
+
+
+def timed(
+    name: str, problem: Problem, seconds: float, shared: np.ndarray, noise: float, **changes: Any
+) -> Record:
+    """A record whose run samples are ``seconds`` × the rounds' shared noise × its own noise."""
+    seed = zlib.crc32(repr((name, problem, changes.get("device"))).encode())
+    rng = np.random.default_rng([seed, len(shared)])
+    run = seconds * shared * np.exp(noise * rng.standard_normal(len(shared)))
+    n = problem.kernel[0]
+    error = 2.5e-7 if "fft" in name else 5e-8 * n**0.5
+    return record(
+        name,
+        problem,
+        **{
+            "phase_seconds": {
+                "plan": [seconds * 2] * 5,
+                "load": [seconds * 0.1] * 5,
+                "run": run.tolist(),
+                "fresh": (run * 1.1).tolist(),
+            },
+            "rounds": list(range(len(run))),
+            "median_s": float(np.median(run)),
+            "error": Errors(
+                rel_l2=error,
+                max_rel=2 * error,
+                componentwise=error,
+                ulp_median=0.5,
+                ulp_p999=9.0,
+            ),
+            **changes,
+        },
+    )
+
+
+def duels(
+    contenders: Mapping[str, Curve],
+    *,
+    sizes: Iterable[int] = (256, 512),
+    kernels: Iterable[int] = (3, 5, 7, 9, 11, 15, 21, 31),
+    rounds: int = 20,
+    noise: float = 0.01,
+    seed: int = 0,
+    problem: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> list[list[Record]]:
+    """A duel for each (N, n): all contenders, with noise that rounds share and their own."""
+    rng = np.random.default_rng(seed)
+    kernels = list(kernels)
+    found = []
+    for N in sizes:
+        for n in kernels:
+            cell = Problem((N, N), (n, n), **{"mode": "same", **(problem or {})})
+            shared = np.exp(0.05 * rng.standard_normal(rounds))
+            found.append(
+                [
+                    timed(name, cell, curve(N, n), shared, noise, **changes)
+                    for name, curve in contenders.items()
+                ]
+            )
+    return found
+
+
+def write(path: Path, duels: Iterable[list[Record]], head: Header | None = None) -> Path:
+    """A results file of these duels."""
+    writer = Writer(path, head or header())
+    for records in duels:
+        closing = Closing(duel=records[0].duel, records=len(records), seconds={"measured": 1.0})
+        writer.append(records, closing)
+    writer.close()
+    return path
