@@ -98,7 +98,8 @@ def kernel(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
     random = generator(seed, "kernel", kind, shape)
     height, width = shape[-2:]
     if kind == "normal":
-        return random.standard_normal(shape) / np.sqrt(height * width)
+        normal: Floats = random.standard_normal(shape) / np.sqrt(height * width)
+        return normal
     if kind == "box":
         return np.full(shape, 1.0 / (height * width))
     if kind == "gaussian":

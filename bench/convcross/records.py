@@ -71,6 +71,7 @@ class Record(Line):
     reason: str | None = None
     phase_seconds: dict[str, list[float]] = Field(default_factory=dict)
     rounds: list[int] = Field(default_factory=list)  # of each run sample
+    fresh_rounds: list[int] = Field(default_factory=list)  # of each fresh and load sample
     median_s: float | None = None  # of run, with its 95 % order-statistics interval
     ci_low_s: float | None = None
     ci_high_s: float | None = None

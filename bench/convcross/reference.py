@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convkernels import Problem, bounds
 from convkernels.fft.fft import padded_size
 from convkernels.registry import find
+from convkernels.vendor.planes import by_plane
 
 Floats = NDArray[np.float64]
 
@@ -129,3 +130,33 @@ def certify(
         abs(float(y.reshape(full)[point]) - exact(problem, x, w, point)) / root for point in points
     )
     return {"points": len(points), "worst": worst}
+
+
+def by_scipy(problem: Problem, x: Floats, w: Floats) -> Floats:
+    """The answer in float64 by ``scipy.signal``'s direct sums, one plane at a time.
+
+    Slow, and independent of every algorithm here: for small problems.
+    """
+    from scipy import signal
+
+    function = signal.convolve2d if problem.op == "convolution" else signal.correlate2d
+    dilated = np.zeros((*w.shape[:-2], *problem.extent))
+    dilated[..., :: problem.dilation[0], :: problem.dilation[1]] = w
+
+    def plane(image: Floats, kernel: Floats) -> Floats:
+        if problem.padding is not None:
+            y = function(np.pad(image, problem.padding), kernel, mode="valid")
+        elif problem.boundary == "zero":
+            y = function(image, kernel, mode=problem.mode)
+        elif problem.mode == "same":
+            y = function(image, kernel, mode="same", boundary="wrap")
+        else:  # the convolution theorem as written
+            spectrum = np.fft.fft2(kernel, problem.image)
+            if problem.op == "correlation":
+                spectrum = spectrum.conj()
+            y = np.fft.ifft2(np.fft.fft2(image) * spectrum).real
+        strided: Floats = y[:: problem.stride[0], :: problem.stride[1]]
+        return strided
+
+    y: Floats = by_plane(plane, x, dilated, problem)
+    return y

@@ -76,6 +76,10 @@ class Defaults:
         """Once an image: the steady state. Returns the result."""
         raise NotImplementedError
 
+    def provenance(self) -> dict[str, Any]:
+        """What a record should say of how this instance computes: padded sizes, engines; JSON."""
+        return {}
+
 
 @dataclasses.dataclass(frozen=True)
 class Algorithm:

@@ -114,6 +114,9 @@ class FFT:
             y = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
             return layout.result(y, problem, xp)
 
+    def provenance(self) -> dict[str, Any]:
+        return {"padded": list(self.size)}
+
     def _channels(self, x: Any) -> Any:
         """Sum over input channels: (B, G, C/G, M1, M2/2+1) → (B, G, K/G, M1, M2/2+1)."""
         xp, half = self.xp, x.shape[-2:]

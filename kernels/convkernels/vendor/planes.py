@@ -28,7 +28,7 @@ def by_plane(plane: Callable[[Any, Any], Any], x: Any, w: Any, problem: Problem)
         channels // problem.groups for channels in (problem.in_channels, problem.out_channels)
     )
     images = x.reshape(problem.batch, problem.groups, ins, *problem.image)
-    filters = w.reshape(problem.groups, outs, ins, *problem.kernel)
+    filters = w.reshape(problem.groups, outs, ins, *w.shape[-2:])
     y = np.zeros((problem.batch, problem.groups, outs, *problem.output), dtype=x.dtype)
     for item, group, out in np.ndindex(*y.shape[:3]):
         for channel in range(ins):

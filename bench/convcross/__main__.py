@@ -1,0 +1,5 @@
+"""``python -m convcross``"""
+
+from convcross.cli import main
+
+main()

@@ -1,0 +1,130 @@
+"""``convcross check``: every contender here against SciPy in float64 on random problems."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from convcross import accuracy, data, reference
+from convcross.duels import Contender
+from convcross.measure import classify
+from convkernels import Problem, namespaces
+from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS
+
+PROBLEMS = 500
+TRIES = 40  # random problems drawn, at most, for each that a contender must be tried on
+
+
+@dataclasses.dataclass
+class Finding:
+    """How a contender did."""
+
+    contender: str
+    problems: int = 0
+    failures: int = 0
+    worst_error: float = 0.0  # relative L2, of the problem that came closest to its bound
+    bound: float = math.inf
+    first_failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        row = dataclasses.asdict(self)
+        row["bound"] = self.bound if self.problems else None
+        return row
+
+
+def random_problem(random: np.random.Generator) -> Problem:
+    """A small problem of any kind that ``Problem`` allows, forward."""
+    while True:
+        grouped = bool(random.random() < 0.4)
+        groups = int(random.integers(1, 4)) if grouped else 1
+        padded = bool(random.random() < 0.2)
+        pads = [[int(pad) for pad in random.integers(0, 6, 2)] for _ in range(2)]
+        try:
+            return Problem(
+                image=_pair(random, 24),
+                kernel=_pair(random, 9),
+                batch=int(random.integers(1, 4)),
+                in_channels=groups * (int(random.integers(1, 4)) if grouped else 1),
+                out_channels=groups * (int(random.integers(1, 4)) if grouped else 1),
+                groups=groups,
+                op=str(random.choice(OPS)),
+                mode=str(random.choice(MODES)),
+                padding=pads if padded else None,  # type: ignore[arg-type]
+                stride=(1, 1) if random.random() < 0.7 else _pair(random, 3),
+                dilation=(1, 1) if random.random() < 0.7 else _pair(random, 3),
+                boundary=str(random.choice(BOUNDARIES, p=[0.8, 0.2])),
+                dtype=str(random.choice(DTYPES)),
+            )
+        except ValueError:  # a kernel that does not fit
+            continue
+
+
+def _pair(random: np.random.Generator, most: int) -> tuple[int, int]:
+    return (int(random.integers(1, most + 1)), int(random.integers(1, most + 1)))
+
+
+def check(
+    contenders: Sequence[Contender],
+    *,
+    problems: int = PROBLEMS,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda name: None,
+) -> list[Finding]:
+    """Verify each contender on so many random problems that it does not refuse.
+
+    Each is told in ``progress`` when it is done. Failures are wrong results, and anything raised
+    but a refusal.
+    """
+    findings = []
+    for contender in contenders:
+        finding = Finding(str(contender))
+        random = data.generator(seed, "check")
+        for _ in range(TRIES * problems):
+            if finding.problems == problems:
+                break
+            _try(contender, random_problem(random), finding, int(random.integers(1 << 31)))
+        findings.append(finding)
+        progress(finding.contender)
+    return findings
+
+
+def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) -> None:
+    place = contender.namespace, contender.device
+    algorithm = contender.found
+    if algorithm.refuses(problem, *place) is not None:
+        return
+    x, w = (
+        namespaces.round_to(values, problem.dtype).astype(np.float64)
+        for values in (
+            data.image("normal", problem.x_shape, seed),
+            data.kernel("normal", problem.w_shape, seed),
+        )
+    )
+    y = reference.by_scipy(problem, x, w)
+    truth = accuracy.given(problem, x, w, y)
+    bound = algorithm.implementation.error_bound(problem)
+    try:
+        with namespaces.on(*place):
+            instance = algorithm.prepare(problem, *place)
+            instance.load(namespaces.from_numpy(w, *place, problem.dtype))
+            result = instance.run(namespaces.from_numpy(x, *place, problem.dtype))
+            found = namespaces.to_numpy(result)
+        reason = accuracy.verify(found, bound, truth)
+        if namespaces.dtype_name(result) != problem.dtype:
+            reason = f"dtype {namespaces.dtype_name(result)}; expected {problem.dtype}"
+    except Exception as error:
+        status, reason = classify(error)
+        if status == "unsupported":
+            return
+    finding.problems += 1
+    if reason is not None:
+        finding.failures += 1
+        finding.first_failure = finding.first_failure or f"{problem}: {reason}"
+        return
+    relative = accuracy.relative_error(found, truth)
+    if relative / bound >= finding.worst_error / finding.bound:
+        finding.worst_error, finding.bound = relative, bound

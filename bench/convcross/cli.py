@@ -1,0 +1,321 @@
+"""The command line: it reads arguments and prints; the work is done in the modules it imports."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convcross.failures import BadInput
+
+if TYPE_CHECKING:
+    from convcross.records import Record
+    from convcross.run import Outcome
+
+app = typer.Typer(
+    help="Which convolution algorithm wins at this image size and this kernel size, "
+    "and where FFT overtakes the direct sum.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Algorithms = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH", help="A .py file, or a folder of them, that registers more."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda:0, cuda:all, or several with commas. [default: the best here]"),
+]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results files.")]
+
+
+def _load(paths: list[str] | None) -> list[str]:
+    from convkernels.registry import load_path
+
+    for path in paths or []:
+        load_path(path)
+    return [str(Path(path).resolve()) for path in paths or []]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+@app.command("list")
+def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
+    """Show every algorithm: family, namespaces, source, and why it is not available here."""
+    from convkernels import registry
+
+    _load(algorithms)
+    rows: list[dict[str, Any]] = []
+    for one in registry.algorithms().values():
+        reasons = {namespace: one.missing(namespace) for namespace in one.namespaces}
+        rows.append(
+            {
+                "name": one.name,
+                "family": one.family,
+                "namespaces": list(one.namespaces),
+                "arithmetic": one.arithmetic,
+                "source": one.source,
+                "available": {name: reason is None for name, reason in reasons.items()},
+                "reason": reasons,
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['name']}  ({row['family']}; {row['arithmetic']})\n    {row['source']}")
+        for namespace, reason in row["reason"].items():
+            print(f"    {namespace:6} {'yes' if reason is None else f'no: {reason}'}")
+
+
+@app.command()
+def check(
+    contenders: Annotated[str, typer.Option(help="Patterns, with commas.")] = "*",
+    problems: Annotated[int, typer.Option(min=1, help="Random problems for each.")] = 500,
+    device: Device = None,
+    algorithms: Algorithms = None,
+    as_json: Json = False,
+) -> None:
+    """Verify every contender available here against SciPy in float64."""
+    from convcross import check as checking
+    from convcross.duels import devices_named, matching
+
+    _load(algorithms)
+    devices = sorted({name for group in devices_named(device) for name in group})
+    if device is None and devices != ["cpu"]:
+        devices.append("cpu")
+    chosen = matching(contenders.split(","), devices)
+    findings = checking.check(chosen, problems=problems)
+    if as_json:
+        _print_json([finding.to_json() for finding in findings])
+    else:
+        print(f"{'contender':36} {'problems':>8} {'failures':>8} {'worst error':>12} {'bound':>9}")
+        for one in findings:
+            print(
+                f"{one.contender:36} {one.problems:8} {one.failures:8} "
+                f"{one.worst_error:12.2e} {one.bound:9.2e}"
+            )
+        for one in findings:
+            if one.first_failure:
+                print(f"{one.contender}: {one.first_failure}")
+    if any(finding.failures for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    sweep: Annotated[str, typer.Argument(help="quick, image, cnn, seed, or a TOML file.")],
+    sizes: Annotated[str | None, typer.Option(help="Image sizes N: 256,512 or 64:512:64.")] = None,
+    kernels: Annotated[str | None, typer.Option(help="Kernel sizes n: 3,5,7 or 3:63:2.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,
+    mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
+    op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
+    regime: Annotated[str | None, typer.Option(help="flushed, warm, wall.")] = None,
+    contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
+    device: Device = None,
+    algorithms: Algorithms = None,
+    out: Annotated[Path | None, typer.Option(help="Results file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a results file.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 8m, 2h.")] = None,
+) -> None:
+    """Run a sweep: measure time and error of every contender. Options override the sweep."""
+    from convcross import spec
+    from convcross.duels import devices_named
+    from convcross.run import run as run_sweep
+
+    paths = _load(algorithms)
+    lists = {"dtypes": dtype, "modes": mode, "ops": op, "contenders": contenders}
+    overrides: dict[str, Any] = {
+        key: [part.strip() for part in text.split(",")]
+        for key, text in lists.items()
+        if text is not None
+    }
+    given = {"sizes": sizes, "kernels": kernels, "regime": regime}
+    overrides |= {key: value for key, value in given.items() if value is not None}
+    outcome = run_sweep(
+        spec.load(sweep, overrides),
+        devices_named(device),
+        algorithm_paths=paths,
+        out=out,
+        resume=resume,
+        budget=_seconds(budget) if budget else None,
+        progress=_progress(),
+    )
+    _summary(outcome, budget)
+    print(outcome.path)
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if not match or float(match[1]) == 0:
+        raise BadInput(f"budget is {text!r}; allowed: a time as 90s, 8m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _progress() -> Any:
+    """Duels done, their findings and the time left: a live bar on a terminal, else plain lines."""
+    import time
+
+    begin, first = time.perf_counter(), 0
+
+    def tell(duel: Any, number: int, of: int, records: list[Record]) -> None:
+        nonlocal first
+        first = first or number
+        spent = time.perf_counter() - begin
+        left = spent / (number - first + 1) * (of - number)
+        ok = [one for one in records if one.status == "ok" and one.median_s is not None]
+        best = min(ok, key=lambda one: one.median_s or 0.0, default=None)
+        winner = "none ok"
+        if best is not None:
+            winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
+        line = (
+            f"[{number}/{of}] {duel.id.rpartition('-')[0]:20} fastest: {winner:34} "
+            f"{len(ok)} of {len(records)} timed; {_time(left)} left"
+        )
+        print(line, flush=True)
+
+    return tell
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
+        if seconds >= 1.5 * size or (unit == "ms" and seconds >= size):
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def _summary(outcome: Outcome, budget: str | None) -> None:
+    names = sorted({contender for contender, _ in outcome.statuses})
+    for name in names:
+        for status in ("unsupported", "timeout", "wrong", "oom", "error"):
+            count = outcome.statuses[name, status]
+            if count:
+                print(f"{name}: {count} {status}: {outcome.reasons[name, status]}")
+    total = sum(outcome.seconds.values())
+    if total:
+        labels = {"measured": "measured code", "warmup": "warm-up and flushes", "rest": "the rest"}
+        parts = (f"{labels.get(key, key)} {_time(s)}" for key, s in outcome.seconds.items())
+        print(f"time: {', '.join(parts)}; in all {_time(outcome.wall)}")
+    print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
+    if outcome.left:
+        why = "interrupted" if outcome.interrupted else f"the budget of {budget} is spent"
+        print(f"{why}; go on with --resume --out {outcome.path}")
+
+
+@app.command()
+def crossover(
+    files: Files,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="A,B: where B overtakes A. Families or contenders.")
+    ] = None,
+    phase: Annotated[str, typer.Option(help="steady, fresh, first.")] = "steady",
+    cost: Annotated[str, typer.Option(help="time, error, workspace.")] = "time",
+    as_json: Json = False,
+) -> None:
+    """Print n*(N), the kernel size from which one contender stays faster than another."""
+    from convcross.analysis import crossover as analysis
+
+    pairs = [_pair(text) for text in pair] if pair else None
+    rows = analysis.crossovers(files, pairs=pairs, phase=phase, cost=cost)
+    if as_json:
+        _print_json([row.to_json() for row in rows])
+    else:
+        analysis.print_table(rows)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(parts):
+        raise BadInput(f"pair is {text!r}; allowed: A,B with families or contenders")
+    return parts[0], parts[1]
+
+
+@app.command()
+def report(
+    files: Files,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder. [default: reports/<machine>/<results file>]")
+    ] = None,
+) -> None:
+    """Write figures (PNG, SVG) and one self-contained HTML page."""
+    from convcross import report as reporting
+    from convcross.records import read
+
+    folder = out
+    if folder is None:
+        stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
+        folder = Path("reports") / str(read(files[0]).header.machine["name"]) / stem
+    for path in reporting.write(files, folder):
+        print(path)
+
+
+@app.command()
+def demo(
+    image: Annotated[
+        Path | None, typer.Argument(help="A photograph. [default: matplotlib's portrait]")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The figure, as PNG.")] = Path("convcross-demo.png"),
+    device: Device = None,
+) -> None:
+    """Blur a photograph, find a patch in it, and time every algorithm on it; one figure."""
+    from convcross import demo as showing
+    from convcross.duels import devices_named
+
+    showing.show(image, out, devices_named(device)[0])
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Tell what was found here and what is missing, with the command that installs it."""
+    from convcross import doctor as examining
+
+    findings = examining.examine()
+    if as_json:
+        _print_json([finding.to_json() for finding in findings])
+    else:
+        examining.print_findings(findings)
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 a contender failed, 2 bad input, 130 interrupted."""
+    sys.exit(_main())
+
+
+def _main() -> int:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    duplicate = importlib.import_module("convkernels.registry").DuplicateAlgorithm
+    try:
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        # A usage error is of Click's class, which some versions of Typer vendor.
+        usage = getattr(error, "format_message", None)
+        if usage is None and not isinstance(error, (BadInput, duplicate)):
+            raise
+        complaint = usage() if usage is not None else str(error)
+        if complaint.startswith("No such command"):
+            names = (info.name or info.callback.__name__ for info in app.registered_commands)
+            complaint += f" Allowed: {', '.join(names)}"
+        print("convcross: " + " ".join(complaint.split()), file=sys.stderr)
+        return 2
+    return code or 0

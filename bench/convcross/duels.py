@@ -1,0 +1,200 @@
+"""From a sweep to duels: which contenders meet on which problem, and which duel comes first."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from convcross.failures import BadInput
+from convcross.spec import Limits, Sweep
+from convkernels import Problem, namespaces
+from convkernels.registry import Algorithm, algorithms, find
+
+
+class Contender(BaseModel, frozen=True):
+    """An algorithm on an array library on a device."""
+
+    algorithm: str
+    namespace: str
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}/{self.namespace}@{self.device}"
+
+    @classmethod
+    def parse(cls, text: str) -> Contender:
+        """The contender that ``str`` wrote."""
+        name, _, device = text.partition("@")
+        algorithm, _, namespace = name.partition("/")
+        return cls(algorithm=algorithm, namespace=namespace, device=device)
+
+    @property
+    def found(self) -> Algorithm:
+        return find(self.algorithm)
+
+
+class Duel(BaseModel):
+    """One problem with all its contenders: JSON in, so that it can be measured anywhere."""
+
+    id: str
+    problem: dict[str, Any]
+    contenders: list[str]
+    image_data: str
+    kernel_data: str
+    seed: int
+    regime: str | None
+    threads: int | None
+    limits: Limits
+    algorithm_paths: list[str] = []
+
+
+def available(devices: Sequence[str]) -> list[Contender]:
+    """Every contender that can run on these devices."""
+    return [
+        Contender(algorithm=one.name, namespace=namespace, device=device)
+        for one in algorithms().values()
+        for namespace in one.namespaces
+        if one.missing(namespace) is None
+        for device in namespaces.devices(namespace)
+        if device in devices
+    ]
+
+
+def matching(patterns: Sequence[str], devices: Sequence[str]) -> list[Contender]:
+    """Contenders here that match a pattern: ``fft``, ``fft/*``, ``*/torch``, ``*@cuda:0``.
+
+    Raises
+    ------
+    BadInput
+        A pattern matches nothing; tells what there is, or why it is not available.
+    """
+    there = available(devices)
+    chosen: dict[str, Contender] = {}
+    for pattern in patterns:
+        names = {one: (one.algorithm, str(one).partition("@")[0], str(one)) for one in there}
+        found = [
+            one
+            for one, spellings in names.items()
+            if any(fnmatch.fnmatchcase(spelling, pattern.strip()) for spelling in spellings)
+        ]
+        if not found:
+            raise BadInput(f"contenders: {pattern!r} matches nothing here; {_why(pattern, there)}")
+        chosen.update((str(one), one) for one in found)
+    return [chosen[name] for name in sorted(chosen)]
+
+
+def _why(pattern: str, there: Iterable[Contender]) -> str:
+    name, _, namespace = pattern.partition("@")[0].partition("/")
+    if name in algorithms():
+        one = algorithms()[name]
+        for candidate in one.namespaces:
+            reason = one.missing(candidate)
+            if reason and namespace in ("", "*", candidate):
+                return f"{name} on {candidate}: {reason}"
+    return "available: " + ", ".join(str(one).partition("@")[0] for one in there)
+
+
+def devices_named(text: str | None) -> list[list[str]]:
+    """Groups of devices, each of which holds whole duels.
+
+    Named as "cpu", "cuda:0", "cuda:all" or several with commas; None is the best device here, the
+    first card or else the CPU.
+
+    Raises
+    ------
+    BadInput
+        An unknown device, or a card that is not there.
+    """
+    count = namespaces.cuda_devices()
+    if text is None:
+        return [["cuda:0" if count else "cpu"]]
+    allowed = ["cpu", *(f"cuda:{index}" for index in range(count)), *(["cuda:all"] * bool(count))]
+    cards: list[str] = []
+    others: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part not in allowed:
+            why = "" if count else " (no CUDA driver or device here)"
+            raise BadInput(f"device is {part!r}; allowed: {', '.join(allowed)}{why}")
+        if part == "cuda:all":
+            cards += [f"cuda:{index}" for index in range(count)]
+        else:
+            (others if part == "cpu" else cards).append(part)
+    return [[card, *others] for card in dict.fromkeys(cards)] or [others]
+
+
+def duels(
+    sweep: Sweep, groups: Sequence[Sequence[str]], algorithm_paths: Sequence[str] = ()
+) -> list[Duel]:
+    """All duels of a sweep, the most informative first.
+
+    Raises BadInput where a pattern matches no contender.
+    """
+    found = []
+    for devices in groups:
+        contenders = [str(one) for one in matching(sweep.contenders, devices)]
+        suffix = "" if len(groups) == 1 else f"@{devices[0]}"
+        for problem, image_data, kernel_data in sweep.cells():
+            found.append(
+                Duel(
+                    id=_id(problem, image_data, kernel_data) + suffix,
+                    problem=problem.to_json(),
+                    contenders=contenders,
+                    image_data=image_data,
+                    kernel_data=kernel_data,
+                    seed=sweep.seed,
+                    regime=sweep.regime,
+                    threads=sweep.threads,
+                    limits=sweep.limits,
+                    algorithm_paths=list(algorithm_paths),
+                )
+            )
+    return by_information(found, sweep)
+
+
+def _id(problem: Problem, image_data: str, kernel_data: str) -> str:
+    """Readable, and the same wherever the duel is made."""
+    text = json.dumps([problem.to_json(), image_data, kernel_data], sort_keys=True)
+    (height, width), (kh, kw) = problem.image, problem.kernel
+    return f"{height}x{width}-{kh}x{kw}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def by_information(found: Sequence[Duel], sweep: Sweep) -> list[Duel]:
+    """A coarse grid over everything first, then its gaps; near the expected crossover first.
+
+    Kernels come in the order of a bisection: the ends, the middle, the quarters, … for every N, so
+    that a sweep cut short is a coarser sweep and not a part of one. Within a level the duel comes
+    first in which the cost models see direct and FFT closest.
+    """
+    level = {kernel: rank for rank, kernel in _bisection(sweep.kernels)}
+
+    def key(duel: Duel) -> tuple[int, float]:
+        problem = Problem.from_json(duel.problem)
+        fft = find("fft").implementation.cost(problem)
+        ratio = abs(math.log(max(1, problem.flops) / fft.flops))
+        return level.get(problem.kernel[0], 0), ratio
+
+    return sorted(found, key=key)
+
+
+def _bisection(kernels: Sequence[int]) -> list[tuple[int, int]]:
+    """(level, kernel): level 0 the ends and the middle, then the middles of what is left."""
+    ordered = sorted(kernels)
+    if not ordered:
+        return []
+    levels = {0: 0, len(ordered) - 1: 0}
+    gaps, level = [(0, len(ordered) - 1)], 0
+    while gaps:
+        parts = []
+        for low, high in gaps:
+            middle = (low + high) // 2
+            if middle not in levels:
+                levels[middle] = level
+                parts += [(low, middle), (middle, high)]
+        gaps, level = parts, level + 1
+    return [(levels[index], kernel) for index, kernel in enumerate(ordered)]

@@ -1,0 +1,177 @@
+"""A sweep from its first duel to its last, each durable as it ends."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from convcross import machine
+from convcross.duels import Duel, duels
+from convcross.failures import BadInput
+from convcross.measure import measure
+from convcross.records import Closing, Header, Record, Writer, finished, read
+from convcross.spec import Sweep
+
+FAILED = ("wrong", "oom", "error")
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    path : the results file
+    done, before, left : duels measured now, found finished, and not reached
+    statuses : (contender, status) → records of this run
+    reasons : (contender, status) → the first reason given
+    seconds : where the time of this run's duels went
+    wall : seconds from the run's begin to its end
+    interrupted : stopped by Ctrl-C
+    """
+
+    path: Path
+    done: int = 0
+    before: int = 0
+    left: int = 0
+    statuses: collections.Counter[tuple[str, str]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    reasons: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    seconds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    wall: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a contender was wrong or failed; refusals and limits are neither."""
+        return any(status in FAILED for _, status in self.statuses)
+
+
+Progress = Callable[[Duel, int, int, list[Record]], None]
+
+
+def run(
+    sweep: Sweep,
+    groups: Sequence[Sequence[str]],
+    *,
+    algorithm_paths: Sequence[str] = (),
+    out: Path | None = None,
+    resume: bool = False,
+    budget: float | None = None,
+    progress: Progress = lambda duel, number, of, records: None,
+) -> Outcome:
+    """Measure a sweep's duels, in the order of their information.
+
+    Parameters
+    ----------
+    groups : devices that share a duel (``duels.devices_named``)
+    out : results file; None for a new one under ``results/<machine>/``, or with ``resume`` the
+        newest one of this sweep there
+    resume : go on with an existing file
+    budget : seconds after which no duel is begun
+    progress : told of each finished duel: (duel, its number, of how many, its records)
+
+    Raises
+    ------
+    BadInput
+        A file that exists and is not to be resumed, or that another sweep made.
+    """
+    wanted = duels(sweep, groups, algorithm_paths)
+    header = _header(sweep, groups, wanted)
+    path = out or _default_path(sweep, header, resume)
+    done = _resumable(path, header, resume)
+    left = [duel for duel in wanted if duel.id not in done]
+    outcome = Outcome(path, before=len(wanted) - len(left), left=len(left))
+    begin = time.perf_counter()
+    writer = Writer(path, header)
+    try:
+        for number, duel in enumerate(left, start=1):
+            elapsed = time.perf_counter() - begin
+            typical = elapsed / max(1, outcome.done)
+            if budget is not None and elapsed + typical > budget:
+                break
+            records = _measured(duel, writer, outcome)
+            progress(duel, outcome.before + number, len(wanted), records)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    finally:
+        writer.close()
+        outcome.wall = time.perf_counter() - begin
+    return outcome
+
+
+def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> list[Record]:
+    begin = time.perf_counter()
+    result = measure(duel.model_dump(mode="json"))
+    records = [Record.model_validate(record) for record in result["records"]]
+    seconds = dict(result["seconds"])
+    seconds["rest"] += time.perf_counter() - begin - sum(seconds.values())
+    writer.append(records, Closing(duel=duel.id, records=len(records), seconds=seconds))
+    outcome.done += 1
+    outcome.left -= 1
+    outcome.seconds.update(seconds)
+    for record in records:
+        key = (record.contender, record.status)
+        outcome.statuses[key] += 1
+        if record.reason:
+            outcome.reasons.setdefault(key, record.reason)
+    return records
+
+
+def _header(sweep: Sweep, groups: Sequence[Sequence[str]], wanted: Sequence[Duel]) -> Header:
+    device = groups[0][0]
+    return Header(
+        machine=machine.describe(device),
+        software=machine.software(device),
+        sweep=sweep.model_dump(mode="json"),
+        contenders=sorted({name for duel in wanted for name in duel.contenders}),
+        started_at=_now().isoformat(timespec="seconds"),
+    )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _default_path(sweep: Sweep, header: Header, resume: bool) -> Path:
+    folder = Path("results") / str(header.machine["name"])
+    if resume:
+        found = sorted(folder.glob(f"*-{sweep.name}-*.jsonl"))
+        if not found:
+            raise BadInput(f"--resume: no results of sweep {sweep.name!r} in {folder}")
+        return found[-1]
+    commit = header.software["commit"]
+    return folder / f"{_now():%Y%m%dT%H%M%SZ}-{sweep.name}-{commit}.jsonl"
+
+
+def _resumable(path: Path, header: Header, resume: bool) -> set[str]:
+    """Ids of the duels that need no measuring."""
+    if path.suffix == ".gz":
+        raise BadInput(f"results file {path} is compressed; allowed: a .jsonl file")
+    if not path.exists():
+        return set()
+    if not resume:
+        raise BadInput(f"results file {path} exists; allowed: --resume, or another --out")
+    done = finished(path)
+    if done:
+        earlier = read(path).header
+        for what, before, now in _differences(earlier, header):
+            raise BadInput(f"--resume: {path} has {what} {before!r}, this run {now!r}")
+    return done
+
+
+def _differences(before: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
+    """What must not change inside a file: machine, sweep, contenders."""
+    if before.machine["name"] != now.machine["name"]:
+        yield "machine", before.machine["name"], now.machine["name"]
+    for key, value in now.sweep.items():
+        if before.sweep.get(key) != value:
+            yield key, before.sweep.get(key), value
+    if before.contenders != now.contenders:
+        yield "contenders", before.contenders, now.contenders

@@ -1,0 +1,202 @@
+"""Sweeps: which problems and which contenders, as validated TOML."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from convcross import data
+from convcross.failures import BadInput, first_complaint
+from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
+
+FOLDER = Path(__file__).parent / "sweeps"
+REGIMES = ("flushed", "warm", "wall")
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers from "3,5,7" or "3:63:2" (its end included), or parts of both kinds.
+
+    Raises ValueError naming the part that is neither.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?::(\d{1,9})(?::(\d{1,9}))?)?\s*", part)
+        if not match or match[3] == "0":
+            raise ValueError(f"{part!r} is not a size; allowed: 3,5,7 or first:last:step")
+        first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+        if last < first or (last - first) // step > 100_000:
+            raise ValueError(f"{part!r} is an empty or endless range; allowed: first:last:step")
+        found += range(first, last + 1, step)
+    return found
+
+
+def _sizes(value: Any) -> Any:
+    return numbers(value) if isinstance(value, str) else value
+
+
+def _each(what: str, allowed: tuple[str, ...]) -> AfterValidator:
+    def check(values: list[str]) -> list[str]:
+        for value in values:
+            one_of(what, value, allowed)
+        return values
+
+    return AfterValidator(check)
+
+
+def _unique(values: list[Any]) -> list[Any]:
+    return list(dict.fromkeys(values))
+
+
+Sizes = Annotated[
+    list[Annotated[int, Field(ge=1, strict=True)]],
+    BeforeValidator(_sizes),
+    AfterValidator(_unique),
+]
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Limits(Strict):
+    """When to stop. Seconds are of measured code, for one contender and phase."""
+
+    seconds: float = Field(1.0, gt=0, allow_inf_nan=False)
+    samples: int = Field(400, ge=5, le=400)
+    run_seconds: float = Field(5.0, gt=0, allow_inf_nan=False)  # a longer run is a timeout
+
+
+class Layer(Strict):
+    """One layer of a network: the problem's fields that a grid does not give."""
+
+    name: str
+    image: tuple[int, int]
+    kernel: tuple[int, int]
+    batch: int = 1
+    in_channels: int = 1
+    out_channels: int = 1
+    groups: int = 1
+    padding: tuple[tuple[int, int], tuple[int, int]] | None = None
+    stride: int = 1
+    dilation: int = 1
+
+
+class Sweep(Strict):
+    """A sweep's TOML: a grid of square images and kernels, or layers, or both.
+
+    The problems are the product of sizes × kernels (and layers) with ops, modes, dtypes and data.
+    """
+
+    name: str
+    title: str = ""
+    sizes: Sizes = Field(default_factory=list)
+    kernels: Sizes = Field(default_factory=list)
+    layers: list[Layer] = Field(default_factory=list)
+    ops: Annotated[Names, _each("op", OPS)] = ["convolution"]
+    modes: Annotated[Names, _each("mode", MODES)] = ["same"]
+    dtypes: Annotated[Names, _each("dtype", DTYPES)] = ["float32"]
+    boundary: str = "zero"
+    image_data: Annotated[Names, _each("image_data", data.IMAGES)] = ["normal"]
+    kernel_data: Annotated[Names, _each("kernel_data", data.KERNELS)] = ["normal"]
+    seed: int = Field(0, ge=0)
+    regime: Literal["flushed", "warm", "wall"] | None = None  # None: the device's default
+    threads: int | None = Field(None, ge=1)  # None: the cores this process may use
+    contenders: Names = ["*"]
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Sweep:
+        one_of("boundary", self.boundary, BOUNDARIES)
+        if bool(self.sizes) != bool(self.kernels):
+            empty = "kernels" if self.sizes else "sizes"
+            raise ValueError(f"{empty}: the grid is empty; allowed: at least one whole number >= 1")
+        if not self.sizes and not self.layers:
+            raise ValueError("sizes: the grid is empty; allowed: sizes and kernels, or layers")
+        return self
+
+    def cells(self) -> Iterable[tuple[Problem, str, str]]:
+        """(problem, image data, kernel data) of every cell.
+
+        Raises ValueError for a cell that is no problem, as a kernel larger than its image in
+        mode valid.
+        """
+        shapes: list[dict[str, Any]] = [
+            {"image": (size, size), "kernel": (kernel, kernel)}
+            for size, kernel in itertools.product(self.sizes, self.kernels)
+        ]
+        shapes += [layer.model_dump(exclude={"name"}) for layer in self.layers]
+        for shape, op, mode, dtype in itertools.product(shapes, self.ops, self.modes, self.dtypes):
+            problem = Problem(**shape, op=op, mode=mode, dtype=dtype, boundary=self.boundary)
+            for kinds in itertools.product(self.image_data, self.kernel_data):
+                yield (problem, *kinds)
+
+
+def shipped() -> list[str]:
+    """Names of the sweeps that come with convcross."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep:
+    """Read a sweep by name or from a TOML file, with keys overridden.
+
+    Raises
+    ------
+    BadInput
+        Names the file, the key, the value and what is allowed.
+    """
+    path = FOLDER / f"{name_or_path}.toml" if name_or_path in shipped() else Path(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise BadInput(
+            f"sweep {name_or_path!r}: {problem}; allowed: {', '.join(shipped())}, or a TOML file"
+        ) from None
+    try:
+        keys = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadInput(f"sweep {name_or_path!r}: not TOML: {error}") from None
+    keys = {"name": path.stem, **keys, **(overrides or {})}
+    if overrides and ("sizes" in overrides or "kernels" in overrides):
+        if not keys.get("sizes") and not keys.get("kernels"):
+            raise BadInput(f"sweep {name_or_path!r}: it lists layers; there is no grid to override")
+        keys["layers"] = []
+    return validated(keys, f"sweep {name_or_path!r}")
+
+
+def validated(keys: Mapping[str, Any], where: str) -> Sweep:
+    """A sweep from its keys, every cell checked. Raises BadInput."""
+    try:
+        sweep = Sweep.model_validate(dict(keys))
+    except ValidationError as error:
+        raise BadInput(f"{where}: {_allowed(first_complaint(error), error)}") from None
+    try:
+        for _ in sweep.cells():
+            pass
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from None
+    return sweep
+
+
+def _allowed(complaint: str, error: ValidationError) -> str:
+    if not complaint.endswith("unknown key"):
+        return complaint
+    location = error.errors()[0]["loc"]
+    models: dict[str, type[BaseModel]] = {"limits": Limits, "layers": Layer}
+    model = models.get(str(location[0]), Sweep)
+    return f"{complaint}; allowed: {', '.join(model.model_fields)}"
