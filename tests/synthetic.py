@@ -41,7 +41,7 @@ def record(name: str, problem: Problem, **changes: Any) -> Record:
     """A record of contender "algorithm/namespace", its family by its name."""
     algorithm, namespace = name.split("/")
     keys: dict[str, Any] = {
-        "duel": f"{problem.image}-{problem.kernel}-{problem.dtype}-{problem.op}",
+        "duel": f"{zlib.crc32(repr(problem).encode()):08x}",
         "problem": problem.to_json(),
         "algorithm": algorithm,
         "namespace": namespace,

@@ -82,15 +82,12 @@ def load(paths: Sequence[Path]) -> Results:
     machine = _one_machine(files)
     notes = [f"{file.path.name}: {file.dropped} was left out" for file in files if file.dropped]
     duels: dict[tuple[int, str], int] = {}
-    problems: dict[int, Problem] = {}
     newest: dict[tuple[object, ...], tuple[str, dict[str, Any]]] = {}
     doubled: Counter[str] = Counter()
     for number, file in enumerate(files):
         for record in file.records:
             duel = duels.setdefault((number, record.duel), len(duels))
-            if duel not in problems:
-                problems[duel] = _problem(record, file.path.name)
-            row = _row(record, problems[duel], duel, file.path.name)
+            row = _row(record, duel, file.path.name)
             parts = ("problem", "data", "seed", "regime", "contender", "device")
             key = tuple(row[part] for part in parts)
             when = record.started_at or file.header.started_at
@@ -138,8 +135,9 @@ def _problem(record: records.Record, source: str) -> Problem:
         raise BadInput(f"{source}: duel {record.duel}: problem: {error}") from None
 
 
-def _row(record: records.Record, problem: Problem, duel: int, source: str) -> dict[str, Any]:
+def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
     """A record as a flat row: conditions, N and n, status, costs, and its raw samples."""
+    problem = _problem(record, source)
     channels = (problem.in_channels, problem.out_channels)
     run = np.asarray(record.phase_seconds.get("run", ()), dtype=np.float64)
     rounds = np.asarray(record.rounds, dtype=np.int64)

@@ -104,7 +104,8 @@ def resampled_median(values: Array, draws: int, rng: np.random.Generator) -> Arr
     count = len(values)
     middles = rng.beta((count + 1) / 2, (count + 1) / 2, draws)
     if count == 1:
-        return np.where(middles < 0.5, values[0] - _FAR, values[0] + _FAR)
+        far: Array = values[0] + np.where(middles < 0.5, -_FAR, _FAR)
+        return far
     ordered = np.sort(values)
     place = (count + 1) * middles
     below = np.clip(place.astype(np.int64), 1, count - 1)

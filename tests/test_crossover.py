@@ -1,0 +1,409 @@
+"""Planted crossovers are found, and what is not there is not invented."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from convcross.analysis import crossover
+from convcross.analysis.crossover import Crossover, crossovers
+from convcross.analysis.load import load
+from convcross.analysis.samples import resampled_median
+from convcross.analysis.verdict import Curve, judge
+from convcross.failures import BadInput
+from convkernels import Problem
+
+PAIR = [("direct", "fft")]
+KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)
+
+
+def one(rows: Sequence[Crossover]) -> Crossover:
+    assert len(rows) == 1
+    return rows[0]
+
+
+def swept(path: Path, fft: synthetic.Curve, **how: object) -> Path:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": fft}
+    settings = {"sizes": [512], "noise": 0.03} | how
+    return synthetic.write(path / "sweep.jsonl", synthetic.duels(contenders, **settings))
+
+
+@pytest.mark.parametrize("planted", [4.3, 9.4, 13.0, 25.0])
+def test_a_planted_crossover_lies_in_its_interval(tmp_path: Path, planted: float) -> None:
+    row = one(crossovers([swept(tmp_path, synthetic.fft(planted))], pairs=PAIR))
+    assert row.verdict == "crosses"
+    assert row.low is not None
+    assert row.high is not None
+    assert row.tie_low is not None
+    assert row.tie_high is not None
+    assert row.low <= planted <= row.high
+    assert row.high - row.low < 0.1 * planted
+    assert row.tie_low <= row.low
+    assert row.high <= row.tie_high
+    assert row.crossings == [row.n_star]
+
+
+def test_intervals_cover_the_truth() -> None:
+    """Near-parallel curves with noise: 95 % intervals, 400 trials, binomial slack of 3 sigma."""
+    n = np.array([3.0, 5, 7, 9, 11, 15, 21])
+    truth = 8.0
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(400):
+        noise = 0.02 * rng.standard_normal((len(n), 15))
+        samples = 0.2 * np.log(n / truth)[:, None] + noise
+        replicates = np.stack([resampled_median(row, 500, rng) for row in samples])
+        found = judge(Curve(n, np.median(samples, axis=1), replicates), 512)
+        covered += found.verdict == "crosses" and found.low <= truth <= found.high  # type: ignore
+    assert covered >= 400 * (0.95 - 3 * np.sqrt(0.95 * 0.05 / 400))
+
+
+def ratio(signs: Sequence[float], spread: float = 0.001) -> Curve:
+    """Log ratios at n = 3, 5, 7, …, each with replicates of the given spread."""
+    points = np.array(signs)
+    offsets = np.linspace(-2 * spread, 2 * spread, 101)
+    return Curve(3.0 + 2 * np.arange(len(points)), points, points[:, None] + offsets)
+
+
+def test_always_never_tie() -> None:
+    assert judge(ratio([0.1, 0.2, 0.3]), 512).verdict == "always"
+    assert judge(ratio([-0.1, -0.2, -0.3]), 8).verdict == "never"
+    tie = judge(ratio([-0.001, 0.001, 0.001], spread=0.01), 512)
+    assert (tie.verdict, tie.tie_low, tie.tie_high, tie.crossings) == ("tie", 3, 7, [])
+
+
+@pytest.mark.parametrize(
+    ("signs", "low", "high", "crossings"),
+    [
+        ([-0.3, -0.2, -0.1], 7, None, 0),  # A to the end of a grid short of N
+        ([-0.3, -0.2, 0.0001], 5, None, 0),  # A, then ties
+        ([0.0001, 0.1, 0.2], None, 5, 0),  # ties, then B
+        ([0.3, 0.1, -0.1], 7, None, 1),  # B, then A
+        ([-0.2, 0.2, -0.2], 7, None, 2),  # B only in between
+    ],
+)
+def test_beyond_the_grid_gives_the_bound(
+    signs: list[float], low: float | None, high: float | None, crossings: int
+) -> None:
+    found = judge(ratio(signs), 512)
+    assert (found.verdict, found.n_star, found.low, found.high) == ("beyond-grid", None, low, high)
+    assert len(found.crossings) == crossings
+
+
+def test_the_last_of_several_crossings_is_the_crossover() -> None:
+    found = judge(ratio([-0.2, 0.2, -0.2, 0.2]), 512)
+    assert found.verdict == "crosses"
+    expected = [np.sqrt(3 * 5), np.sqrt(5 * 7), np.sqrt(7 * 9)]
+    np.testing.assert_allclose(found.crossings, expected)
+    assert found.n_star == found.crossings[-1]
+
+
+def test_ties_after_the_crossing_do_not_move_it() -> None:
+    wanted = judge(ratio([-0.2, 0.2, 0.2, 0.2, 0.2]), 512).n_star
+    for tie in (0.0, -0.001, -0.015):  # not significant, and significant but under 2 %
+        assert judge(ratio([-0.2, 0.2, tie, 0.0, 0.2], spread=0.001), 512).n_star == wanted
+    assert judge(ratio([-0.2, 0.2, -0.03, 0.0, 0.2]), 512).n_star != wanted
+
+
+def test_one_sample_is_no_evidence() -> None:
+    rng = np.random.default_rng(0)
+    low, high = np.quantile(resampled_median(np.array([0.5]), 1000, rng), [0.025, 0.975])
+    assert low < -10
+    assert high > 10
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"status": "wrong", "reason": "error past its bound"},
+        {"flags": ["impossible"]},
+        {"status": "timeout", "phase_seconds": {}, "rounds": []},
+    ],
+)
+def test_a_spoiled_record_never_moves_a_crossover(
+    tmp_path: Path, spoiled: dict[str, object]
+) -> None:
+    """A contender of family fft that would win everywhere, were its records usable."""
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    honest = synthetic.duels(contenders, sizes=[512])
+    before = crossovers([synthetic.write(tmp_path / "honest.jsonl", honest)], pairs=PAIR)
+    for duel in honest:
+        template = duel[1]
+        fast = {
+            "phase_seconds": {"run": [1e-9] * len(template.rounds)},
+            "rounds": template.rounds,
+        }
+        problem = Problem.from_json(template.problem)
+        duel.append(synthetic.record("scipy-fftconvolve/numpy", problem, **(fast | spoiled)))
+    after = crossovers([synthetic.write(tmp_path / "spoiled.jsonl", honest)], pairs=PAIR)
+    assert [row.to_json() for row in after] == [row.to_json() for row in before]
+    for duel in honest:  # the same record, unspoiled, does move it
+        duel[2] = duel[2].model_copy(update={"status": "ok", "flags": [], **fast})
+    moved = crossovers([synthetic.write(tmp_path / "moved.jsonl", honest)], pairs=PAIR)
+    assert one(moved).verdict == "always"
+
+
+def test_a_family_is_its_fastest_contender_in_each_cell(tmp_path: Path) -> None:
+    contenders = {
+        "direct/numpy": lambda N, n: 1e-3 * n,
+        "scipy-convolve2d/numpy": lambda N, n: 1e-4 * n**2,  # the faster one below n = 10
+        "fft/numpy": lambda N, n: 7.5e-3,
+    }
+    path = synthetic.write(tmp_path / "a.jsonl", synthetic.duels(contenders, sizes=[512]))
+    rows = {row.pair: row for row in crossovers([path])}
+    assert set(rows) == {
+        ("direct", "fft"),
+        ("direct/numpy", "fft"),
+        ("scipy-convolve2d/numpy", "fft"),
+    }
+    family, linear, square = (rows[pair].n_star for pair in rows)
+    assert linear == pytest.approx(7.5, rel=0.02)
+    assert square == pytest.approx(75**0.5, rel=0.02)
+    assert family == pytest.approx(75**0.5, rel=0.02)
+
+
+def test_equal_contenders_are_not_favoured_by_the_choice_among_them(tmp_path: Path) -> None:
+    """Four equal direct contenders against one fft as fast: choosing and timing on the same
+    rounds would make family direct look faster."""
+    names = ["a/numpy", "b/numpy", "c/numpy", "d/numpy"]
+    contenders = dict.fromkeys([*names, "fft/numpy"], lambda N, n: 1e-3)
+    settings = {"sizes": [64], "kernels": range(3, 43, 2), "rounds": 8, "noise": 0.05}
+    duels = synthetic.duels(contenders, **settings)
+    for duel in duels:
+        for record in duel[:-1]:
+            record.family = "direct"
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    [(_, _, curve)] = crossover.curves(load([path]).grid, ("direct", "fft"), "steady", "time")
+    standard_error = curve.ratio.std() / len(curve.ratio) ** 0.5
+    assert abs(curve.ratio.mean()) < 3 * standard_error
+
+
+def test_phases_add_up_what_a_user_pays(tmp_path: Path) -> None:
+    path = swept(tmp_path, synthetic.fft(9.4), noise=0.01)
+    for phase in ("steady", "fresh", "first"):  # each side's phases are in the same proportion
+        row = one(crossovers([path], pairs=PAIR, phase=phase))
+        assert row.phase == phase
+        assert row.n_star == pytest.approx(9.4, rel=0.02)
+
+
+def test_error_has_no_interval_from_one_seed(tmp_path: Path) -> None:
+    path = swept(tmp_path, synthetic.fft(9.4))
+    row = one(crossovers([path], pairs=PAIR, cost="error"))
+    assert row.verdict == "crosses"
+    assert row.n_star == pytest.approx(25, rel=0.02)
+    assert (row.low, row.high) == (None, None)
+
+
+def test_rows_have_the_keys_of_the_design(tmp_path: Path) -> None:
+    row = one(crossovers([swept(tmp_path, synthetic.fft(9.4))], pairs=PAIR)).to_json()
+    keys = "machine device pair phase cost regime dtype op mode data batch channels N verdict "
+    keys += "n_star low high tie_low tie_high crossings"
+    assert " ".join(row) == keys
+    json.dumps(row, allow_nan=False)
+
+
+def test_the_bootstrap_is_repeatable(tmp_path: Path) -> None:
+    path = swept(tmp_path, synthetic.fft(9.4))
+    assert crossovers([path]) == crossovers([path])
+
+
+def test_conditions_are_never_mixed(tmp_path: Path) -> None:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    double = {"direct/numpy": synthetic.direct(2), "fft/numpy": synthetic.fft(13, 2)}
+    duels = synthetic.duels(contenders, sizes=[512])
+    duels += synthetic.duels(double, sizes=[512], problem={"dtype": "float64"})
+    duels += synthetic.duels(double, sizes=[512], problem={"boundary": "circular"})
+    rows = crossovers([synthetic.write(tmp_path / "a.jsonl", duels)], pairs=PAIR)
+    found = {row.dtype: row.n_star for row in rows}
+    assert found == {
+        "float32": pytest.approx(9.4, rel=0.02),
+        "float64": pytest.approx(13, rel=0.02),
+    }
+
+
+def test_devices_have_their_own_rows_and_can_be_compared(tmp_path: Path) -> None:
+    contenders = {"direct/torch": synthetic.direct(), "fft/torch": synthetic.fft(9.4)}
+    duels = synthetic.duels(contenders, sizes=[512], regime="wall")
+    for duel, other in zip(
+        duels, synthetic.duels(contenders, sizes=[512], regime="wall"), strict=True
+    ):
+        for record in other:
+            record.device = "cuda:0"
+            record.phase_seconds["run"] = [1e-2 * t for t in record.phase_seconds["run"]]
+        duel += other
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    assert [row.device for row in crossovers([path], pairs=PAIR)] == ["cpu", "cuda:0"]
+    across = crossovers([path], pairs=[("fft/torch@cpu", "fft/torch@cuda:0")])
+    assert one(across).device == "cpu against cuda:0"
+    assert one(across).verdict == "always"
+
+
+def test_cufft_is_the_default_rival_on_cuda(tmp_path: Path) -> None:
+    contenders = {
+        "direct/cupy": synthetic.direct(),
+        "cuda-direct/cupy": synthetic.direct(0.1),
+        "fft/cupy": synthetic.fft(9.4),
+        "fft/torch": synthetic.fft(9.4),
+    }
+    duels = synthetic.duels(contenders, sizes=[512], device="cuda:0")
+    rows = crossovers([synthetic.write(tmp_path / "a.jsonl", duels)])
+    assert [row.pair for row in rows] == [
+        ("direct", "fft"),
+        ("cuda-direct/cupy", "fft/cupy"),
+        ("direct/cupy", "fft/cupy"),
+    ]
+
+
+def test_the_newest_of_two_measurements_counts_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {"sizes": [512]}
+    old = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(21)}
+    new = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(7.5)}
+    paths = [
+        synthetic.write(
+            tmp_path / "new.jsonl",
+            synthetic.duels(new, started_at="2026-11-02T00:00:00Z", **settings),
+        ),
+        synthetic.write(tmp_path / "old.jsonl", synthetic.duels(old, **settings)),
+    ]
+    for order in (paths, paths[::-1]):
+        caplog.clear()
+        assert one(crossovers(order, pairs=PAIR)).n_star == pytest.approx(7.5, rel=0.02)
+        assert "found twice; the newest counts" in caplog.text
+
+
+# ---- what cannot be said -------------------------------------------------------------------
+
+
+def refusal(paths: list[Path], **how: object) -> str:
+    with pytest.raises(BadInput) as caught:
+        crossovers(paths, **how)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_machines_are_not_mixed(tmp_path: Path) -> None:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    paths = [
+        synthetic.write(
+            tmp_path / f"{name}.jsonl", synthetic.duels(contenders), synthetic.header(name)
+        )
+        for name in ("one", "other")
+    ]
+    message = refusal(paths)
+    assert "'one'" in message
+    assert "'other'" in message
+
+
+def test_thread_counts_are_not_mixed(tmp_path: Path) -> None:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    paths = [
+        synthetic.write(
+            tmp_path / f"{threads}.jsonl",
+            synthetic.duels(contenders, seed=threads, threads=threads),
+        )
+        for threads in (1, 2)
+    ]
+    duels = synthetic.duels(contenders, sizes=[1024], threads=1)
+    paths[0] = synthetic.write(tmp_path / "other-sizes.jsonl", duels)
+    assert "threads are 1 and 2" in refusal(paths)
+
+
+def test_one_contender_makes_no_crossover(tmp_path: Path) -> None:
+    duels = synthetic.duels({"fft/numpy": synthetic.fft(9.4)})
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    assert "fft/numpy is the only contender" in refusal([path])
+
+
+def test_all_censored_makes_no_crossover(tmp_path: Path) -> None:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    duels = synthetic.duels(contenders, sizes=[256], status="timeout")
+    message = refusal([synthetic.write(tmp_path / "a.jsonl", duels)])
+    assert "no usable time" in message
+    assert "16 timeout" in message
+
+
+def test_no_finished_duel(tmp_path: Path) -> None:
+    assert "no finished duel" in refusal([synthetic.write(tmp_path / "a.jsonl", [])])
+
+
+def test_layers_alone_make_no_crossover(tmp_path: Path) -> None:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    duels = synthetic.duels(contenders, problem={"stride": (2, 2)})
+    assert "no square image" in refusal([synthetic.write(tmp_path / "a.jsonl", duels)])
+
+
+def test_a_missing_family_names_what_is_there(tmp_path: Path) -> None:
+    contenders = {"im2col/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    path = synthetic.write(tmp_path / "a.jsonl", synthetic.duels(contenders))
+    message = refusal([path])
+    assert "family direct" in message
+    assert "im2col/numpy" in message
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({"pairs": [("direct", "winograd")]}, "'winograd'"),
+        ({"pairs": [("direct", "fft/cupy")]}, "'fft/cupy'"),
+        ({"pairs": [("direct", "fft@cuda:0")]}, "'fft@cuda:0'"),
+        ({"pairs": [("fft", "fft")]}, "two different sides"),
+        ({"phase": "last"}, "allowed: steady, fresh, first"),
+        ({"cost": "money"}, "allowed: time, error, workspace"),
+        ({"cost": "energy"}, "not measured"),
+        ({"cost": "workspace"}, "no cell in which both have a usable workspace"),
+    ],
+)
+def test_bad_requests_name_what_is_allowed(
+    tmp_path: Path, how: dict[str, object], told: str
+) -> None:
+    assert told in refusal([swept(tmp_path, synthetic.fft(9.4))], **how)
+
+
+def test_disjoint_cells_make_no_crossover(tmp_path: Path) -> None:
+    duels = synthetic.duels({"direct/numpy": synthetic.direct()}, sizes=[256])
+    duels += synthetic.duels({"fft/numpy": synthetic.fft(9.4)}, sizes=[512])
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    assert "no cell in which both" in refusal([path])
+
+
+# ---- in words ------------------------------------------------------------------------------
+
+
+def test_each_verdict_has_its_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = {
+        "crosses": (synthetic.fft(9.4), "fft overtakes direct at n = 9.4 ["),
+        "always": (synthetic.fft(1.5), "fft is faster than direct at every n measured (from 3)"),
+        "beyond-grid": (synthetic.fft(99), "fft overtakes direct above n = 31, if at all,"),
+        "tie": (synthetic.direct(), "fft and direct do not differ significantly at n = 3 to 31"),
+    }
+    for verdict, (curve, told) in cases.items():
+        folder = tmp_path / verdict
+        row = one(crossovers([swept(folder, curve, noise=0.01)], pairs=PAIR))
+        assert row.verdict == verdict
+        crossover.print_table([row])
+        printed = capsys.readouterr().out
+        assert printed.startswith("Test Machine (cpu): float32, convolution, same")
+        assert told in printed
+        assert "for N = 512" in printed
+
+
+def test_several_crossings_are_all_told(tmp_path: Path) -> None:
+    def wavy(N: int, n: int) -> float:
+        return synthetic.direct()(N, n) * (2.0 if n in (3, 11) else 0.5)
+
+    row = one(crossovers([swept(tmp_path, wavy)], pairs=PAIR))
+    told = crossover.sentence(row)
+    assert "for the last time" in told
+    assert told.count(",") >= 2
+    assert len(row.crossings) == 3
+
+
+def test_a_kernel_as_large_as_the_image_reaches_never(tmp_path: Path) -> None:
+    path = swept(tmp_path, synthetic.fft(99), sizes=[32])
+    assert one(crossovers([path], pairs=PAIR)).verdict == "never"
