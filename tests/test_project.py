@@ -1,0 +1,82 @@
+"""The Makefile on machines with and without a driver, and what the wheel holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEADER = "| NVIDIA-SMI 580.65.06     Driver Version: 580.65.06      CUDA Version: {}     |"
+CPU = "--constraint constraints-cpu.txt --editable '.[dev,opencv]'"
+
+
+def dry_run(tmp_path: Path, nvidia_smi: str, *arguments: str) -> str:
+    """What make would do, were this script the machine's nvidia-smi, in a new environment."""
+    script = tmp_path / "nvidia-smi"
+    script.write_text(f"#!/bin/sh\n{nvidia_smi}\n")
+    script.chmod(0o755)
+    # `make test` may be what runs this: its own settings are not for this make.
+    environment = {key: value for key, value in os.environ.items() if "MAKE" not in key}
+    return subprocess.check_output(
+        ["make", "--dry-run", f"VENV={tmp_path / 'venv'}", *arguments],
+        cwd=ROOT,
+        env=environment | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        text=True,
+    )
+
+
+def answer(cuda: str) -> str:
+    return f"echo '{HEADER.format(cuda)}'"
+
+
+@pytest.mark.parametrize(
+    ("nvidia_smi", "installed"),
+    [
+        (answer("12.4"), "--editable '.[dev,opencv,cuda12]'"),
+        (answer("13.0"), "--editable '.[dev,opencv,cuda13]'"),
+        (answer("14.1"), "--editable '.[dev,opencv,cuda13]'"),
+        (answer("11.8"), CPU),
+        (answer("N/A"), CPU),
+        ("echo 'NVIDIA-SMI has failed: no driver' >&2; exit 9", CPU),
+        ("exit 127", CPU),
+    ],
+    ids=["12.4", "13.0", "14.1", "too old", "no libcuda", "no driver", "no nvidia-smi"],
+)
+@pytest.mark.parametrize("target", ["bench", "test", "microbench"])
+def test_what_is_installed_fits_the_driver(
+    tmp_path: Path, nvidia_smi: str, installed: str, target: str
+) -> None:
+    lines = dry_run(tmp_path, nvidia_smi, target).splitlines()
+    assert [line.split("pip install ")[1] for line in lines if "pip install" in line] == [installed]
+
+
+def test_environment_is_made_once_and_anew_for_another_build(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    environment.mkdir()
+    (environment / ".ready-cpu").touch()
+    assert "pip install" not in dry_run(tmp_path, "exit 127", "test")
+    assert f"venv --clear {environment}" in dry_run(tmp_path, answer("13.0"), "test")
+
+
+def test_python_can_be_chosen(tmp_path: Path) -> None:
+    planned = dry_run(tmp_path, "exit 127", "PYTHON=python3.12", "test")
+    assert planned.startswith("python3.12 -m venv")
+
+
+def test_wheel_holds_every_file_of_both_packages(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run([*command, "--directory", str(tmp_path)], cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    expected = {
+        path.relative_to(root).as_posix()
+        for root in (ROOT / "bench", ROOT / "kernels")
+        for path in root.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == expected
