@@ -25,6 +25,7 @@ from convkernels.registry import Algorithm, Defaults, load_path
 SHORTEST = 50e-6  # seconds of a warm sample: shorter runs are timed in batches
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
+TRIES = 3  # runs of a smaller problem before the whole one is called too slow
 PLANS = 5  # new instances planned
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
 BUCKETS = ("measured", "warmup", "verification", "preparation")
@@ -111,15 +112,25 @@ def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
     duel = Duel.model_validate(duel_json)
     for path in duel.algorithm_paths:
         load_path(path)
+    with ledger.charge("preparation"):
+        problem = Problem.from_json(duel.problem)
+        x = data.image(duel.image_data, problem.x_shape, duel.seed)
+        w = data.kernel(duel.kernel_data, problem.w_shape, duel.seed)
+    return measure_on(duel, x, w, ledger)
+
+
+def measure_on(
+    duel: Duel, x: accuracy.Floats, w: accuracy.Floats, ledger: Ledger | None = None
+) -> dict[str, Any]:
+    """Measure a duel on an image and a kernel at hand, of its problem's shapes.
+
+    They are rounded to the problem's dtype. Returns what ``measure`` does.
+    """
+    ledger = ledger or Ledger()
     problem = Problem.from_json(duel.problem)
     with ledger.charge("preparation"):
         entries = [_entry(duel, problem, name) for name in duel.contenders]
-        x = namespaces.round_to(
-            data.image(duel.image_data, problem.x_shape, duel.seed), problem.dtype
-        ).astype("float64")
-        w = namespaces.round_to(
-            data.kernel(duel.kernel_data, problem.w_shape, duel.seed), problem.dtype
-        ).astype("float64")
+        x, w = (namespaces.round_to(values, problem.dtype).astype("float64") for values in (x, w))
         _import_libraries(entries)
     count = duel.threads or threads.usable()
     with threads.pinned(count):
@@ -305,12 +316,15 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
         instance = entry.algorithm.prepare(smaller, *place)
         instance.load(b)
         entry.synchronize()
-        begin = time.perf_counter()
-        instance.run(a)
-        entry.synchronize()
-        seconds = time.perf_counter() - begin
-        if 4 * seconds > limit:
+        for _ in range(TRIES):  # a first run may load libraries and plan
+            begin = time.perf_counter()
+            instance.run(a)
+            entry.synchronize()
+            seconds = time.perf_counter() - begin
             whole = seconds * cost(problem).flops / cost(smaller).flops
+            if min(4 * seconds, whole) <= limit:  # the last step is often a short one
+                break
+        else:
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
 
 
