@@ -111,7 +111,9 @@ class FFT:
             y = self.library.inverse(product)
         with stage("crop"):
             (height, width), (down, across) = problem.output, problem.stride
-            y = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
+            part = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
+            # A view would be free, but would keep the padded image alive and be handed on strided.
+            y = part if part.shape == y.shape else xp.asarray(part, copy=True)
             return layout.result(y, problem, xp)
 
     def provenance(self) -> dict[str, Any]:
