@@ -32,7 +32,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         row = dataclasses.asdict(self)
-        row["bound"] = self.bound if self.problems else None
+        row["bound"] = self.bound if math.isfinite(self.bound) else None
         return row
 
 
@@ -95,7 +95,12 @@ def check(
 def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) -> None:
     place = contender.namespace, contender.device
     algorithm = contender.found
-    if algorithm.refuses(problem, *place) is not None:
+    try:
+        if algorithm.refuses(problem, *place) is not None:
+            return
+        bound = float(algorithm.implementation.error_bound(problem))
+    except Exception as error:
+        _fail(finding, problem, classify(error)[1])
         return
     x, w = (
         namespaces.round_to(values, problem.dtype).astype(np.float64)
@@ -106,7 +111,6 @@ def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) ->
     )
     y = reference.by_scipy(problem, x, w)
     truth = accuracy.given(problem, x, w, y)
-    bound = algorithm.implementation.error_bound(problem)
     try:
         with namespaces.on(*place):
             instance = algorithm.prepare(problem, *place)
@@ -120,11 +124,16 @@ def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) ->
         status, reason = classify(error)
         if status == "unsupported":
             return
-    finding.problems += 1
     if reason is not None:
-        finding.failures += 1
-        finding.first_failure = finding.first_failure or f"{problem}: {reason}"
+        _fail(finding, problem, reason)
         return
+    finding.problems += 1
     relative = accuracy.relative_error(found, truth)
-    if relative / bound >= finding.worst_error / finding.bound:
+    if relative * finding.bound >= finding.worst_error * bound or math.isinf(finding.bound):
         finding.worst_error, finding.bound = relative, bound
+
+
+def _fail(finding: Finding, problem: Problem, reason: str) -> None:
+    finding.problems += 1
+    finding.failures += 1
+    finding.first_failure = finding.first_failure or f"{problem}: {reason}"

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,11 +40,22 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results fi
 
 
 def _load(paths: list[str] | None) -> list[str]:
+    """Register what the files of --algorithms hold; their resolved paths.
+
+    Raises BadInput, with the line where a file's own code raised.
+    """
     from convkernels.registry import load_path
 
-    for path in paths or []:
-        load_path(path)
-    return [str(Path(path).resolve()) for path in paths or []]
+    resolved = [str(Path(path).resolve()) for path in paths or []]
+    for path in resolved:
+        try:
+            load_path(path)
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            inside = [f"{one.filename}:{one.lineno}" for one in frames if path in one.filename]
+            kind = f"{type(error).__name__}: " if type(error) is not ValueError else ""
+            raise BadInput(f"--algorithms {(inside or [path])[-1]}: {kind}{error}") from None
+    return resolved
 
 
 def _print_json(value: Any) -> None:
@@ -314,8 +326,9 @@ def _main() -> int:
             raise
         complaint = usage() if usage is not None else str(error)
         if complaint.startswith("No such command"):
-            names = (info.name or info.callback.__name__ for info in app.registered_commands)
-            complaint += f" Allowed: {', '.join(names)}"
+            commands = (info.name or info.callback for info in app.registered_commands)
+            names = (getattr(command, "__name__", command) for command in commands)
+            complaint += f" Allowed: {', '.join(map(str, names))}"
         print("convcross: " + " ".join(complaint.split()), file=sys.stderr)
         return 2
     return code or 0

@@ -137,7 +137,10 @@ def duels(
     """
     found = []
     for devices in groups:
-        contenders = [str(one) for one in matching(sweep.contenders, devices)]
+        try:
+            contenders = [str(one) for one in matching(sweep.contenders, devices)]
+        except BadInput as error:
+            raise BadInput(f"sweep {sweep.name!r}: {error}") from None
         suffix = "" if len(groups) == 1 else f"@{devices[0]}"
         for problem, image_data, kernel_data in sweep.cells():
             found.append(

@@ -12,12 +12,14 @@ class BadInput(ValueError):
 def first_complaint(error: ValidationError) -> str:
     """The first thing that pydantic found wrong, as "key: what (got value)"."""
     problem = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
+    key = " ".join(".".join(str(part) for part in problem["loc"]).split())
+    where = f"{key}: " if key else ""
     if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
+        return f"{where}unknown key"
     if problem["type"] == "missing":
-        return f"{key}: missing"
+        return f"{where}missing"
+    if problem["type"] == "value_error":  # our own words, which name the value
+        return where + problem["msg"].removeprefix("Value error, ")
     given = repr(problem["input"])
     shown = given if len(given) <= 60 else given[:57] + "..."
-    return f"{key}: {message}" + ("" if shown in message else f" (got {shown})")
+    return f"{where}{problem['msg']} (got {shown})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import json
 import math
 import os
 import random
@@ -18,9 +19,10 @@ from typing import Any
 from convcross import accuracy, data, stopwatch, threads
 from convcross.duels import Contender, Duel
 from convcross.records import Record
+from convcross.spec import Limits
 from convcross.statistics import Series, interleave, median_interval
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.registry import Algorithm, Defaults, load_path
+from convkernels.registry import Algorithm, Defaults, find, load_path
 
 SHORTEST = 50e-6  # seconds of a warm sample: shorter runs are timed in batches
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
@@ -29,6 +31,9 @@ TRIES = 3  # runs of a smaller problem before the whole one is called too slow
 PLANS = 5  # new instances planned
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
 BUCKETS = ("measured", "warmup", "verification", "preparation")
+
+
+Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and w
 
 
 class Ledger:
@@ -91,8 +96,7 @@ class Entry:
 
     def bytes(self) -> float:
         """What it holds at once: its operands and result, and the workspace it declares."""
-        cost = self.algorithm.implementation.cost(self.problem)
-        return 2.0 * self.problem.min_bytes + cost.workspace
+        return 2.0 * self.problem.min_bytes + (self.record.workspace_bytes or 0.0)
 
 
 def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
@@ -112,36 +116,38 @@ def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
     duel = Duel.model_validate(duel_json)
     for path in duel.algorithm_paths:
         load_path(path)
-    with ledger.charge("preparation"):
-        problem = Problem.from_json(duel.problem)
-        x = data.image(duel.image_data, problem.x_shape, duel.seed)
-        w = data.kernel(duel.kernel_data, problem.w_shape, duel.seed)
-    return measure_on(duel, x, w, ledger)
+    problem = Problem.from_json(duel.problem)
+    return _measure(
+        duel,
+        problem,
+        lambda: (
+            data.image(duel.image_data, problem.x_shape, duel.seed),
+            data.kernel(duel.kernel_data, problem.w_shape, duel.seed),
+        ),
+        ledger,
+    )
 
 
-def measure_on(
-    duel: Duel, x: accuracy.Floats, w: accuracy.Floats, ledger: Ledger | None = None
-) -> dict[str, Any]:
+def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> dict[str, Any]:
     """Measure a duel on an image and a kernel at hand, of its problem's shapes.
 
     They are rounded to the problem's dtype. Returns what ``measure`` does.
     """
-    ledger = ledger or Ledger()
-    problem = Problem.from_json(duel.problem)
+    return _measure(duel, Problem.from_json(duel.problem), lambda: (x, w), Ledger())
+
+
+def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> dict[str, Any]:
     with ledger.charge("preparation"):
         entries = [_entry(duel, problem, name) for name in duel.contenders]
-        x, w = (namespaces.round_to(values, problem.dtype).astype("float64") for values in (x, w))
         _import_libraries(entries)
     count = duel.threads or threads.usable()
     with threads.pinned(count):
-        with ledger.charge("verification"):
-            try:
-                truth: accuracy.Truth | None = accuracy.truth(problem, x, w, duel.seed)
-            except (accuracy.ReferenceDisagrees, MemoryError) as error:
-                truth = None
-                for entry in entries:
-                    entry.fail(*classify(error))
-        if truth is not None:
+        try:
+            truth = _truth(duel, problem, operands, ledger)
+        except (accuracy.ReferenceDisagrees, MemoryError) as error:
+            for entry in _alive(entries):
+                entry.fail(*classify(error))
+        else:
             order = random.Random(f"{duel.seed} {duel.id}")
             for group in _groups(entries):
                 _compete(group, duel, truth, order, ledger)
@@ -152,6 +158,25 @@ def measure_on(
         "records": [entry.record.model_dump(mode="json") for entry in entries],
         "seconds": ledger.closed(),
     }
+
+
+def _truth(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> accuracy.Truth:
+    """The duel's operands and the reference. Raises ReferenceDisagrees and MemoryError."""
+    import psutil
+
+    double = dataclasses.replace(problem, dtype="float64")
+    need = 4.0 * double.min_bytes + find("fft").implementation.cost(double).workspace
+    free = psutil.virtual_memory().available
+    if need > free:  # a system that overcommits would kill the process instead
+        raise MemoryError(
+            f"the reference needs {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
+        )
+    with ledger.charge("preparation"):
+        x, w = (
+            namespaces.round_to(values, problem.dtype).astype("float64") for values in operands()
+        )
+    with ledger.charge("verification"):
+        return accuracy.truth(problem, x, w, duel.seed)
 
 
 def _entry(duel: Duel, problem: Problem, name: str) -> Entry:
@@ -173,10 +198,20 @@ def _entry(duel: Duel, problem: Problem, name: str) -> Entry:
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     )
     entry = Entry(contender, algorithm, problem, record)
-    reason = algorithm.refuses(problem, contender.namespace, contender.device)
-    if reason is not None:
-        entry.fail("unsupported", reason)
+    _guarded(entry, _ask)
     return entry
+
+
+def _ask(entry: Entry) -> None:
+    """What a contender says of the problem before it runs."""
+    contender, algorithm = entry.contender, entry.algorithm
+    reason = algorithm.refuses(entry.problem, contender.namespace, contender.device)
+    if reason is not None:
+        raise UnsupportedProblem(reason)
+    workspace = float(algorithm.implementation.cost(entry.problem).workspace)
+    if not 0 <= workspace < math.inf:
+        raise ValueError(f"cost's workspace is {workspace}; allowed: bytes >= 0")
+    entry.record.workspace_bytes = workspace
 
 
 def _import_libraries(entries: Iterable[Entry]) -> None:
@@ -213,15 +248,15 @@ def _compete(
     group: list[Entry], duel: Duel, truth: accuracy.Truth, order: random.Random, ledger: Ledger
 ) -> None:
     for entry in group:
-        _guarded(entry, lambda entry=entry: _prepare(entry, duel, truth, ledger))  # type: ignore[misc]
+        _guarded(entry, _prepare, duel, truth, ledger)
     for entry in _alive(group):
-        _guarded(entry, lambda entry=entry: _warm_up(entry, duel.limits.seconds, ledger))  # type: ignore[misc]
+        _guarded(entry, _warm_up, duel.limits, ledger)
     _time_run(_alive(group), duel, order, ledger)
     _time_fresh(_alive(group), duel, order, ledger)
     for entry in _alive(group):
-        _guarded(entry, lambda entry=entry: _time_plan(entry, duel.limits.seconds, ledger))  # type: ignore[misc]
+        _guarded(entry, _time_plan, duel.limits.seconds, ledger)
     for entry in _alive(group):
-        _guarded(entry, lambda entry=entry: _verify_again(entry, truth, ledger))  # type: ignore[misc]
+        _guarded(entry, _verify_again, truth, ledger)
     for entry in group:
         entry.release()
 
@@ -230,11 +265,11 @@ def _alive(group: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in group if entry.record.status == "ok"]
 
 
-def _guarded(entry: Entry, action: Callable[[], None]) -> None:
+def _guarded(entry: Entry, action: Callable[..., None], *arguments: Any) -> None:
     """A contender that fails costs its own cell."""
     try:
         with entry.on_device():
-            action()
+            action(entry, *arguments)
     except Exception as error:
         entry.fail(*classify(error))
 
@@ -275,8 +310,8 @@ def _prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) ->
         entry.instance.load(entry.b)
         entry.first = entry.instance.run(entry.a)
         entry.synchronize()
-        entry.record.provenance.update(entry.instance.provenance())
-        entry.record.workspace_bytes = entry.algorithm.implementation.cost(problem).workspace
+        said = json.dumps(entry.instance.provenance(), allow_nan=False)  # what no file could hold
+        entry.record.provenance.update(json.loads(said))
     with ledger.charge("verification"):
         dtype = namespaces.dtype_name(entry.first)
         if dtype != problem.dtype:
@@ -342,14 +377,18 @@ def _ladder(problem: Problem) -> Iterator[Problem]:
 
 
 def _verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
-    """The result of one more run, after the earlier result was overwritten with NaN."""
+    """The result of one more run: of the negated image, the earlier result overwritten with NaN.
+
+    So neither a result that was kept nor one that shares memory with it passes.
+    """
     assert entry.instance is not None
     with ledger.charge("verification"):
         entry.first[...] = math.nan
+        entry.a *= -1
         y = entry.instance.run(entry.a)
         entry.synchronize()
         bound = entry.algorithm.implementation.error_bound(entry.problem)
-        reason = accuracy.verify(namespaces.to_numpy(y), bound, truth)
+        reason = accuracy.verify(-namespaces.to_numpy(y), bound, truth)
     if reason is not None:
         entry.fail("wrong", f"after timing: {reason}")
 
@@ -357,16 +396,22 @@ def _verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
 # ---- timing ----------------------------------------------------------------------------------
 
 
-def _warm_up(entry: Entry, seconds: float, ledger: Ledger) -> None:
-    """Run until the running median has settled, or WARMUP of the limit is spent."""
+def _warm_up(entry: Entry, limits: Limits, ledger: Ledger) -> None:
+    """Run until the running median has settled, or WARMUP of the limit is spent.
+
+    Raises TooSlow.
+    """
     assert entry.instance is not None
     assert entry.watch is not None
     run, a = entry.instance.run, entry.a
     flush = entry.record.regime == "flushed"
     times: list[float] = []
     with ledger.charge("warmup"):
-        while len(times) < 2 or sum(times) < WARMUP * seconds:
+        begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
+        while len(times) < 2 or time.perf_counter() - begin < WARMUP * limits.seconds:
             times += entry.watch.time([lambda: run(a)], flush=flush)
+            if times[0] > limits.run_seconds:  # its cost did not tell, or _climb would have
+                raise TooSlow(f"a run takes {times[0]:.2g} s; limit: {limits.run_seconds:g} s")
             half = len(times) // 2
             if half >= 3:
                 early, late = (median_interval(part)[0] for part in (times[:half], times[half:]))

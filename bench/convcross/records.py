@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -140,7 +141,7 @@ def _lines(path: Path) -> list[bytes]:
             content: bytes = file.read()
     except FileNotFoundError:
         raise BadInput(f"results file {path} does not exist") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"results file {path} cannot be read: {error}") from None
     return content.split(b"\n")
 
@@ -242,7 +243,14 @@ class Writer:
             raise BadInput(f"results file {path} cannot be written: {error.strerror}") from None
 
     def append(self, records: Sequence[Record], closing: Closing) -> None:
-        self._write(dump([*records, closing]))
+        """Raises BadInput where the disk takes no more; what is whole stays."""
+        try:
+            self._write(dump([*records, closing]))
+        except OSError as error:
+            raise BadInput(
+                f"results file {self.path} cannot be written: {error.strerror}; "
+                "go on with --resume once it can"
+            ) from None
 
     def _write(self, data: bytes) -> None:
         written = 0
@@ -255,22 +263,35 @@ class Writer:
 
 
 def _whole(path: Path) -> int:
-    """Bytes of the file up to the end of its header or last closed duel; 0 to start anew."""
+    """Bytes of the file up to the end of its header or last closed duel; 0 to start anew.
+
+    Raises BadInput on a file that is none of ours: it is not to be written over.
+    """
     if not path.exists():
         return 0
     content = path.read_bytes()
     end = place = content.find(b"\n") + 1
     if not place:
+        begin = b'{"kind":"header"'
+        if not content.startswith(begin[: len(content)]):
+            raise BadInput(f"results file {path} has no header; allowed: a results file")
         return 0
+    number = 1
     while (newline := content.find(b"\n", place)) >= 0:
-        if content[place:newline].startswith(b'{"kind":"duel"'):
+        line, number = content[place:newline], number + 1
+        # Parsed, since a tool that rewrote the file may space its JSON otherwise.
+        if b'"duel"' in line and _parse(path, number, line).get("kind") == "duel":
             end = newline + 1
         place = newline + 1
     return end
 
 
-def finished(path: Path) -> set[str]:
-    """Ids of the duels that the file holds whole; empty where it is to be started anew."""
-    if not path.exists() or not _whole(path):
-        return set()
-    return {closing.duel for closing in read(path).closings}
+def resumable(path: Path) -> Results | None:
+    """What a file holds that is to be gone on with; None where it is to be started anew.
+
+    Raises BadInput as ``read`` does, and on a file that is none of ours.
+    """
+    try:
+        return read(path) if _whole(path) else None
+    except OSError as error:
+        raise BadInput(f"results file {path} cannot be read: {error.strerror}") from None

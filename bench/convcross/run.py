@@ -14,7 +14,7 @@ from convcross import machine
 from convcross.duels import Duel, duels
 from convcross.failures import BadInput
 from convcross.measure import measure
-from convcross.records import Closing, Header, Record, Writer, finished, read
+from convcross.records import Closing, Header, Record, Writer, resumable
 from convcross.spec import Sweep
 
 FAILED = ("wrong", "oom", "error")
@@ -142,10 +142,12 @@ def _now() -> datetime.datetime:
 def _default_path(sweep: Sweep, header: Header, resume: bool) -> Path:
     folder = Path("results") / str(header.machine["name"])
     if resume:
-        found = sorted(folder.glob(f"*-{sweep.name}-*.jsonl"))
-        if not found:
-            raise BadInput(f"--resume: no results of sweep {sweep.name!r} in {folder}")
-        return found[-1]
+        # The name of another sweep may hold this one's ("quick", "quick-cpu"): the header tells.
+        for path in sorted(folder.glob(f"*-{sweep.name}-*.jsonl"), reverse=True):
+            earlier = resumable(path)
+            if earlier is None or earlier.header.sweep.get("name") == sweep.name:
+                return path
+        raise BadInput(f"--resume: no results of sweep {sweep.name!r} in {folder}")
     commit = header.software["commit"]
     return folder / f"{_now():%Y%m%dT%H%M%SZ}-{sweep.name}-{commit}.jsonl"
 
@@ -158,18 +160,18 @@ def _resumable(path: Path, header: Header, resume: bool) -> set[str]:
         return set()
     if not resume:
         raise BadInput(f"results file {path} exists; allowed: --resume, or another --out")
-    done = finished(path)
-    if done:
-        earlier = read(path).header
-        for what, before, now in _differences(earlier, header):
-            raise BadInput(f"--resume: {path} has {what} {before!r}, this run {now!r}")
-    return done
+    earlier = resumable(path)
+    if earlier is None:
+        return set()
+    for what, before, now in _differences(earlier.header, header):
+        raise BadInput(f"--resume: {path} has {what} {before!r}, this run {now!r}")
+    return {closing.duel for closing in earlier.closings}
 
 
 def _differences(before: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
     """What must not change inside a file: machine, sweep, contenders."""
-    if before.machine["name"] != now.machine["name"]:
-        yield "machine", before.machine["name"], now.machine["name"]
+    if before.machine.get("name") != now.machine["name"]:
+        yield "machine", before.machine.get("name"), now.machine["name"]
     for key, value in now.sweep.items():
         if before.sweep.get(key) != value:
             yield key, before.sweep.get(key), value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,8 @@ from convcross.failures import BadInput, first_complaint
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
 
 FOLDER = Path(__file__).parent / "sweeps"
-REGIMES = ("flushed", "warm", "wall")
+LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
+MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
 
 
 def numbers(text: str) -> list[int]:
@@ -38,8 +40,11 @@ def numbers(text: str) -> list[int]:
         if not match or match[3] == "0":
             raise ValueError(f"{part!r} is not a size; allowed: 3,5,7 or first:last:step")
         first, last, step = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        if last < first or (last - first) // step > 100_000:
-            raise ValueError(f"{part!r} is an empty or endless range; allowed: first:last:step")
+        if last < first or (last - first) // step + len(found) >= MOST:
+            raise ValueError(
+                f"{part!r} is an empty or endless range; allowed: first:last:step, "
+                f"up to {MOST} numbers"
+            )
         found += range(first, last + 1, step)
     return found
 
@@ -61,11 +66,11 @@ def _unique(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-Sizes = Annotated[
-    list[Annotated[int, Field(ge=1, strict=True)]],
-    BeforeValidator(_sizes),
-    AfterValidator(_unique),
-]
+# Strict: a TOML true is not 1 and a "3" is not 3.
+Whole = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+Pad = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+Sizes = Annotated[list[Whole], BeforeValidator(_sizes), AfterValidator(_unique)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
 
 
@@ -76,24 +81,24 @@ class Strict(BaseModel):
 class Limits(Strict):
     """When to stop. Seconds are of measured code, for one contender and phase."""
 
-    seconds: float = Field(1.0, gt=0, allow_inf_nan=False)
-    samples: int = Field(400, ge=5, le=400)
-    run_seconds: float = Field(5.0, gt=0, allow_inf_nan=False)  # a longer run is a timeout
+    seconds: Seconds = 1.0
+    samples: int = Field(400, strict=True, ge=5, le=400)
+    run_seconds: Seconds = 5.0  # a longer run is a timeout
 
 
 class Layer(Strict):
     """One layer of a network: the problem's fields that a grid does not give."""
 
     name: str
-    image: tuple[int, int]
-    kernel: tuple[int, int]
-    batch: int = 1
-    in_channels: int = 1
-    out_channels: int = 1
-    groups: int = 1
-    padding: tuple[tuple[int, int], tuple[int, int]] | None = None
-    stride: int = 1
-    dilation: int = 1
+    image: tuple[Whole, Whole]
+    kernel: tuple[Whole, Whole]
+    batch: Whole = 1
+    in_channels: Whole = 1
+    out_channels: Whole = 1
+    groups: Whole = 1
+    padding: tuple[tuple[Pad, Pad], tuple[Pad, Pad]] | None = None
+    stride: Whole = 1
+    dilation: Whole = 1
 
 
 class Sweep(Strict):
@@ -102,7 +107,7 @@ class Sweep(Strict):
     The problems are the product of sizes × kernels (and layers) with ops, modes, dtypes and data.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]  # it is part of a file's name
     title: str = ""
     sizes: Sizes = Field(default_factory=list)
     kernels: Sizes = Field(default_factory=list)
@@ -113,9 +118,11 @@ class Sweep(Strict):
     boundary: str = "zero"
     image_data: Annotated[Names, _each("image_data", data.IMAGES)] = ["normal"]
     kernel_data: Annotated[Names, _each("kernel_data", data.KERNELS)] = ["normal"]
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, strict=True, ge=0, lt=2**63)
     regime: Literal["flushed", "warm", "wall"] | None = None  # None: the device's default
-    threads: int | None = Field(None, ge=1)  # None: the cores this process may use
+    threads: int | None = Field(
+        None, strict=True, ge=1, le=1024
+    )  # None: the cores this process may use
     contenders: Names = ["*"]
     limits: Limits = Limits()
 
@@ -127,6 +134,10 @@ class Sweep(Strict):
             raise ValueError(f"{empty}: the grid is empty; allowed: at least one whole number >= 1")
         if not self.sizes and not self.layers:
             raise ValueError("sizes: the grid is empty; allowed: sizes and kernels, or layers")
+        lists = (self.ops, self.modes, self.dtypes, self.image_data, self.kernel_data)
+        shapes = len(self.sizes) * len(self.kernels) + len(self.layers)
+        if (count := shapes * math.prod(len(values) for values in lists)) > MOST:
+            raise ValueError(f"sizes: the grid has {count} cells; allowed: up to {MOST}")
         return self
 
     def cells(self) -> Iterable[tuple[Problem, str, str]]:
@@ -139,9 +150,14 @@ class Sweep(Strict):
             {"image": (size, size), "kernel": (kernel, kernel)}
             for size, kernel in itertools.product(self.sizes, self.kernels)
         ]
-        shapes += [layer.model_dump(exclude={"name"}) for layer in self.layers]
+        shapes += [layer.model_dump() for layer in self.layers]
         for shape, op, mode, dtype in itertools.product(shapes, self.ops, self.modes, self.dtypes):
-            problem = Problem(**shape, op=op, mode=mode, dtype=dtype, boundary=self.boundary)
+            fields = {key: value for key, value in shape.items() if key != "name"}
+            try:
+                problem = Problem(**fields, op=op, mode=mode, dtype=dtype, boundary=self.boundary)
+            except ValueError as error:
+                key = f"layer {shape['name']!r}" if "name" in shape else "kernels"
+                raise ValueError(f"{key}: {error}") from None
             for kinds in itertools.product(self.image_data, self.kernel_data):
                 yield (problem, *kinds)
 
@@ -169,7 +185,7 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep
         ) from None
     try:
         keys = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is a bare ValueError
         raise BadInput(f"sweep {name_or_path!r}: not TOML: {error}") from None
     keys = {"name": path.stem, **keys, **(overrides or {})}
     if overrides and ("sizes" in overrides or "kernels" in overrides):
