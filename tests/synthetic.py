@@ -39,7 +39,7 @@ def header(machine: str = "Test Machine", started_at: str = "2026-11-01T00:00:00
 
 def record(name: str, problem: Problem, **changes: Any) -> Record:
     """A record of contender "algorithm/namespace", its family by its name."""
-    algorithm, namespace = name.split("/")
+    algorithm, _, namespace = name.rpartition("/")
     keys: dict[str, Any] = {
         "duel": f"{zlib.crc32(repr(problem).encode()):08x}",
         "problem": problem.to_json(),

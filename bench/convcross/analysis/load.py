@@ -172,6 +172,8 @@ def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
         "flags": tuple(record.flags),
         "usable": record.status == "ok" and "impossible" not in record.flags and timed,
         "seconds": float(np.median(run)) if timed else np.nan,
+        "low": np.nan if record.ci_low_s is None else record.ci_low_s,
+        "high": np.nan if record.ci_high_s is None else record.ci_high_s,
         "error": record.error.rel_l2 if record.error else np.nan,
         "workspace": np.nan if record.workspace_bytes is None else record.workspace_bytes,
         "run": run,

@@ -10,6 +10,7 @@ from convcross.analysis.samples import Samples, join
 from convcross.failures import BadInput
 
 Pair = tuple[str, str]
+FAMILIES: Pair = ("direct", "fft")
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ def default(rows: pd.DataFrame) -> list[Pair]:
         One of the two families is missing.
     """
     families = set(rows["family"])
-    if not {"direct", "fft"} <= families:
-        missing = " and ".join(sorted({"direct", "fft"} - families))
+    if not set(FAMILIES) <= families:
+        missing = " and ".join(sorted(set(FAMILIES) - families))
         found = ", ".join(sorted(set(rows["contender"]))) or "none"
         raise BadInput(
             f"no usable time of family {missing}, so no crossover; measured contenders: {found} "
             "(name two of them with --pair A,B)"
         )
-    pairs = [("direct", "fft")]
+    pairs = [FAMILIES]
     direct = sorted(set(rows.loc[rows["family"] == "direct", "contender"]))
     cuda = rows["device"].str.startswith("cuda")
     rival = "fft/cupy" if (cuda & (rows["contender"] == "fft/cupy")).any() else "fft"

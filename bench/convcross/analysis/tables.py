@@ -1,0 +1,111 @@
+"""Tables beside the crossovers: the fastest contender of each cell and layer, and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from convcross.analysis import crossover
+from convcross.analysis.pairs import Pair
+from convcross.analysis.samples import Array
+from convkernels.problem import Problem
+
+
+def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
+    """One row for each contender, N and n: medians over the duels of that cell.
+
+    Columns: contender, family, N, n, seconds with its 95 % interval low and high, error.
+    """
+    keys = ["contender", "family", "N", "n"]
+    return grid.groupby(keys, as_index=False)[["seconds", "low", "high", "error"]].median()
+
+
+def fastest(cells: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``by_cell`` with the least time at their N and n."""
+    return cells.loc[cells.groupby(["N", "n"])["seconds"].idxmin()]
+
+
+def speed_up(grid: pd.DataFrame, pair: Pair) -> dict[tuple[int, int], float]:
+    """Time of A over time of B at each (N, n), as the crossover sees it; empty without both."""
+    found: dict[tuple[int, int], float] = {}
+    for _, N, curve in crossover.curves(grid, pair, "steady", "time"):
+        found |= {(N, int(n)): float(r) for n, r in zip(curve.n, np.exp(curve.ratio), strict=True)}
+    return found
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """The fastest contender on a problem that is no cell of the N×n grid."""
+
+    problem: str
+    device: str
+    regime: str
+    data: str
+    fastest: str
+    seconds: float
+    second: str | None
+    ratio: float | None  # time of the second over that of the fastest
+
+
+def layers(frame: pd.DataFrame) -> list[LayerResult]:
+    """The fastest contender of each usable problem off the grid, in the order measured."""
+    found = []
+    rows = frame[frame["usable"] & ~frame["is_grid"]]
+    keys = ["problem", "device", "regime", "data"]
+    for (_, device, regime, data), group in rows.groupby(keys, sort=False):
+        times = group.groupby("contender")["seconds"].median().sort_values()
+        names, seconds = list(times.index), times.to_numpy(dtype=float)
+        several = len(names) > 1
+        found.append(
+            LayerResult(
+                describe(group["problem"].iloc[0]),
+                str(device),
+                str(regime),
+                str(data),
+                names[0],
+                seconds[0],
+                names[1] if several else None,
+                seconds[1] / seconds[0] if several else None,
+            )
+        )
+    return found
+
+
+def describe(problem: Problem) -> str:
+    """A problem in one line, its defaults left out."""
+    kernel = "×".join(map(str, problem.kernel))
+    image = "×".join(map(str, problem.image))
+    parts = [f"{kernel} kernel on {image}"]
+    if not problem.is_image:
+        parts.append(f"{problem.in_channels} → {problem.out_channels} channels")
+    plain = Problem(problem.image, problem.image)
+    for name in ("batch", "groups", "stride", "dilation", "padding", "boundary", "direction"):
+        value = getattr(problem, name)
+        if value != getattr(plain, name):
+            parts.append(f"{name} {value}")
+    parts += [problem.mode or "", problem.op, problem.dtype]
+    return ", ".join(part for part in parts if part)
+
+
+def left_out(frame: pd.DataFrame) -> pd.DataFrame:
+    """How many records of each contender are in no crossover and no map, and why.
+
+    Columns: contender, device, status, reason, count. An unusable "ok" record has the status of
+    its flag.
+    """
+    rows = frame[~frame["usable"]].copy()
+    no_time = np.where(["impossible" in flags for flags in rows["flags"]], "impossible", "no time")
+    rows["status"] = rows["status"].where(rows["status"] != "ok", no_time)
+    keys = ["contender", "device", "status", "reason"]
+    return rows.groupby(keys, as_index=False).size().rename(columns={"size": "count"})
+
+
+def matrix(values: Mapping[tuple[int, int], float], sizes: list[int], kernels: list[int]) -> Array:
+    """(kernels, sizes) values at (N, n), NaN where there is none."""
+    table: Array = np.full((len(kernels), len(sizes)), np.nan)
+    for (size, kernel), value in values.items():
+        table[kernels.index(kernel), sizes.index(size)] = value
+    return table

@@ -1,0 +1,182 @@
+"""The crossover against N, and the (N, n) map of the fastest contender."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from contourpy import contour_generator
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from convcross.analysis.crossover import Crossover
+from convcross.analysis.pairs import Pair
+from convcross.analysis.samples import Array
+from convcross.analysis.tables import fastest, matrix
+from convcross.report import style
+from convcross.report.style import Look
+
+SHORTEST = 1.0  # cells; a shorter line is noise of a single cell
+LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> Figure:
+    """n* against N for each pair, with its interval; arrows where only a bound is known."""
+    made, [panel], side = style.panels(
+        1,
+        "Crossover n* against image size",
+        where,
+        "From n* on, B stays faster than A. Bars: 95 % intervals. Arrows: n* lies beyond a bound.",
+        labels=[name for row in rows for name in (f"over {row.pair[0]}", row.pair[1])],
+        size=(5.6, 3.9),
+    )
+    sizes = sorted({row.N for row in rows})
+    pairs = list(dict.fromkeys(row.pair for row in rows))
+    family_look = Look(style.INK, "X")
+    for place, pair in enumerate(pairs):
+        shift = 1.06 ** (place - (len(pairs) - 1) / 2)  # side by side, where they agree
+        look = looks.get(pair[0].partition("@")[0], family_look)
+        _pair(panel, [row for row in rows if row.pair == pair], look, shift)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    style.numbered_ticks(panel.xaxis, sizes, 5.0)
+    values = [value for row in rows for value in (row.n_star, row.low, row.high) if value]
+    if values:
+        panel.set_ylim(min(values) / 1.4, max(values) * 1.5)
+    low, high = panel.get_ylim()
+    ticks = [value for value in style.KERNEL_TICKS if low <= value <= high]
+    style.numbered_ticks(panel.yaxis, ticks, 3.2)
+    panel.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+    panel.set_xlabel("image size N (N × N)")
+    panel.set_ylabel("n* (n × n kernel)")
+    handles = []
+    for a, b in pairs:
+        look = looks.get(a.partition("@")[0], family_look)
+        label = f"{b}\nover {a}"
+        handles.append(Line2D([], [], color=look.colour, marker=look.marker, label=label))
+    side.legend(handles=handles, loc="upper left", borderaxespad=0, labelspacing=0.8)
+    return made
+
+
+def _pair(panel: Axes, rows: Sequence[Crossover], look: Look, shift: float) -> None:
+    nan = float("nan")  # breaks the line where n* is not known
+    middles = [row.n_star or nan for row in rows]
+    panel.errorbar(
+        [row.N * shift for row in rows],
+        middles,
+        yerr=[
+            [middle - (row.low or middle) for row, middle in zip(rows, middles, strict=True)],
+            [(row.high or middle) - middle for row, middle in zip(rows, middles, strict=True)],
+        ],
+        color=look.colour,
+        marker=look.marker,
+        markersize=6,
+        capsize=3,
+    )
+    for row in rows:
+        if row.n_star is not None or row.verdict == "tie":
+            continue
+        bound, tip = (row.low, 16) if row.low is not None else (row.high, -16)
+        _arrow(panel, row.N * shift, bound or 0, tip, look)
+
+
+def _arrow(panel: Axes, x: float, y: float, tip: int, look: Look) -> None:
+    """A marker at the bound, and an arrow towards where n* lies."""
+    panel.plot(x, y, look.marker, color=look.colour, markerfacecolor="white", markersize=6)
+    panel.annotate(
+        "",
+        xy=(x, y),
+        xytext=(0, tip),
+        textcoords="offset points",
+        arrowprops={"arrowstyle": "<-", "color": look.colour, "shrinkB": 3},
+    )
+
+
+def fastest_map(
+    cells: pd.DataFrame,
+    speed_up: Mapping[tuple[int, int], float],
+    pair: Pair,
+    looks: Mapping[str, Look],
+    where: str,
+) -> Figure:
+    """Who is fastest at each measured (N, n), with contours of how much faster B is than A."""
+    sizes, kernels = sorted(cells["N"].unique()), sorted(cells["n"].unique())
+    made, [panel], side = style.panels(
+        1,
+        "Fastest contender",
+        where,
+        f"A cell for each measured N and n. Lines: time of {pair[0]} over time of {pair[1]}, "
+        "each by its fastest contender.",
+        labels=cells["contender"],
+        size=(max(5.2, 0.62 * len(sizes) + 1.2), max(3.6, 0.3 * len(kernels) + 1.0)),
+    )
+    panel.grid(False)
+    panel.set_facecolor(style.MISSING)
+    shown = fastest(cells)
+    for row in shown.itertuples():
+        look = looks[str(row.contender)]
+        x, y = sizes.index(row.N), kernels.index(row.n)
+        panel.add_patch(
+            Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=look.colour, edgecolor="white")
+        )
+        panel.plot(x, y, look.marker, color="white", markersize=6, markeredgecolor=style.INK)
+    _contours(panel, matrix(speed_up, sizes, kernels))
+    panel.set_xlim(-0.5, len(sizes) - 0.5)
+    panel.set_ylim(-0.5, len(kernels) - 0.5)
+    panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+    panel.set_yticks(range(len(kernels)), [str(kernel) for kernel in kernels])
+    panel.tick_params(length=0)
+    panel.set_xlabel("image size N (N × N)")
+    panel.set_ylabel("kernel size n (n × n)")
+    winners = set(shown["contender"])
+    handles: list[Patch | Line2D] = [
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=name)
+        for name, look in looks.items()
+        if name in winners
+    ]
+    if len(shown) < len(sizes) * len(kernels):
+        handles.append(Patch(color=style.MISSING, label="not measured"))
+    side.legend(handles=handles, loc="upper left", borderaxespad=0, title="fastest")
+    return made
+
+
+def _contours(panel: Axes, ratios: Array) -> None:
+    """Lines of equal ratio between the cells' centres, each labelled away from the markers."""
+    padded = np.pad(np.log(ratios), 1, mode="edge")  # out to the map's border
+    places = [np.clip(np.arange(-1, count + 1), -0.5, count - 0.5) for count in ratios.shape]
+    generator = contour_generator(places[1], places[0], np.ma.masked_invalid(padded))
+    for level in LEVELS:
+        for line in generator.lines(np.log(level)):
+            assert isinstance(line, np.ndarray)
+            if np.hypot(*np.diff(line, axis=0).T).sum() < SHORTEST:
+                continue
+            even = level == 1
+            panel.plot(*line.T, color=style.INK, linewidth=3.4 if even else 1.3)
+            if even:
+                panel.plot(*line.T, color="white", linewidth=1.6)
+            x, y = _label_place(line)
+            panel.text(
+                x,
+                y,
+                f"{level:g}×",
+                ha="center",
+                va="center",
+                fontsize=8,
+                fontweight="bold" if even else "normal",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.9},
+                clip_on=True,
+            )
+
+
+def _label_place(line: Array) -> Array:
+    """The place on a line that is farthest from the cells' centres, near its middle if many."""
+    steps = np.linspace(0, len(line) - 1, 20 * len(line))
+    points = np.stack([np.interp(steps, np.arange(len(line)), axis) for axis in line.T], axis=1)
+    away = np.abs(points[:, 0] - np.round(points[:, 0]))
+    inside = points[(away > 0.3) & (np.abs(away - 0.5) > 1e-9)]
+    candidates = inside if len(inside) else points
+    place: Array = candidates[len(candidates) // 2]
+    return place

@@ -1,0 +1,146 @@
+"""The report's page: one file, nothing loaded from elsewhere, whatever the records say escaped."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import jinja2
+
+from convcross.analysis import crossover, tables
+from convcross.analysis.crossover import Crossover
+from convcross.analysis.load import Results
+from convcross.analysis.pairs import Pair
+
+TITLES = {
+    "time": "Time against kernel size",
+    "crossover": "Crossover against image size",
+    "fastest": "Fastest contender",
+    "error": "Error against kernel size",
+    "pareto": "Time against error",
+}
+READING = {
+    "time": "A panel an image size. Direct sums grow with n², FFT stays almost flat; the dashed "
+    "line marks where {b} overtakes {a}, the grey band its 95 % interval.",
+    "crossover": "The kernel size from which B stays faster than A. A falling curve: FFT pays off "
+    "earlier on larger images. Arrows: n* lies beyond the bound drawn.",
+    "fastest": "Colour and marker: the contender with the least median time at that N and n. "
+    "Lines: how many times faster the best of {b} is than the best of {a}; at 1× they are equal.",
+    "error": "Relative L2 distance from a float64 reference. A flat curve does not suffer from "
+    "larger kernels.",
+    "pareto": "Faster is lower, more accurate is further left. What lies off the grey line is "
+    "beaten in both by some contender on it.",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page."""
+
+    title: str
+    where: str
+    caption: str
+    source: str = ""  # data: URL of the SVG
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def captioned(cls, kind: str, where: str, pair: Pair) -> Self:
+        return cls(TITLES[kind], where, READING[kind].format(a=pair[0], b=pair[1]))
+
+    def of(self, svg: Path) -> Self:
+        """With the image in it, and the names of its files."""
+        data = base64.b64encode(svg.read_bytes()).decode()
+        names = (svg.with_suffix(".png").name, svg.name)
+        return replace(self, source=f"data:image/svg+xml;base64,{data}", files=names)
+
+
+def render(
+    results: Results,
+    rows: Sequence[Crossover],
+    unsaid: str | None,
+    pictures: Sequence[Picture],
+    out: Path,
+) -> str:
+    """The page as HTML.
+
+    Parameters
+    ----------
+    rows : of the default pairs; empty where ``unsaid`` says why there is none
+    out : the folder it will stand in, from which the raw files are linked
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("convcross", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = seconds
+    usable = int(results.frame["usable"].sum())
+    return environment.get_template("page.html.j2").render(
+        machine=results.machine,
+        summary=summary(rows) if rows else unsaid,
+        groups=list(_tables(rows)),
+        pictures=pictures,
+        layers=tables.layers(results.frame),
+        left_out=tables.left_out(results.frame).to_dict("records"),
+        usable=usable,
+        total=len(results.frame),
+        notes=results.notes,
+        headers=[
+            {
+                "name": path.name,
+                "link": Path(os.path.relpath(path, out)).as_posix(),
+                "started": header.started_at,
+                "environment": list(flat({"machine": header.machine, **header.software})),
+                "sweep": list(flat(header.sweep)),
+            }
+            for path, header in zip(results.paths, results.headers, strict=True)
+        ],
+        regimes=sorted(set(results.frame["regime"])),
+    )
+
+
+def summary(rows: Sequence[Crossover]) -> str:
+    """The first sentence: machine, device and n* of the first pair, from the largest image down."""
+    first = [row for row in rows if row.conditions == rows[0].conditions]
+    first = sorted((row for row in first if row.pair == rows[0].pair), key=lambda row: -row.N)
+    told = "; ".join(crossover.sentence(row) for row in first)
+    return f"On {first[0].machine} ({first[0].device}), {told}."
+
+
+def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
+    """Heading and cells of each set of rows with the same conditions."""
+    groups: dict[tuple[Any, ...], list[Crossover]] = {}
+    for row in rows:
+        groups.setdefault(row.conditions, []).append(row)
+    for group in groups.values():
+        cells = [(f"{row.pair[1]} over {row.pair[0]}", *crossover.cells(row)) for row in group]
+        yield {"heading": crossover.heading(group[0]), "rows": cells}
+
+
+def flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """("gpu.name", "…") for each leaf of nested mappings and lists of mappings."""
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{name}.")
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            for place, item in enumerate(value):
+                yield from flat(item, f"{name}.{place}.")
+        elif isinstance(value, list):
+            yield name, ", ".join(map(str, value)) or "none"
+        else:
+            yield name, "none" if value is None else str(value)
+
+
+def seconds(value: float) -> str:
+    """A time with three digits and its unit: 1.23 ms."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"

@@ -1,0 +1,185 @@
+"""How figures look: one colour and marker a contender, plain ticks, titles that say who and where.
+
+Colours are those of Okabe & Ito (2008), told apart with every common colour blindness: a hue for
+each family, a shade of it for each contender, so that the two sides of a crossover stand out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter
+
+SHADES = {
+    "direct": ("#D55E00", "#E69F00", "#8A3A00", "#F5C26B"),
+    "fft": ("#0072B2", "#56B4E9", "#003F63", "#A6D8F5"),
+    "im2col": ("#009E73", "#7FCFB9", "#00573F"),
+    "library": ("#CC79A7", "#7D3F62", "#E9BFD5"),
+    "winograd": ("#000000", "#777777"),
+    "separable": ("#B8A800", "#F0E442"),
+}
+MARKERS = "osD^vP*Xph<>"
+KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
+INK, FAINT, MISSING = "#222222", "#D9D9D9", "#EFEFEF"
+
+SETTINGS: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.parse_math": False,  # a "$" in a name is a "$"
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "svg.hashsalt": "convcross",  # the same records give the same file
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A contender's colour and marker, the same in every figure of a report."""
+
+    colour: str
+    marker: str
+
+
+def looks(frame: pd.DataFrame) -> dict[str, Look]:
+    """A look for each contender, by family in the order of ``SHADES`` and then by name.
+
+    No two contenders of a report share both colour and marker.
+    """
+    found = {}
+    pairs = frame[["family", "contender"]].drop_duplicates()
+    names = sorted(
+        pairs.itertuples(index=False, name=None), key=lambda pair: (_place(pair[0]), pair)
+    )
+    for family, group in itertools.groupby(names, key=lambda pair: pair[0]):
+        shades = SHADES.get(family, ("#777777",))
+        for number, (_, name) in enumerate(group):
+            start = _place(family)
+            marker = MARKERS[(start + number) % len(MARKERS)]
+            found[name] = Look(shades[number % len(shades)], marker)
+    return found
+
+
+def _place(family: str) -> int:
+    order = list(SHADES)
+    return order.index(family) if family in order else len(order)
+
+
+def settings() -> AbstractContextManager[None]:
+    """The context in which figures are made and saved."""
+    return matplotlib.rc_context(SETTINGS)
+
+
+def panels(
+    count: int,
+    what: str,
+    where: str,
+    note: str,
+    *,
+    labels: Iterable[str],
+    size: tuple[float, float] = (3.3, 2.7),
+) -> tuple[Figure, list[Axes], Axes]:
+    """A figure with ``count`` panels, a bold title over machine and conditions, and a note below.
+
+    Returns the figure, the panels, and the axes at their right that hold the legend, wide enough
+    for its ``labels``.
+    """
+    columns = count if count <= 3 else 2 if count == 4 else 3
+    rows = -(-count // columns)
+    legend_width = 0.6 + 0.075 * max(map(len, labels), default=0)
+    top, bottom = 0.62, 0.3
+    width, height = columns * size[0] + legend_width, rows * size[1] + top + bottom
+    inner = (0.0, bottom / height, 1.0, 1 - (top + bottom) / height)
+    made = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=inner))
+    FigureCanvasAgg(made)
+    ratios = [size[0]] * columns + [legend_width]
+    grid = made.add_gridspec(rows, columns + 1, width_ratios=ratios)
+    axes = [made.add_subplot(grid[divmod(place, columns)]) for place in range(count)]
+    side = made.add_subplot(grid[:, -1])
+    side.axis("off")
+    left = 0.1 / width
+    made.text(left, 1 - 0.1 / height, what, va="top", fontsize=12, fontweight="bold")
+    made.text(left, 1 - 0.34 / height, where, va="top", fontsize=9, color="#555555")
+    made.text(left, 0.08 / height, note, va="bottom", fontsize=8, color="#555555")
+    return made, axes, side
+
+
+def numbered_ticks(axis: Axis, values: Sequence[float], inches: float) -> None:
+    """Ticks at measured values on a log axis, as plain numbers, thinned to what has room."""
+    kept = thinned(values, inches)
+    axis.set_major_locator(FixedLocator(kept))
+    axis.set_minor_locator(FixedLocator([]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def thinned(values: Sequence[float], inches: float) -> list[float]:
+    """Those of ascending values that stand at least 0.27 inches apart on a log axis."""
+    if len(values) < 2:
+        return list(values)
+    logs = np.log(values)
+    apart = 0.27 * (logs[-1] - logs[0]) / inches
+    kept, last = [values[0]], logs[0]
+    for value, log in zip(values[1:], logs[1:], strict=True):
+        if log - last >= apart:
+            kept.append(value)
+            last = log
+    return kept
+
+
+def cost_ticks(axis: Axis, unit: str | None = None) -> None:
+    """A log axis of a cost, labelled 20 µs or 5 ms with a unit, else 2×10⁻⁷.
+
+    Call it when the data stand: the limits grow to a factor of 4, as a smaller difference is not
+    worth a full axis, and 2 and 5 are labelled too where the axis spans few decades.
+    """
+    low, high = axis.get_view_interval()
+    if high / low < 4:
+        middle = (low * high) ** 0.5
+        low, high = middle / 2, middle * 2
+        axis.set_view_interval(low, high, ignore=True)
+    subs = (1.0,) if high / low > 60 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=30))
+    axis.set_major_formatter(EngFormatter(unit=unit) if unit else FuncFormatter(_power))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float, _: object = None) -> str:
+    """2e-07 as 2×10⁻⁷."""
+    factor, _, exponent = f"{value:.0e}".partition("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{raised}" if factor == "1" else f"{factor}×10{raised}"
+
+
+def save(made: Figure, stem: Path) -> list[Path]:
+    """Write the figure as PNG and SVG; the same figure gives the same bytes."""
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg")]
+    made.savefig(paths[0], dpi=160, facecolor="white", metadata={"Software": None})
+    made.set_layout_engine("none")  # it stays as laid out
+    made.savefig(paths[1], facecolor="white", metadata={"Date": None, "Creator": None})
+    return paths

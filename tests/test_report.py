@@ -1,0 +1,211 @@
+"""The report: every figure there and sound, the page self-contained and escaped."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+import synthetic
+
+from convcross import report
+from convcross.analysis.load import load
+from convcross.analysis.tables import left_out
+from convcross.failures import BadInput
+from convcross.report import style
+from convkernels import Problem
+
+HOSTILE = "<script>alert(1)</script>"
+KINDS = ("time", "crossover", "fastest", "error", "pareto")
+CONTENDERS = {
+    "direct/numpy": synthetic.direct(),
+    "scipy-convolve2d/numpy": synthetic.direct(1.5),
+    "fft/numpy": synthetic.fft(9.4),
+}
+
+
+class Page(HTMLParser):
+    """Tags with attributes, and the text, of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(files: list[Path]) -> Page:
+    return Page(files[0].read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The report of a grid with a hostile contender, failures, layers and a hostile reason."""
+    folder = tmp_path_factory.mktemp("report")
+    duels = synthetic.duels(
+        {**CONTENDERS, f"fft{HOSTILE}/numpy": synthetic.fft(9.4, 3)}, kernels=(3, 7, 15)
+    )
+    for duel in duels:
+        duel[-1].family = "fft"
+    failed = synthetic.record(
+        "im2col/numpy",
+        Problem((256, 256), (3, 3), mode="same"),
+        status="error",
+        reason=f"{HOSTILE} failed",
+    )
+    duels[0].append(failed)
+    layer = {"stride": (2, 2), "in_channels": 3, "out_channels": 96, "batch": 8}
+    duels += synthetic.duels(CONTENDERS, sizes=[64], kernels=[11], problem=layer)
+    path = synthetic.write(folder / "sweep.jsonl", duels)
+    return report.write([path], folder / "out")
+
+
+def test_every_figure_is_written(written: list[Path]) -> None:
+    stem = "cpu-warm-float32-convolution-same-normal"
+    assert written[0].name == "report.html"
+    expected = [f"{stem}-{kind}{suffix}" for kind in KINDS for suffix in (".png", ".svg")]
+    assert [path.name for path in written[1:]] == expected
+    for path in written:
+        assert path.stat().st_size > 5000
+
+
+def test_figures_have_sound_sizes_and_are_not_blank(written: list[Path]) -> None:
+    for path in written[1:]:
+        if path.suffix == ".png":
+            height, width, _ = matplotlib.image.imread(path).shape
+            assert 600 <= width <= 2400
+            assert 400 <= height <= 2400
+            assert len(set(matplotlib.image.imread(path)[..., :3].reshape(-1, 3)[:, 0])) > 10
+        else:
+            assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_the_page_opens_with_the_crossover(written: list[Path]) -> None:
+    page = page_of(written)
+    told = re.search(
+        r"On Test Machine \(cpu\), fft overtakes direct at n = 9\.\d \[.*?\] for N = 512; "
+        r"fft overtakes direct at n = 9\.\d \[.*?\] for N = 256\.",
+        page.text,
+    )
+    assert told
+    assert told.start() < page.text.index("Figures")
+
+
+def test_the_page_loads_nothing_and_runs_nothing(written: list[Path]) -> None:
+    text = written[0].read_text(encoding="utf-8")
+    assert "url(" not in text
+    assert "@import" not in text
+    for tag, attributes in page_of(written).tags:
+        assert tag not in ("script", "iframe", "object", "embed", "base")
+        assert not any(name.startswith("on") for name in attributes)
+        if tag in ("img", "link"):
+            source = attributes.get("src") or attributes.get("href") or ""
+            assert source.startswith("data:")
+        if tag == "a":
+            assert ":" not in (attributes["href"] or "")
+
+
+def test_records_are_escaped(written: list[Path]) -> None:
+    text = written[0].read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert f"{HOSTILE} failed" in page_of(written).text
+    for path in written[1:]:
+        if path.suffix == ".svg":
+            assert "<script" not in path.read_text(encoding="utf-8")
+
+
+def test_the_page_has_its_parts(written: list[Path]) -> None:
+    page = page_of(written)
+    for part in (
+        "Crossovers",
+        "Fastest contender of each layer",
+        "11×11 kernel on 64×64, 3 → 96 channels, batch 8, stride (2, 2)",
+        "Left out",
+        "How to read the numbers",
+        "Test CPU",
+        "2.4",
+        "sweep.jsonl",
+    ):
+        assert part in page.text
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == len(KINDS)
+    assert all(attributes["alt"] for attributes in images)
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert "../sweep.jsonl" in links
+    for link in links:
+        assert (written[0].parent / str(link)).exists()
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256])
+    duels[0][0].flags = ["impossible"]
+    duels[1][0].status, duels[1][0].reason = "wrong", "past its bound"
+    duels[2][0].status, duels[2][0].reason = "wrong", "past its bound"
+    rows = left_out(load([synthetic.write(tmp_path / "a.jsonl", duels)]).frame)
+    counted = set(rows[["contender", "status", "count"]].itertuples(index=False, name=None))
+    assert counted == {("direct/numpy", "impossible", 1), ("direct/numpy", "wrong", 2)}
+
+
+def test_each_set_of_conditions_has_its_figures(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15])
+    duels += synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15], problem={"dtype": "float64"})
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    stems = {path.stem.rpartition("-")[0] for path in files[1:]}
+    assert stems == {
+        "cpu-warm-float32-convolution-same-normal",
+        "cpu-warm-float64-convolution-same-normal",
+    }
+    assert len(files) == 1 + 2 * 2 * len(KINDS)
+
+
+def test_without_a_crossover_the_page_says_why(tmp_path: Path) -> None:
+    duels = synthetic.duels({"fft/numpy": synthetic.fft(9)}, sizes=[256], kernels=[3])
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    assert "fft/numpy is the only contender with a usable time" in page_of(files).text
+    assert not any("crossover" in path.name for path in files)
+
+
+def test_nothing_usable_still_has_a_page(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3], status="timeout")
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    assert len(files) == 1
+    assert "no usable time, so no crossover (3 timeout)" in page_of(files).text
+
+
+def test_layers_alone_have_their_table(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[64], kernels=[3], problem={"stride": (2, 2)})
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    assert len(files) == 1
+    assert "3×3 kernel on 64×64, stride (2, 2)" in page_of(files).text
+
+
+def test_the_same_records_give_the_same_files(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15])
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    first = report.write([path], tmp_path / "first")
+    again = report.write([path], tmp_path / "again")
+    assert [a.read_bytes() for a in first] == [b.read_bytes() for b in again]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3])
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    with pytest.raises(BadInput, match="cannot be written"):
+        report.write([path], path)
+
+
+def test_looks_are_all_different(tmp_path: Path) -> None:
+    names = [f"{letter}/numpy" for letter in "abcdefghijk"]
+    duels = synthetic.duels(dict.fromkeys(names, synthetic.direct()), sizes=[64], kernels=[3])
+    for record in duels[0]:
+        record.family = "direct"
+    looks = style.looks(load([synthetic.write(tmp_path / "a.jsonl", duels)]).frame)
+    assert len(set(looks.values())) == len(names)
