@@ -141,7 +141,7 @@ class Sweep(Strict):
         return self
 
     def cells(self) -> Iterable[tuple[Problem, str, str]]:
-        """(problem, image data, kernel data) of every cell.
+        """(problem, image data, kernel data) of every cell, each once: layers may be alike.
 
         Raises ValueError for a cell that is no problem, as a kernel larger than its image in
         mode valid.
@@ -151,6 +151,7 @@ class Sweep(Strict):
             for size, kernel in itertools.product(self.sizes, self.kernels)
         ]
         shapes += [layer.model_dump() for layer in self.layers]
+        seen: set[Problem] = set()
         for shape, op, mode, dtype in itertools.product(shapes, self.ops, self.modes, self.dtypes):
             fields = {key: value for key, value in shape.items() if key != "name"}
             try:
@@ -158,8 +159,10 @@ class Sweep(Strict):
             except ValueError as error:
                 key = f"layer {shape['name']!r}" if "name" in shape else "kernels"
                 raise ValueError(f"{key}: {error}") from None
-            for kinds in itertools.product(self.image_data, self.kernel_data):
-                yield (problem, *kinds)
+            if problem not in seen:
+                seen.add(problem)
+                for kinds in itertools.product(self.image_data, self.kernel_data):
+                    yield (problem, *kinds)
 
 
 def shipped() -> list[str]:
