@@ -25,6 +25,9 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import Algorithm, Defaults, find, load_path
 
 SHORTEST = 50e-6  # seconds of a warm sample: shorter runs are timed in batches
+# A warm run of less than so many seconds is preceded by an untimed one: the caches, and the cores on
+# which a library's idle threads spin for a while, are else those of the rival before it.
+PRIMED = 20e-3
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
@@ -71,6 +74,7 @@ class Entry:
     first: Any = None  # the verified result, poisoned before the last run
     watch: stopwatch.Stopwatch | None = None
     batch: int = 1
+    primed: bool = False
 
     @property
     def name(self) -> str:
@@ -419,6 +423,7 @@ def _warm_up(entry: Entry, limits: Limits, ledger: Ledger) -> None:
                     break
     if entry.record.regime == "warm":
         entry.batch = max(1, math.ceil(SHORTEST / max(min(times), 1e-9)))
+        entry.primed = min(times) < PRIMED
 
 
 def _time_run(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledger) -> None:
@@ -433,7 +438,12 @@ def _time_run(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledg
                 run(a)
             return run(a)
 
-        return lambda: [watch.time([runs], flush=flush)[0] / batch]
+        def sample() -> list[float]:
+            if entry.primed:
+                run(a)
+            return [watch.time([runs], flush=flush)[0] / batch]
+
+        return sample
 
     for entry, series in _rounds(group, sampler, duel, 1.0, order, ledger):
         entry.record.phase_seconds["run"] = series[0].samples
@@ -454,6 +464,8 @@ def _time_fresh(group: list[Entry], duel: Duel, order: random.Random, ledger: Le
         flush = entry.record.regime == "flushed"
 
         def sample() -> list[float]:
+            if entry.primed:
+                instance.run(a)
             load, run = watch.time([lambda: instance.load(b), lambda: instance.run(a)], flush=flush)
             return [load + run, load]
 
