@@ -1,0 +1,236 @@
+"""Results files: written whole, read back, torn at any byte, gone on with, refused by line."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+from synthetic import header, record
+
+from convcross import records
+from convcross.failures import BadInput
+from convcross.records import Closing, Errors, Record, Writer, read, resumable
+from convkernels import Problem
+
+PROBLEM = Problem((8, 8), (3, 3), mode="same")
+
+
+def duel(name: str) -> tuple[list[Record], Closing]:
+    found = [
+        record(
+            contender,
+            PROBLEM,
+            duel=name,
+            phase_seconds={"run": [1e-6, 1.1e-6], "load": [1e-7], "plan": [], "fresh": []},
+            rounds=[0, 2],
+            error=Errors(rel_l2=1e-8, max_rel=2e-8, componentwise=3e-8, ulp_median=0.5, ulp_p999=2),
+            provenance={"padded": [9, 10], "note": "é ∗"},
+        )
+        for contender in ("direct/numpy", "fft/torch")
+    ]
+    return found, Closing(duel=name, records=2, seconds={"measured": 0.5})
+
+
+def written(path: Path, *names: str) -> bytes:
+    writer = Writer(path, header())
+    for name in names:
+        writer.append(*duel(name))
+    writer.close()
+    return path.read_bytes()
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.jsonl"
+    written(path, "one", "two")
+    results = read(path)
+    assert results.header == header()
+    assert results.records == [*duel("one")[0], *duel("two")[0]]
+    assert results.closings == [duel("one")[1], duel("two")[1]]
+    assert results.dropped is None
+    assert results.records[1].contender == "fft/torch@cpu"
+    first = json.loads(path.read_bytes().split(b"\n")[0])
+    assert (first["kind"], first["schema"]) == ("header", 1)
+
+
+def test_a_compressed_file_is_read_alike(tmp_path: Path) -> None:
+    content = written(tmp_path / "a.jsonl", "one", "two")
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(content))
+    assert read(path).records == read(tmp_path / "a.jsonl").records
+    whole = path.read_bytes()
+    for spoilt in (whole[:-9], whole[:40] + b"\xff" * 40 + whole[80:], content):
+        path.write_bytes(spoilt)
+        with pytest.raises(BadInput, match=re.escape(f"{path} cannot be read")):
+            read(path)
+
+
+def test_keys_of_a_later_version_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    content = written(path, "one").replace(b'"kind":"record"', b'"kind":"record","colour":"red"')
+    path.write_bytes(content)
+    assert [one.colour for one in read(path).records] == ["red", "red"]  # type: ignore[attr-defined]
+
+
+def test_torn_at_every_byte(tmp_path: Path) -> None:
+    """Read drops the tail with a word; a writer cuts back to the last whole duel and goes on."""
+    path = tmp_path / "a.jsonl"
+    content = written(path, "one", "two")
+    head = content.index(b"\n") + 1
+    ends = {
+        name: content.index(b"\n", content.index(f'{{"kind":"duel","duel":"{name}"'.encode())) + 1
+        for name in ("one", "two")
+    }
+    for size in range(len(content) + 1):
+        path.write_bytes(content[:size])
+        expected = {name for name, end in ends.items() if size >= end}
+        kept = max([head, *(end for end in ends.values() if size >= end)]) if size >= head else 0
+        if size >= head:
+            results = read(path)
+            assert {closing.duel for closing in results.closings} == expected
+            assert {one.duel for one in results.records} == expected
+            assert (results.dropped is None) == (size == kept)
+        found = resumable(path)
+        assert (found is None) == (size < head)
+        assert {closing.duel for closing in (found.closings if found else ())} == expected
+        writer = Writer(path, header())
+        assert path.read_bytes() == content[: max(kept, head)]
+        if size % 50 == 0:
+            writer.append(*duel("three"))
+            again = read(path)
+            assert {one.duel for one in again.records} == expected | {"three"}
+            assert again.dropped is None
+        writer.close()
+
+
+def test_a_header_cut_short_is_no_results_file_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    content = written(path)
+    path.write_bytes(content[:20])
+    with pytest.raises(BadInput, match=r"a\.jsonl:1: not JSON"):
+        read(path)
+
+
+def test_a_file_that_a_tool_rewrote_keeps_its_duels(tmp_path: Path) -> None:
+    """jq and Python space their JSON otherwise, and order its keys."""
+    path = tmp_path / "a.jsonl"
+    lines = written(path, "one", "two").decode().splitlines()
+    path.write_text("".join(json.dumps(json.loads(line), sort_keys=True) + "\n" for line in lines))
+    before = path.read_bytes()
+    Writer(path, header()).close()
+    assert path.read_bytes() == before
+    assert len(read(path).records) == 4
+
+
+@pytest.mark.parametrize("content", ["{}", "my notes", "[1]", '{"kind":"record"'])
+def test_a_file_of_another_kind_is_not_written_over(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_text(content)
+    for action in (lambda: resumable(path), lambda: Writer(path, header())):
+        with pytest.raises(BadInput, match=r"notes\.jsonl has no header"):
+            action()
+    assert path.read_text() == content
+
+
+def bad(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(BadInput) as raised:
+        read(path)
+    assert "\n" not in str(raised.value)
+    assert str(path) in str(raised.value)
+    return str(raised.value)
+
+
+def test_bad_files_are_named_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    content = written(path, "one")
+    first, second, third, *_ = content.split(b"\n")
+
+    def replaced(number: int, line: bytes) -> bytes:
+        lines = content.split(b"\n")
+        lines[number - 1] = line
+        return b"\n".join(lines)
+
+    assert "is empty" in bad(path, b"")
+    assert "is empty" in bad(path, b"\n \n")
+    assert ":1: kind is 'record'; allowed in line 1: 'header'" in bad(path, second + b"\n")
+    assert ":1: kind is None" in bad(path, b"{}\n")
+    assert ":1: a list; allowed" in bad(path, b"[]\n")
+    for schema in (2, 0, "1", None):
+        told = bad(path, replaced(1, json.dumps({**json.loads(first), "schema": schema}).encode()))
+        assert f":1: schema is {schema!r}; allowed: 1 to 1" in told
+    assert ":1: machine" in bad(path, replaced(1, b'{"kind":"header","schema":1}'))
+    assert ":3: not JSON" in bad(path, replaced(3, third[:-5]))
+    assert ":3: not JSON" in bad(path, replaced(3, b"\xff\xfe"))
+    assert ":3: not JSON" in bad(path, replaced(3, b"[" * 100_000))
+    assert ":3: a str; allowed" in bad(path, replaced(3, b'"text"'))
+    assert ":2: kind is 'note'; allowed: 'record', 'duel'" in bad(
+        path, replaced(2, b'{"kind":"note"}')
+    )
+    told = bad(path, replaced(2, second.replace(b'"status":"ok"', b'"status":"fine"')))
+    assert ":2: status: " in told
+    assert "'fine'" in told
+    assert "'ok'" in told
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"none\.jsonl does not exist"):
+        read(tmp_path / "none.jsonl")
+    assert resumable(tmp_path / "none.jsonl") is None
+    for function in (read, resumable):
+        with pytest.raises(BadInput, match="cannot be read"):
+            function(tmp_path)
+
+
+def test_not_a_number_is_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    content = written(path, "one")
+    for value in (float("nan"), float("inf")):
+        found, closing = duel("two")
+        found[0].median_s = value
+        writer = Writer(path, header())
+        with pytest.raises(ValueError, match="JSON"):
+            writer.append(found, closing)
+        writer.close()
+    assert path.read_bytes() == content
+
+
+def test_a_full_disk_is_told_and_what_is_whole_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
+    content = written(path, "one")
+    writer = Writer(path, header())
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(records.os, "fsync", full)
+    with pytest.raises(BadInput, match=r"a\.jsonl cannot be written: No space left on device"):
+        writer.append(*duel("two"))
+    writer.close()
+    assert path.read_bytes().startswith(content)
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "a.jsonl"):
+        with pytest.raises(BadInput, match=f"results file {re.escape(str(path))} cannot be"):
+            Writer(path, header())
+
+
+def test_each_append_is_on_disk_when_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of a duel are synchronised after they were written."""
+    sizes: list[int] = []
+    path = tmp_path / "a.jsonl"
+    monkeypatch.setattr(records.os, "fsync", lambda descriptor: sizes.append(path.stat().st_size))
+    writer = Writer(path, header())
+    writer.append(*duel("one"))
+    assert sizes[-1] == path.stat().st_size
+    assert len(sizes) == 2
+    writer.close()
