@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,10 +67,10 @@ def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
     ]
 
 
-def by_contender(rows: pd.DataFrame, found: list[Samples | None]) -> dict[str, Samples]:
-    """Samples of each contender in the rows of one cell, those of several duels joined."""
+def by_contender(names: Iterable[str], found: Iterable[Samples | None]) -> dict[str, Samples]:
+    """Samples of each contender from those of the rows of one cell; several duels' are joined."""
     lists: dict[str, list[Samples]] = {}
-    for name, one in zip(rows["contender"], found, strict=True):
+    for name, one in zip(names, found, strict=True):
         if one is not None:
             lists.setdefault(name, []).append(one)
     return {name: join(several) for name, several in lists.items()}

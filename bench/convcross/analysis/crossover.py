@@ -202,10 +202,10 @@ def _series(rows: pd.DataFrame, phase: str, cost: str) -> dict[int, Samples]:
     times = costs.samples(rows, phase, "time")
     values = times if cost == "time" else costs.samples(rows, phase, cost)
     found: dict[int, Samples] = {}
-    sizes = rows["n"].to_numpy()
+    names, sizes = list(rows["contender"]), rows["n"].to_numpy()
     for n in np.unique(sizes):
         places = np.flatnonzero(sizes == n)
-        cell = rows.iloc[places]
+        cell = [names[place] for place in places]
         time = costs.by_contender(cell, [times[place] for place in places])
         if not time:
             continue

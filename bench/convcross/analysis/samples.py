@@ -30,7 +30,8 @@ class Samples:
     @property
     def middle(self) -> float:
         """Logarithm of the sum of the parts' medians."""
-        return float(np.log(sum(np.exp(np.median(part)) for part in self.parts)))
+        medians = [np.median(part) for part in self.parts]
+        return float(np.logaddexp.reduce(medians))
 
     def half(self, odd: int) -> Samples:
         """Every second round, from the first (0) or the second (1) on."""
