@@ -1,0 +1,131 @@
+"""The float64 reference, and the exact sums that certify it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from problems import FIXED, case, problems
+
+from convcross import accuracy, reference
+from convkernels import Problem
+
+
+@settings(max_examples=60)
+@given(problems)
+def test_two_references_agree(problem: Problem) -> None:
+    """By FFT over the whole image, by SciPy's direct sums, and by exact sums where sampled."""
+    problem = dataclasses.replace(problem, dtype="float64")
+    given_ = case(problem)
+    y, bound = reference.whole_image(problem, given_.x, given_.w)
+    scipy = reference.by_scipy(problem, given_.x, given_.w)
+    norm = np.linalg.norm(given_.x) * np.linalg.norm(given_.w)
+    assert y.shape == scipy.shape == problem.y_shape
+    assert np.linalg.norm(y - scipy) <= 4 * bound * max(norm, np.linalg.norm(scipy))
+    scale = reference.magnitudes(problem, given_.x, given_.w)
+    found = reference.certify(problem, given_.x, given_.w, scipy, scale, np.random.default_rng(0))
+    assert found["worst"] < 1e-13
+
+
+def by_fractions(problem: Problem, x: np.ndarray, w: np.ndarray) -> Fraction:
+    """Output (0, 0) of a one-channel valid correlation, in rational arithmetic."""
+    rows, columns = problem.kernel
+    return sum(
+        (
+            Fraction(float(x[row, column])) * Fraction(float(w[row, column]))
+            for row in range(rows)
+            for column in range(columns)
+        ),
+        Fraction(0),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("seed", range(5))
+def test_exact_is_correctly_rounded(dtype: str, seed: int) -> None:
+    problem = Problem((5, 6), (5, 6), op="correlation", mode="valid", dtype=dtype)
+    random = np.random.default_rng(seed)
+    x, w = (random.standard_normal((5, 6)).astype(dtype).astype(float) for _ in range(2))
+    x *= 10.0 ** random.integers(-12, 12, x.shape)  # sums that lose digits in any order
+    assert reference.exact(problem, x, w, (0, 0, 0, 0)) == float(by_fractions(problem, x, w))
+
+
+def test_exact_survives_cancellation() -> None:
+    """1 + 2⁻⁶⁰ against 1: float64 products and plain sums would give 0."""
+    small = 2.0**-30
+    x = np.array([[1 + small, -1.0, -2 * small]])
+    w = np.array([[1 + small, 1.0, 1.0]])
+    problem = Problem((1, 3), (1, 3), op="correlation", mode="valid", dtype="float64")
+    assert float((x * w).sum()) == 0.0
+    assert reference.exact(problem, x, w, (0, 0, 0, 0)) == small**2
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in FIXED.items() if math.prod(one.y_shape) <= 1000]
+)
+def test_exact_at_every_output(name: str) -> None:
+    """It reads the elements that every convention of the problem says."""
+    problem = dataclasses.replace(FIXED[name], dtype="float64")
+    given_ = case(problem)
+    full = given_.expected.reshape(problem.batch, problem.out_channels, *problem.output)
+    for output in np.ndindex(*full.shape):
+        found = reference.exact(problem, given_.x, given_.w, output)
+        assert found == pytest.approx(full[output], abs=1e-12)
+
+
+def test_sampled_outputs_hold_corners_and_tile_borders() -> None:
+    problem = Problem((70, 80), (3, 3), mode="same", batch=2, in_channels=2, out_channels=3)
+    points = reference.sampled_outputs(problem, 40, np.random.default_rng(0))
+    assert len(points) == 40
+    for item, out, row, column in points:
+        assert 0 <= item < 2
+        assert 0 <= out < 3
+        assert 0 <= row < 70
+        assert 0 <= column < 80
+    places = {point[2:] for point in points}
+    assert {(0, 0), (69, 79)} <= places
+    borders = {0, 31, 32, 63, 64, 35, 69}
+    assert sum(row in borders for row, _ in places) >= 15
+    one = reference.sampled_outputs(Problem((1, 1), (1, 1)), 16, np.random.default_rng(0))
+    assert set(one) == {(0, 0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "worst"), [("scaled", 1e-9), ("shifted", 0.1), ("corner", 1e-3), ("float32", 1e-9)]
+)
+def test_certify_catches_a_corrupted_reference(spoil: str, worst: float) -> None:
+    given_ = case(Problem((40, 40), (5, 5), mode="same", dtype="float64"))
+    problem, x, w = given_.problem, given_.x, given_.w
+    y, bound = reference.whole_image(problem, x, w)
+    scale = reference.magnitudes(problem, x, w)
+    random = np.random.default_rng(0)
+    assert reference.certify(problem, x, w, y, scale, random)["worst"] <= accuracy.CERTIFIED * bound
+    if spoil == "scaled":
+        y = y * (1 + 1e-8)
+    elif spoil == "shifted":
+        y = np.roll(y, 1, axis=1)
+    elif spoil == "corner":
+        y[-1, -1] += 1e-1
+    else:
+        y = y.astype(np.float32).astype(float)
+    found = reference.certify(problem, x, w, y, scale, random)
+    assert found["worst"] > max(worst, accuracy.CERTIFIED * bound)
+    assert found["points"] == 16
+
+
+def test_truth_refuses_a_reference_that_exact_sums_deny(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_ = case(Problem((20, 20), (3, 3), mode="same"))
+    whole = reference.whole_image
+
+    def off(*arguments: object) -> tuple[np.ndarray, float]:
+        y, bound = whole(*arguments)  # type: ignore[arg-type]
+        return y + 1e-3, bound
+
+    monkeypatch.setattr(reference, "whole_image", off)
+    x, w = given_.x.astype(float), given_.w.astype(float)
+    with pytest.raises(accuracy.ReferenceDisagrees, match="16 outputs; allowed: "):
+        accuracy.truth(given_.problem, x, w, 0)
