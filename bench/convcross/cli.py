@@ -288,7 +288,9 @@ def demo(
     from convcross import demo as showing
     from convcross.duels import devices_named
 
-    showing.show(image, out, devices_named(device)[0])
+    devices = list(dict.fromkeys(name for group in devices_named(device) for name in group))
+    if not showing.show(image, out, devices):
+        raise typer.Exit(1)
 
 
 @app.command()

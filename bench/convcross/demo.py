@@ -1,0 +1,357 @@
+"""``convcross demo``: a photograph blurred, searched, embossed and timed, with one figure of it."""
+
+from __future__ import annotations
+
+import math
+import struct
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convcross import data, machine, threads
+from convcross.data import Floats
+from convcross.duels import Duel, matching
+from convcross.failures import BadInput
+from convcross.measure import measure_on
+from convcross.records import Record
+from convcross.run import FAILED
+from convcross.spec import Limits
+from convkernels import Problem, convolve
+from convkernels.problem import ROUNDOFF
+
+GAUSSIAN = (
+    np.array(
+        [
+            [1, 4, 7, 4, 1],
+            [4, 16, 26, 16, 4],
+            [7, 26, 41, 26, 7],
+            [4, 16, 26, 16, 4],
+            [1, 4, 7, 4, 1],
+        ]
+    )
+    / 273
+)
+EMBOSS = np.array([[-2.0, -1.0, 0.0], [-1.0, 1.0, 1.0], [0.0, 1.0, 2.0]])
+SOBEL = np.outer([1, 2, 1], [-1, 0, 1]) / 8
+LARGE = 31  # side of the second kernel that is timed
+
+PIXELS = 1 << 20  # a larger photograph is reduced to so many: the demo takes seconds, not minutes
+PATCH = 48  # side of the patch that is searched for, in pixels
+CONTRAST, BRIGHTNESS, NOISE = 0.6, 0.2, 0.1  # what the patch goes through before the search
+SEED = 0
+# Energy under which a window is flat: less than one grey level in 256 at one pixel gives it.
+FLAT = 1e-6
+ROUNDING = 64 * ROUNDOFF["float32"]  # of a 5×5 sum and a transform, at most, at any pixel
+LIMITS = Limits(seconds=0.2, run_seconds=0.4)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """Luminance in [0, 1], (H, W), and what it was before it was reduced."""
+
+    name: str
+    values: Floats
+    original: tuple[int, int]  # (H, W)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A patch, altered, and where it was found; places are (row, column) of its upper left."""
+
+    place: tuple[int, int]
+    template: Floats  # (PATCH, PATCH)
+    scores: Floats  # (H−PATCH+1, W−PATCH+1)
+    found: tuple[int, int]
+    plain: tuple[int, int]  # where correlation that is not normalised is largest
+
+    @property
+    def score(self) -> float:
+        return float(self.scores[self.found])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Convolution by FFT and correlation by direct sums with one kernel, float32, mode same."""
+
+    kernel: Floats
+    convolution: Floats
+    correlation: Floats
+
+    @property
+    def difference(self) -> Floats:
+        return self.convolution - self.correlation
+
+    @property
+    def largest(self) -> float:
+        """The largest difference, relative to the largest value of the convolution."""
+        return float(np.abs(self.difference).max() / np.abs(self.convolution).max())
+
+
+# ---- the photograph --------------------------------------------------------------------------
+
+
+def photograph(path: Path | None) -> Photograph:
+    """Read any image file that Pillow reads; None is the portrait that ships with matplotlib.
+
+    Turned upright, transparency laid over white, and reduced to PIXELS where it has more. Integers
+    of 32 bits and floats, which have no scale of their own, are stretched to [0, 1].
+
+    Raises
+    ------
+    BadInput
+        Missing, no image, broken, or too small for the search.
+    """
+    if path is None:
+        portrait = data.portrait()
+        return Photograph("matplotlib's portrait of Grace Hopper", portrait, portrait.shape)
+    where = f"photograph {str(path)!r}"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a broken tag, or of a size that is still allowed
+            with Image.open(path) as file:
+                upright = ImageOps.exif_transpose(file)
+                values = _luminance(upright)
+    except UnidentifiedImageError:
+        raise BadInput(f"{where}: not an image; allowed: PNG, JPEG, TIFF, WebP, …") from None
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise BadInput(f"{where}: {reason}; allowed: a readable image file") from None
+    height, width = values.shape
+    if min(height, width) < 2 * PATCH:
+        raise BadInput(
+            f"{where} is {width} x {height} pixels; allowed: at least {2 * PATCH} x {2 * PATCH}"
+        )
+    return Photograph(path.name, values, (upright.height, upright.width))
+
+
+def _luminance(picture: Image.Image) -> Floats:
+    if picture.mode.startswith(("I", "F")):  # deeper than a byte
+        deep = np.asarray(picture, dtype=np.float64)
+        low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (deep.min(), deep.max())
+        if not math.isfinite(high - low):
+            raise ValueError("it has values that are not finite")
+        picture = Image.fromarray(((deep - low) / ((high - low) or 1.0)).astype(np.float32))
+    else:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    scale = math.sqrt(PIXELS / (picture.width * picture.height))
+    if scale < 1:
+        size = (max(1, int(scale * picture.width)), max(1, int(scale * picture.height)))
+        picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return data.luminance(np.asarray(picture))
+
+
+# ---- the search ------------------------------------------------------------------------------
+
+
+def _correlate(x: Floats, w: Floats) -> Floats:
+    y: Floats = convolve(x, w, op="correlation", mode="valid", algorithm="fft")
+    return y
+
+
+def _peak(values: Floats) -> tuple[int, int]:
+    row, column = np.unravel_index(np.argmax(values), values.shape)
+    return int(row), int(column)
+
+
+def most_textured(x: Floats) -> tuple[int, int]:
+    """(row, column) of the PATCH × PATCH window that is told best from its neighbours.
+
+    The lesser eigenvalue of its summed structure tensor is the largest (Shi & Tomasi 1994).
+
+    Raises BadInput where no window has texture in two directions.
+    """
+    dx, dy = _correlate(x, SOBEL), _correlate(x, SOBEL.T)
+    box = np.ones((PATCH - 2, PATCH - 2))  # of the derivatives that lie within the window
+    xx, xy, yy = (_correlate(product, box) for product in (dx * dx, dx * dy, dy * dy))
+    lesser = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+    if not lesser.max() > FLAT:
+        raise BadInput("the photograph has no texture to search for; allowed: one with some detail")
+    return _peak(lesser)
+
+
+def normalised_correlation(x: Floats, template: Floats) -> Floats:
+    """Pearson's correlation of a template with every window of an image (Lewis 1995).
+
+    One correlation by FFT for the products, two with boxes for the windows' means and energies.
+
+    Parameters
+    ----------
+    x : (H, W)
+    template : (h, w)
+
+    Returns
+    -------
+    array (H−h+1, W−w+1)
+        In [−1, 1]; 0 where the window is flat.
+    """
+    x = x - x.mean()  # the sums of squares cancel less
+    template = template - template.mean()
+    box = np.ones_like(template)
+    total = _correlate(x, box)
+    energy = _correlate(x * x, box) - total**2 / box.size
+    scores: Floats = np.zeros_like(energy)
+    norms = np.sqrt(np.maximum(energy, FLAT)) * np.linalg.norm(template)
+    np.divide(_correlate(x, template), norms, out=scores, where=energy > FLAT)
+    return scores
+
+
+def search(x: Floats) -> Search:
+    """Cut out the most textured patch, alter its contrast, brightness and noise, and find it."""
+    row, column = place = most_textured(x)
+    noise = NOISE * data.generator(SEED, "demo").standard_normal((PATCH, PATCH))
+    patch = x[row : row + PATCH, column : column + PATCH]
+    template = CONTRAST * patch + BRIGHTNESS + noise
+    scores = normalised_correlation(x, template)
+    return Search(place, template, scores, _peak(scores), _peak(_correlate(x, template)))
+
+
+# ---- convolution against correlation, and the times ------------------------------------------
+
+
+def compare(x: Floats, kernel: Floats) -> Comparison:
+    """Both ops on one kernel, each by an algorithm of its own: what is left is not shared code."""
+    x32, w32 = x.astype(np.float32), kernel.astype(np.float32)
+    convolution = convolve(x32, w32, op="convolution", mode="same", algorithm="fft")
+    correlation = convolve(x32, w32, op="correlation", mode="same", algorithm="direct")
+    return Comparison(kernel, convolution.astype(np.float64), correlation.astype(np.float64))
+
+
+def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
+    """Every contender on these devices, interleaved, verified; the fastest first.
+
+    Those of which a run would outlast LIMITS.run_seconds have status "timeout" and come last,
+    with others that have no time. Refusals are left out.
+    """
+    problem = Problem(image=x.shape, kernel=kernel.shape, mode="same", dtype="float32")
+    duel = Duel(
+        id=f"demo-{kernel.shape[0]}",
+        problem=problem.to_json(),
+        contenders=[str(one) for one in matching(["*"], devices)],
+        image_data="photograph",
+        kernel_data="gaussian",
+        seed=SEED,
+        regime=None,
+        threads=None,
+        limits=LIMITS,
+    )
+    records = [Record.model_validate(row) for row in measure_on(duel, x, kernel)["records"]]
+    kept = [one for one in records if one.status != "unsupported"]
+    return sorted(kept, key=lambda one: one.median_s if one.status == "ok" else math.inf)  # type: ignore[arg-type, return-value]
+
+
+# ---- the command -----------------------------------------------------------------------------
+
+
+def show(path: Path | None, out: Path, devices: Sequence[str]) -> bool:
+    """Run the demo, print what it finds, and write the figure.
+
+    Returns whether every contender that was timed was right.
+
+    Raises
+    ------
+    BadInput
+        The photograph, or the place of the figure, is at fault.
+    """
+    from convcross import demo_figure
+
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise BadInput(f"figure {str(out)!r}; allowed: a file name that ends in .png")
+    photo = photograph(path)
+    x = photo.values
+    sought = search(x)
+    emboss, blur = compare(x, EMBOSS), compare(x, GAUSSIAN)
+    print("\n".join(_findings(photo, sought, emboss, blur)), flush=True)
+    timings = []
+    for kernel in (GAUSSIAN, data.kernel("gaussian", (LARGE, LARGE), SEED)):
+        records = time_all(x, kernel, devices)
+        timings.append((kernel.shape[0], records))
+        print("\n".join(_table(kernel.shape[0], records, devices)), flush=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        demo_figure.write(out, photo, sought, emboss, blur, timings, _where(devices))
+    except OSError as error:
+        raise BadInput(f"figure {str(out)!r}: {error.strerror or error}") from None
+    print(out)
+    return not any(one.status in FAILED for _, records in timings for one in records)
+
+
+def _findings(photo: Photograph, sought: Search, emboss: Comparison, blur: Comparison) -> list[str]:
+    height, width = photo.values.shape
+    size = f"{width} x {height} pixels"
+    if photo.original != (height, width):
+        size = "{1} x {0}, reduced to ".format(*photo.original) + size
+    right = {True: "right", False: "wrong"}
+    rounding = "rounding" if blur.largest < ROUNDING else "more than rounding"
+    return [
+        f"{photo.name}: {size}, as luminance",
+        f"a patch of {PATCH} x {PATCH} cut at {_at(sought.place)}, then contrast x {CONTRAST}, "
+        f"brightness + {BRIGHTNESS}, noise of {NOISE}:",
+        f"  normalised correlation finds it at {_at(sought.found)}, score {sought.score:.2f}: "
+        + right[sought.found == sought.place],
+        f"  plain correlation is largest at {_at(sought.plain)}: "
+        + right[sought.plain == sought.place],
+        "convolution against correlation, the largest difference relative to the largest value:",
+        f"  emboss {written(EMBOSS)}, not symmetric: {emboss.largest:.2g}",
+        f"  Gaussian 5 x 5, symmetric: {blur.largest:.1e}, {rounding} in float32",
+    ]
+
+
+def written(kernel: Floats) -> str:
+    """A kernel of whole numbers as [1 2; 3 4]."""
+    return "[" + "; ".join(" ".join(f"{value:g}" for value in row) for row in kernel) + "]"
+
+
+def _at(place: tuple[int, int]) -> str:
+    return "row {}, column {}".format(*place)
+
+
+def _where(devices: Sequence[str]) -> str:
+    names = dict.fromkeys(machine.name(device) for device in devices)
+    count = threads.usable()
+    cpu = f", {count} thread{'s' * (count > 1)}" if "cpu" in devices else ""
+    return " and ".join(names) + cpu
+
+
+def _table(size: int, records: Sequence[Record], devices: Sequence[str]) -> list[str]:
+    lines = [
+        "",
+        f"Gaussian {size} x {size}, mode same, float32, on {_where(devices)}: ms a run",
+        f"{'contender':34} {'family':8} {'median':>9}   95 % interval",
+    ]
+    timed = [one for one in records if one.median_s is not None and one.status == "ok"]
+    for one in records:
+        head = f"{one.contender:34} {one.family:8}"
+        if one in timed:
+            middle, low, high = (
+                1e3 * float(s or 0) for s in (one.median_s, one.ci_low_s, one.ci_high_s)
+            )
+            lines.append(f"{head} {middle:9.4g}   {low:.4g} to {high:.4g}")
+        else:
+            lines.append(f"{head} {outcome(one)}")
+    if timed:
+        lines.append(verdict(timed))
+    return lines
+
+
+def outcome(record: Record) -> str:
+    """Why a record has no time."""
+    status = "left out" if record.status == "timeout" else record.status
+    return f"{status}: {record.reason}"
+
+
+def verdict(timed: Sequence[Record]) -> str:
+    """Who is fastest of records sorted by time; a tie where the intervals of two overlap."""
+    first, *rest = timed
+    name = first.contender.partition("@")[0]
+    if not rest:
+        return f"{name} alone was timed"
+    second, factor = rest[0], (rest[0].median_s or 0.0) / (first.median_s or 1.0)
+    other = second.contender.partition("@")[0]
+    if (second.ci_low_s or 0.0) <= (first.ci_high_s or 0.0):
+        return f"{name} and {other} tie"
+    return f"{name} is fastest, {factor:.2g} times as fast as {other}"
