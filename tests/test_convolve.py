@@ -103,6 +103,15 @@ def test_operands_may_lie_anyhow_in_memory(name: str) -> None:
     torch.testing.assert_close(convolve(x4, w4, algorithm=name), plain, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("name", TEXTBOOK)
+def test_results_are_contiguous(name: str, mode: str) -> None:
+    x, w = normal(2, 13, 17, dtype="float32"), normal(3, 4, dtype="float32")
+    assert convolve(x, w, mode=mode, algorithm=name).flags.c_contiguous
+    y = convolve(torch.from_numpy(x), torch.from_numpy(w), mode=mode, algorithm=name)
+    assert y.is_contiguous()
+
+
 @pytest.mark.parametrize("name", TEXTBOOK)
 def test_gradients_of_torch_pass_through(name: str) -> None:
     x = torch.ones(5, 6, dtype=torch.float64, requires_grad=True)

@@ -136,9 +136,9 @@ def from_numpy(values: Array, name: str, device: str, dtype: str) -> Array:
     """A fresh, contiguous array of this library with these values, rounded to dtype."""
     import numpy as np
 
-    values = np.ascontiguousarray(round_to(values, dtype))
+    values = np.ascontiguousarray(round_to(values, dtype))  # rounding has made it a copy
     if name == "numpy":
-        return values.copy()
+        return values
     if name == "cupy":
         import cupy
 
@@ -146,7 +146,7 @@ def from_numpy(values: Array, name: str, device: str, dtype: str) -> Array:
             return cupy.array(values)
     import torch
 
-    return torch.from_numpy(values.copy()).to(device=device, dtype=getattr(torch, dtype))
+    return torch.from_numpy(values).to(device=device, dtype=getattr(torch, dtype))
 
 
 def to_numpy(array: Array) -> Array:

@@ -113,7 +113,8 @@ class FFT:
             (height, width), (down, across) = problem.output, problem.stride
             part = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
             # A view would be free, but would keep the padded image alive and be handed on strided.
-            y = part if part.shape == y.shape else xp.asarray(part, copy=True)
+            cropped = part.shape != y.shape
+            y = xp.astype(part, getattr(xp, problem.dtype), copy=cropped)
             return layout.result(y, problem, xp)
 
     def provenance(self) -> dict[str, Any]:
