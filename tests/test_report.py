@@ -91,7 +91,7 @@ def test_the_page_opens_with_the_crossover(written: list[Path]) -> None:
     page = page_of(written)
     told = re.search(
         r"On Test Machine \(cpu\), fft overtakes direct at n = 9\.\d \[.*?\] for N = 512; "
-        r"fft overtakes direct at n = 9\.\d \[.*?\] for N = 256\.",
+        r"at n = 9\.\d \[.*?\] for N = 256\.",
         page.text,
     )
     assert told
@@ -149,9 +149,15 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     duels[0][0].flags = ["impossible"]
     duels[1][0].status, duels[1][0].reason = "wrong", "past its bound"
     duels[2][0].status, duels[2][0].reason = "wrong", "past its bound"
+    for number in (3, 4):
+        duels[number][1].status, duels[number][1].reason = "timeout", f"about 0.{number} s"
     rows = left_out(load([synthetic.write(tmp_path / "a.jsonl", duels)]).frame)
-    counted = set(rows[["contender", "status", "count"]].itertuples(index=False, name=None))
-    assert counted == {("direct/numpy", "impossible", 1), ("direct/numpy", "wrong", 2)}
+    columns = ["contender", "status", "count", "reason"]
+    assert set(rows[columns].itertuples(index=False, name=None)) == {
+        ("direct/numpy", "impossible", 1, ""),
+        ("direct/numpy", "wrong", 2, "past its bound"),
+        ("scipy-convolve2d/numpy", "timeout", 2, "about 0.3 s"),
+    }
 
 
 def test_each_set_of_conditions_has_its_figures(tmp_path: Path) -> None:
@@ -171,6 +177,16 @@ def test_without_a_crossover_the_page_says_why(tmp_path: Path) -> None:
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
     assert "fft/numpy is the only contender with a usable time" in page_of(files).text
     assert not any("crossover" in path.name for path in files)
+
+
+@pytest.mark.parametrize("fft", [synthetic.direct(), synthetic.fft(1.5), synthetic.fft(99)])
+def test_no_verdict_spoils_a_figure(tmp_path: Path, fft: synthetic.Curve) -> None:
+    """A tie, always and beyond-grid, at one image size: nothing to draw a line through."""
+    duels = synthetic.duels(
+        {"direct/numpy": synthetic.direct(), "fft/numpy": fft}, sizes=[256], kernels=[3, 15]
+    )
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    assert len(files) == 1 + 2 * len(KINDS)
 
 
 def test_nothing_usable_still_has_a_page(tmp_path: Path) -> None:

@@ -94,13 +94,15 @@ def left_out(frame: pd.DataFrame) -> pd.DataFrame:
     """How many records of each contender are in no crossover and no map, and why.
 
     Columns: contender, device, status, reason, count. An unusable "ok" record has the status of
-    its flag.
+    its flag. Reasons that differ in their numbers alone are counted together; the first is shown.
     """
     rows = frame[~frame["usable"]].copy()
     no_time = np.where(["impossible" in flags for flags in rows["flags"]], "impossible", "no time")
     rows["status"] = rows["status"].where(rows["status"] != "ok", no_time)
-    keys = ["contender", "device", "status", "reason"]
-    return rows.groupby(keys, as_index=False).size().rename(columns={"size": "count"})
+    rows["alike"] = rows["reason"].str.replace(r"\d+(\.\d+)?(e[+-]\d+)?", "#", regex=True)
+    groups = rows.groupby(["contender", "device", "status", "alike"], as_index=False)
+    counted = groups.agg(reason=("reason", "first"), count=("reason", "size"))
+    return counted.drop(columns="alike")
 
 
 def matrix(values: Mapping[tuple[int, int], float], sizes: list[int], kernels: list[int]) -> Array:

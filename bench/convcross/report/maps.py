@@ -139,7 +139,9 @@ def fastest_map(
     ]
     if len(shown) < len(sizes) * len(kernels):
         handles.append(Patch(color=style.MISSING, label="not measured"))
-    side.legend(handles=handles, loc="upper left", borderaxespad=0, title="fastest")
+    side.legend(
+        handles=handles, loc="upper left", borderaxespad=0, title="fastest", alignment="left"
+    )
     return made
 
 

@@ -109,8 +109,10 @@ def summary(rows: Sequence[Crossover]) -> str:
     """The first sentence: machine, device and n* of the first pair, from the largest image down."""
     first = [row for row in rows if row.conditions == rows[0].conditions]
     first = sorted((row for row in first if row.pair == rows[0].pair), key=lambda row: -row.N)
-    told = "; ".join(crossover.sentence(row) for row in first)
-    return f"On {first[0].machine} ({first[0].device}), {told}."
+    a, b = first[0].pair
+    told, *others = map(crossover.sentence, first)
+    others = [other.removeprefix(f"{b} overtakes {a} ") for other in others]  # said once
+    return f"On {first[0].machine} ({first[0].device}), {'; '.join([told, *others])}."
 
 
 def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
