@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -261,6 +262,8 @@ def show(path: Path | None, out: Path, devices: Sequence[str]) -> bool:
 
     if out.suffix.lower() != ".png" or out.is_dir():
         raise BadInput(f"figure {str(out)!r}; allowed: a file name that ends in .png")
+    with _writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     photo = photograph(path)
     x = photo.values
     sought = search(x)
@@ -271,13 +274,18 @@ def show(path: Path | None, out: Path, devices: Sequence[str]) -> bool:
         records = time_all(x, kernel, devices)
         timings.append((kernel.shape[0], records))
         print("\n".join(_table(kernel.shape[0], records, devices)), flush=True)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(out):
         demo_figure.write(out, photo, sought, emboss, blur, timings, _where(devices))
-    except OSError as error:
-        raise BadInput(f"figure {str(out)!r}: {error.strerror or error}") from None
     print(out)
     return not any(one.status in FAILED for _, records in timings for one in records)
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"figure {str(out)!r}: {error.strerror or error}") from None
 
 
 def _findings(photo: Photograph, sought: Search, emboss: Comparison, blur: Comparison) -> list[str]:

@@ -16,7 +16,19 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from convcross.data import Floats
-from convcross.demo import EMBOSS, PATCH, Comparison, Photograph, Search, outcome, verdict, written
+from convcross.demo import (
+    BRIGHTNESS,
+    CONTRAST,
+    EMBOSS,
+    NOISE,
+    PATCH,
+    Comparison,
+    Photograph,
+    Search,
+    outcome,
+    verdict,
+    written,
+)
 from convcross.records import Record
 from convcross.report.style import INK, SETTINGS, SHADES
 from convkernels.problem import ROUNDOFF
@@ -106,6 +118,7 @@ def _search(part: SubFigure, x: Floats, sought: Search, blurred: Floats) -> None
         f"What is sought: the patch of {PATCH}×{PATCH} pixels,\nfainter, brighter and with noise"
     )
     _picture(template, sought.template, title, GREY, "gray")
+    template.set_xlabel(f"luminance × {CONTRAST} + {BRIGHTNESS}, noise of {NOISE}")
 
     right = "at the patch" if sought.found == sought.place else "elsewhere"
     title = f"Normalised correlation, through FFT:\nits peak, {sought.score:.2f}, is {right}"
