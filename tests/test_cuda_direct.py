@@ -115,7 +115,6 @@ KERNELS = [
     ((2, 5), 1),
     ((6, 4), H200_PROCESSORS),
     ((7, 7), 1),
-    ((10, 3), 1),
     ((12, 13), 1),
     ((1, 20), 1),
     ((31, 31), 1),
@@ -222,8 +221,8 @@ def test_errors_of_the_compiler_are_told():
 
 # ---- machine code for sm_90 -----------------------------------------------------------------
 
-SQUARES = [(n, n) for n in (3, 5, 7, 11, 12, 15, 21, 31)]
-RECTANGLES = [(31, 3), (3, 31), (16, 7)]
+SQUARES = [(n, n) for n in (3, 7, 11, 15, 31)]
+RECTANGLES = [(31, 3), (5, 31)]
 
 
 @pytest.mark.parametrize("compiler", ahead.COMPILERS)
@@ -232,7 +231,7 @@ def test_compiles_without_spills(compiler):
     if reason:
         pytest.skip(reason)
     cases = [(kernel, 1) for kernel in SQUARES + RECTANGLES]
-    cases += [((9, 9), 100), ((31, 31), 10**6)]  # both small tiles
+    cases += [((31, 31), 70), ((5, 5), 10**6)]  # both small tiles
     if compiler != "nvrtc" and not ahead.missing("nvrtc"):
         cases = cases[:2]  # CuPy compiles with NVRTC: it is the one that counts
     for size, processors in cases:
@@ -264,6 +263,12 @@ def test_shared_memory_fits_every_kernel_size():
         # The outputs pass through the memory of the inputs.
         assert math.prod(tile.outputs) <= math.prod(tile.inputs((1, 1)))
         assert tile.shared_bytes(largest) <= cuda.MAX_SHARED_BYTES
+
+
+def test_source_is_ascii():
+    problem = Problem(image=(8, 9), kernel=(3, 5))
+    tile = cuda_direct.tile_for(problem, H200_PROCESSORS)
+    assert cuda_direct.compose(problem.kernel, tile).source.isascii()
 
 
 def test_shape_is_the_struct_of_the_source():
@@ -341,13 +346,12 @@ def test_large_shared_memory_is_asked_for(monkeypatch, shared_bytes):
 @needs_gpu
 @pytest.mark.parametrize("processors", [None, 1, 10**6])  # the device's, largest and least tile
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5), (7, 7), (12, 13), (31, 31), (31, 2)])
-@pytest.mark.parametrize(
-    "channels", [{}, {"batch": 2, "in_channels": 4, "out_channels": 6, "groups": 2}]
-)
-def test_on_a_gpu(monkeypatch, kernel, channels, processors):
+def test_on_a_gpu(monkeypatch, kernel, processors):
     if processors is not None:
         monkeypatch.setattr(cuda, "processors", lambda device: processors)
-    for image, mode, op in itertools.product(((64, 128), (211, 301)), MODES, OPS):
+    grouped = {"batch": 2, "in_channels": 4, "out_channels": 6, "groups": 2}
+    cases = itertools.product([((64, 128), {}), ((211, 301), {}), ((50, 141), grouped)], MODES, OPS)
+    for (image, channels), mode, op in cases:
         problem = Problem(image=image, kernel=kernel, mode=mode, op=op, **channels)
         x, w = operands(problem)
         with on("cupy", "cuda:0"):

@@ -2,31 +2,32 @@
 //
 //   y[b, k, i, j] = sum over c, r, s of w[k, c, r, s] * x[b, g(k)*C + c, i - top + r, j - left + s]
 //
-// What bounds it. An output costs n² multiply-adds and at least 8 bytes of memory traffic. An H200
-// does 132 SMs · 128 lanes · 1.98 GHz = 33.5e12 multiply-adds and moves 4.3e12 bytes a second, so
-// arithmetic is the bound from n = 8 on: at N = 4096, n = 15 the floor is 4096² · 225 / 33.5e12 =
-// 113 µs, and the memory's is 31 µs. A kernel that fetches both operands of each multiply-add from
-// shared memory is held far above that: shared memory serves 32 words a cycle to an SM, its FMA
-// units take 128 · 2. Registers have to carry the reuse.
+// What bounds it. An output costs n^2 multiply-adds and at least 8 bytes of memory traffic. An H200
+// does 132 SMs * 128 lanes * 1.98 GHz = 33.5e12 multiply-adds and moves 4.3e12 bytes a second, so
+// arithmetic is the bound from n = 8 on: at N = 4096, n = 15 its floor is 4096^2 * 225 / 33.5e12 =
+// 113 us, and the memory's is 31 us. Fetching both operands of each multiply-add from shared memory
+// would take 8 times as long: it serves 32 words a cycle to an SM, whose 128 lanes ask for 256.
+// Registers have to carry the reuse.
 //
 // Why this tile. A thread makes RY x RX neighbouring outputs. One input row segment of RX + KW - 1
-// words, once in registers, meets up to RY kernel rows: RY · RX · KW multiply-adds for
+// words, once in registers, meets up to RY kernel rows: RY * RX * KW multiply-adds for
 // (RX + KW - 1) / 4 vector reads. Weights are the same for all lanes: a vector read of four weights
-// is one broadcast and serves 4 · RX multiply-adds. At 15 x 15 with 8 x 8 outputs a row segment
-// thus costs 960 multiply-adds, 32 weight reads and 6 segment reads, so 96 % of the issued
-// instructions are useful; 31 x 31 likewise, 7 x 7 with 4 x 8 outputs 93 %. In cycles of the SM,
-// those 960 are 240; the reads are 32 + 6 · 8 = 80 (lanes 8 words apart share banks in pairs, which
-// doubles the 4 cycles of a segment read), so shared memory keeps pace.
+// is one broadcast and serves 4 * RX multiply-adds. At 15 x 15 with 8 x 8 outputs a row segment
+// costs 960 multiply-adds, 32 weight reads and 6 segment reads: 96 % of the instructions are useful.
+// In the machine code for sm_90, between the barriers, it is 93 to 96 % for n = 7 to 31. In cycles
+// of the SM those 960 are 240 a warp, and the reads 32 + 6 * 8 = 80 (a segment read takes 4 cycles,
+// and twice that where RX = 8: lanes 8 words apart share banks in pairs), so shared memory keeps up.
 //
 // Why the weights go through shared memory. A filter passed by value lies in the constant bank, and
 // a multiply-add takes its weight from there for nothing, but only at an address known to the
-// compiler: the loop over kernel rows must then be unrolled, RY · RX · n² instructions of 16 bytes,
+// compiler: the loop over kernel rows must then be unrolled, RY * RX * n^2 instructions of 16 bytes,
 // 984 KB at n = 31 where an SM's instruction cache holds 128. It also asks the host for the values
-// at each new filter, and holds no CNN filters. A broadcast costs at most 7 % of the issue slots.
+// of each new filter, and has no room for those of a CNN. A broadcast costs 3 to 4 % of the issue.
 //
 // Why this exchange. Global memory is read and written by whole warps along rows, 128 bytes an
 // instruction wherever the row begins, so that no mode, padding or width is a special case. The
-// outputs therefore pass through shared memory, as a thread's own block would leave gaps.
+// outputs therefore pass through shared memory: written by their threads, RX words apart, they
+// would touch every memory sector RX times.
 
 // The emulator on the CPU (emulator.h) brings its own.
 #ifndef DYNAMIC_SHARED
@@ -55,7 +56,7 @@ __device__ __forceinline__ void read4(float* to, const float* from) {
   to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
 }
 
-// RX x RY outputs a thread, BX x BY threads a block; RX a multiple of 4, BX · BY one of 32.
+// RX x RY outputs a thread, BX x BY threads a block; RX a multiple of 4, BX * BY one of 32.
 template <int KH, int KW, int RX, int RY, int BX, int BY>
 struct Direct {
   static constexpr int THREADS = BX * BY, WARPS = THREADS / 32;
@@ -65,9 +66,11 @@ struct Direct {
   static constexpr int PITCH = round_up(KW, 4);                   // of a weight row
   static constexpr int SEGMENT = round_up(RX + KW - 1, 4);        // inputs of a thread's row
   static constexpr int ROWS = RY + KH - 1;
-  // Small kernels are unrolled whole. In larger ones the row loop stays a loop, of RX · RY · KW
-  // multiply-adds, to keep the code in the instruction cache.
-  static constexpr int UNROLL = RX * RY * KH * KW <= 2048 ? ROWS : 1;
+  // Unrolled, a loop over input rows needs no tests of which outputs a row belongs to. Small kernels
+  // are unrolled whole, others where only some outputs take part, as far as an SM's instruction
+  // cache allows (128 KB, 8192 instructions).
+  static constexpr int INNER = RX * RY * KH * KW <= 2048 ? KH : 1;
+  static constexpr int EDGES = RX * RY * RY * KW <= 8192 ? RY : 1;
   static_assert(RX % 4 == 0 && THREADS % 32 == 0, "vector reads, whole warps");
   static_assert(TILE_W % 32 == 0, "a warp writes a row in whole steps");
 
@@ -110,19 +113,28 @@ struct Direct {
       for (int b = 0; b < RX; b++) sums[b] = fmaf(segment[b + s], row[s], sums[b]);
   }
 
+  // Input row i meets output row a of the thread through kernel row i - a, where there is one.
+  static __device__ __forceinline__ void add_input_row(float (&sums)[RY][RX], const float* corner,
+                                                       const float* weights, int i) {
+    float segment[SEGMENT];
+#pragma unroll
+    for (int s = 0; s < SEGMENT; s += 4) read4(segment + s, corner + i * SPAN_W + s);
+#pragma unroll
+    for (int a = 0; a < RY; a++)
+      if (i - a >= 0 && i - a < KH) add_row(sums[a], segment, weights + (i - a) * PITCH);
+  }
+
   // What one input channel adds to a thread's outputs.
   static __device__ __forceinline__ void add_channel(float (&sums)[RY][RX], const float* tile,
                                                      const float* weights) {
     const float* corner = tile + threadIdx.y * RY * SPAN_W + threadIdx.x * RX;
-#pragma unroll UNROLL
-    for (int i = 0; i < ROWS; i++) {
-      float segment[SEGMENT];
-#pragma unroll
-      for (int s = 0; s < SEGMENT; s += 4) read4(segment + s, corner + i * SPAN_W + s);
-#pragma unroll
-      for (int a = 0; a < RY; a++)  // input row i meets output row a through kernel row i - a
-        if (i - a >= 0 && i - a < KH) add_row(sums[a], segment, weights + (i - a) * PITCH);
-    }
+    constexpr int ALL = RY - 1, LEAVE = KH > ALL ? KH : ALL;
+#pragma unroll EDGES
+    for (int i = 0; i < ALL; i++) add_input_row(sums, corner, weights, i);  // outputs join in
+#pragma unroll INNER
+    for (int i = ALL; i < KH; i++) add_input_row(sums, corner, weights, i);  // all take part
+#pragma unroll EDGES
+    for (int i = LEAVE; i < ROWS; i++) add_input_row(sums, corner, weights, i);  // they drop out
   }
 
   static __device__ __forceinline__ void run(const float* __restrict__ x,

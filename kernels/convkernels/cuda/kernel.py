@@ -27,7 +27,7 @@ class Kernel:
     Parameters
     ----------
     source : str
-        Complete, with no #include.
+        Complete, with no #include, in ASCII: CuPy writes it out in the locale's encoding.
     name : str
     shared_bytes : int
         Dynamic shared memory of a block.

@@ -55,22 +55,20 @@ class Tile:
 
 # Up to 5×5 memory is the bound: many light threads hide its latency. From there on arithmetic is,
 # and the more outputs a thread keeps in registers, the fewer reads a multiply-add needs. Past
-# 11×11, and for long thin kernels, the reads of the row segments weigh most: 8 outputs below each
-# other share each of them. `resident` is the most that no square kernel pays for with spills
-# (lines of 1×17 and 16×1 do, with four words and two).
+# 11×11 the reads of the row segments weigh most: 8 outputs below each other share each of them.
+# `resident` is the most that no square kernel pays for with spills (1×5 does, with
+# two words).
 LIGHT = Tile(4, 4, 32, 8, resident=4)
-MIDDLE = Tile(8, 4, 16, 16, resident=3)
-HEAVY = Tile(8, 8, 16, 8, resident=4)
+MIDDLE = Tile(8, 4, 16, 8, resident=5)
+HEAVY = Tile(8, 8, 16, 8, resident=3)
 # For outputs too small to give every processor a block of those.
-SMALL = (Tile(4, 4, 16, 8, resident=6), Tile(4, 2, 16, 8, resident=6))
+SMALL = (Tile(4, 4, 16, 8, resident=4), Tile(4, 2, 16, 8, resident=6))
 
 
 def tile_for(problem: Problem, processors: int) -> Tile:
     """The tile of this kernel size, or the largest that keeps all processors at work."""
-    terms = math.prod(problem.kernel)
-    best = LIGHT if terms <= 5 * 5 else MIDDLE if terms <= 11 * 11 else HEAVY
-    if max(problem.kernel) > 16:
-        best = HEAVY
+    longest = max(problem.kernel)
+    best = LIGHT if longest <= 5 else MIDDLE if longest <= 11 else HEAVY
     planes = problem.batch * problem.out_channels
     for tile in (best, *SMALL):
         if planes * math.prod(tile.blocks(problem.output)) >= processors:
@@ -115,7 +113,7 @@ def shape_of(problem: Problem, tile: Tile) -> dict[str, int]:
     name="cuda-direct",
     family="direct",
     namespaces=("cupy",),
-    arithmetic="ieee (subnormals as zero)",
+    arithmetic="ieee, subnormals as zero",
     source="register-blocked sliding window in CUDA C++; Volkov & Demmel 2008 for the blocking",
 )
 class CUDADirect:
