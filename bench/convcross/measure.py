@@ -25,8 +25,8 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import Algorithm, Defaults, find, load_path
 
 SHORTEST = 50e-6  # seconds of a warm sample: shorter runs are timed in batches
-# A warm run of less than so many seconds is preceded by an untimed one: the caches, and the cores on
-# which a library's idle threads spin for a while, are else those of the rival before it.
+# A warm run of less than so many seconds is preceded by an untimed one: else the caches, and the
+# cores on which a library's idle threads still spin, are those that a rival left behind.
 PRIMED = 20e-3
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels.problem import Problem
-from convkernels.registry import algorithm, forward_only
+from convkernels.problem import ITEMSIZE, Problem
+from convkernels.registry import Cost, algorithm, forward_only
 from convkernels.vendor.planes import by_plane, single_step
 
 
@@ -26,6 +26,11 @@ class SciPyConvolve2d:
         if problem.dtype not in ("float64", "float32"):
             return f"convolve2d has no {problem.dtype}"
         return forward_only(problem) or single_step(problem, "convolve2d")
+
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        # A scalar loop without blocking: both operands are read anew for each product.
+        return Cost(problem.flops, float(problem.flops * ITEMSIZE[problem.dtype]))
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         from scipy import signal
