@@ -30,9 +30,13 @@ def whole_image(problem: Problem, x: Floats, w: Floats) -> tuple[Floats, float]:
 
 
 def magnitudes(problem: Problem, x: Floats, w: Floats) -> Floats:
-    """|x|*|w| at every output: the scale of its rounding errors."""
-    y, _ = whole_image(problem, np.abs(x), np.abs(w))
-    return np.maximum(y, np.finfo(np.float64).tiny)
+    """|x|*|w| at every output: the scale of its rounding errors.
+
+    At least the noise of the transforms that compute it, which is all they leave where it is 0.
+    """
+    y, bound = whole_image(problem, np.abs(x), np.abs(w))
+    noise = bound * math.sqrt(float(np.mean(y**2)))
+    return np.maximum(y, max(noise, float(np.finfo(np.float64).tiny)))
 
 
 def exact(problem: Problem, x: Floats, w: Floats, output: tuple[int, ...]) -> float:
@@ -124,7 +128,7 @@ def certify(
         FFT's error is relative to.
     """
     full = (problem.batch, problem.out_channels, *problem.output)
-    root = math.sqrt(float(np.mean(scale**2)))
+    root = max(math.sqrt(float(np.mean(scale**2))), float(np.finfo(np.float64).tiny))
     points = sampled_outputs(problem, count, random)
     worst = max(
         abs(float(y.reshape(full)[point]) - exact(problem, x, w, point)) / root for point in points

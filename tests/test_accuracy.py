@@ -1,0 +1,201 @@
+"""What passes as right and what does not, and the distances that are reported."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import case
+
+from convcross import accuracy, data, reference
+from convkernels import Problem, bounds, namespaces
+from convkernels.problem import DTYPES, ROUNDOFF
+
+PROBLEM = Problem((48, 40), (7, 7), mode="same")
+
+
+@functools.cache
+def truth(problem: Problem = PROBLEM) -> accuracy.Truth:
+    x = namespaces.round_to(data.image("normal", problem.x_shape, 0), problem.dtype).astype(float)
+    w = namespaces.round_to(data.kernel("normal", problem.w_shape, 0), problem.dtype).astype(float)
+    return accuracy.truth(problem, x, w, 0)
+
+
+def verify(y: np.ndarray, problem: Problem = PROBLEM) -> str | None:
+    return accuracy.verify(y, bounds.summation(problem), truth(problem))
+
+
+def test_the_rounded_reference_is_right() -> None:
+    for dtype in DTYPES:
+        problem = Problem((48, 40), (7, 7), mode="same", dtype=dtype)
+        assert verify(namespaces.round_to(truth(problem).y, dtype), problem) is None
+
+
+def test_float32_sums_are_right() -> None:
+    known = truth()
+    image, kernel = known.x.astype(np.float32), known.w.astype(np.float32)
+    padded = np.pad(image, 3)
+    y = np.zeros_like(image)
+    for row, column in np.ndindex(7, 7):
+        y += kernel[6 - row, 6 - column] * padded[row : row + 48, column : column + 40]
+    assert verify(y) is None
+    assert 0 < accuracy.relative_error(y, known) < bounds.summation(PROBLEM)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_one_output_that_is_not_finite(value: float) -> None:
+    y = truth().y.astype(np.float32)
+    y[5, 6] = value
+    assert verify(y) == "1 of 1920 outputs are not finite"
+
+
+@pytest.mark.parametrize("shape", [(40, 48), (48, 39), (1, 48, 40), (1920,), (50, 42)])
+def test_a_wrong_shape(shape: tuple[int, ...]) -> None:
+    assert verify(np.zeros(shape)) == f"shape {shape}; expected (48, 40)"
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 255), st.integers(0, 255), st.sampled_from([-1, 1]))
+def test_one_wrong_pixel_of_many(row: int, column: int, sign: int) -> None:
+    """So small that the image's L2 error does not show it."""
+    problem = Problem((256, 256), (7, 7), mode="same")
+    known = truth(problem)
+    y = known.y.astype(np.float32)
+    assert verify(y, problem) is None
+    bound = bounds.summation(problem)
+    y[row, column] += np.float32(sign * 0.5 * bound * known.norm)
+    assert accuracy.relative_error(y, known) < bound
+    reason = verify(y, problem)
+    assert reason is not None
+    assert reason.startswith(f"output ({row}, {column}) is off by ")
+
+
+def test_zeros_and_a_neighbouring_problem_are_wrong() -> None:
+    known = truth()
+    for y in (np.zeros_like(known.y), np.roll(known.y, 1, axis=0), -known.y, known.y[::-1]):
+        reason = verify(y)
+        assert reason is not None
+        assert reason.startswith("relative L2 error ")
+    flipped, _ = reference.whole_image(PROBLEM, known.x, known.w[::-1, ::-1])
+    assert "relative L2 error" in (verify(flipped) or "")
+
+
+def truncated(values: np.ndarray, bits: int) -> np.ndarray:
+    """float32 values with so many mantissa bits left, as a tensor core reads its operands."""
+    raw = values.astype(np.float32).view(np.uint32)
+    return (raw & np.uint32(0xFFFFFFFF << (23 - bits) & 0xFFFFFFFF)).view(np.float32).astype(float)
+
+
+@pytest.mark.parametrize("kernel", [3, 7, 31])
+@pytest.mark.parametrize("bits", [7, 10])
+def test_tf32_and_bfloat16_arithmetic_do_not_pass_as_float32(bits: int, kernel: int) -> None:
+    problem = Problem((64, 64), (kernel, kernel), mode="same")
+    known = truth(problem)
+    x, w = truncated(known.x, bits), truncated(known.w, bits)
+    y, _ = reference.whole_image(problem, x, w)
+    reason = verify(y.astype(np.float32), problem)
+    assert reason is not None
+    assert reason.startswith("relative L2 error")
+    assert accuracy.verify(y, 4 * 2.0**-bits, known) is None  # what it may declare honestly
+
+
+def test_float32_does_not_pass_as_float64() -> None:
+    problem = Problem((48, 40), (7, 7), mode="same", dtype="float64")
+    assert verify(truth(problem).y, problem) is None
+    assert verify(truth(problem).y.astype(np.float32), problem) is not None
+
+
+def test_a_bound_that_is_not_a_number_lets_nothing_pass() -> None:
+    assert accuracy.verify(truth().y, float("nan"), truth()) is not None
+
+
+def test_a_truth_given_is_the_truth_computed() -> None:
+    known = truth()
+    y = reference.by_scipy(PROBLEM, known.x, known.w)
+    other = accuracy.given(PROBLEM, known.x, known.w, y)
+    assert other.norm == pytest.approx(known.norm, rel=1e-12)
+    assert np.allclose(other.scale, known.scale, rtol=1e-9)
+    assert accuracy.verify(known.y, bounds.summation(PROBLEM), other) is None
+
+
+def test_cancellation_is_judged_by_the_operands() -> None:
+    """A kernel of differences on a flat image: the answer is 0 in the middle, the error is not."""
+    problem = Problem((32, 32), (1, 2), mode="valid")
+    x, w = np.full((32, 32), np.float32(1 / 3)).astype(float), np.array([[1.0, -1.0]])
+    flat = accuracy.truth(problem, x, w, 0)
+    assert np.abs(flat.y).max() < 1e-15
+    wrong = np.full(problem.y_shape, 1e-3)
+    assert accuracy.verify(np.full(problem.y_shape, 2e-9), 1e-6, flat) is None
+    assert accuracy.verify(wrong, 1e-6, flat) is not None
+
+
+def hand_made(y: list[float], dtype: str) -> accuracy.Truth:
+    values = np.array([y])
+    problem = Problem((1, len(y)), (1, 1), dtype=dtype)
+    return accuracy.Truth(
+        problem, values, np.ones((1, 1)), values, 2 * np.abs(values), 1.0, 0.0, {}
+    )
+
+
+def test_errors_by_hand() -> None:
+    """r = (3, 4), y = (3.5, 4), |x|*|w| = (6, 8); a float16 in [2, 4) has neighbours 2⁻⁹ away."""
+    found = accuracy.errors(np.array([[3.5, 4.0]]), hand_made([3.0, 4.0], "float16"))
+    assert found.rel_l2 == pytest.approx(0.5 / 5)
+    assert found.max_rel == pytest.approx(0.5 / 4)
+    assert found.componentwise == pytest.approx(0.5 / 6)
+    assert found.ulp_median == pytest.approx(0.5 * 0.5 * 2**9)
+    assert found.ulp_p999 == pytest.approx(0.999 * 0.5 * 2**9)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_ulp_is_the_distance_to_the_next_number(dtype: str) -> None:
+    limits = np.finfo(dtype)
+    values = [1.0, 1.5, 2.0, 3.999, 1e-3, 100.0, float(limits.tiny), float(limits.tiny) / 8]
+    stored = np.array([values], dtype)
+    assert np.array_equal(
+        accuracy._ulp(stored.astype(float), dtype), np.spacing(stored).astype(float)
+    )
+    following = np.nextafter(stored, np.array(np.inf, dtype)).astype(float)
+    found = accuracy.errors(following, hand_made(stored[0].astype(float).tolist(), dtype))
+    assert (found.ulp_median, found.ulp_p999) == (1.0, 1.0)
+
+
+def test_ulp_of_bfloat16() -> None:
+    """8 significant bits: neighbours of 1 are 2⁻⁷ above and 2⁻⁸ below."""
+    assert accuracy._ulp(np.array([1.0, 1.99, 2.0, 0.99]), "bfloat16").tolist() == [
+        2.0**-7,
+        2.0**-7,
+        2.0**-6,
+        2.0**-8,
+    ]
+    rounded = namespaces.round_to(np.linspace(1, 2, 1000, endpoint=False), "bfloat16")
+    assert np.diff(np.unique(rounded)).tolist() == [2.0**-7] * 128
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_roundoff_is_half_an_ulp_of_one(dtype: str) -> None:
+    assert accuracy._ulp(np.array([1.0]), dtype)[0] == 2 * ROUNDOFF[dtype]
+
+
+def test_errors_of_an_answer_that_is_zero_are_finite() -> None:
+    given_ = case(Problem((8, 8), (3, 3), mode="same"))
+    nothing = accuracy.truth(given_.problem, np.zeros((8, 8)), given_.w.astype(float), 0)
+    assert accuracy.verify(np.zeros((8, 8)), 1e-6, nothing) is None
+    assert set(accuracy.errors(np.zeros((8, 8)), nothing).model_dump().values()) == {0.0}
+    assert accuracy.verify(np.full((8, 8), 1e-30), 1e-6, nothing) is not None
+
+
+@pytest.mark.parametrize("kind", data.IMAGES)
+def test_errors_are_finite_on_all_data(kind: str) -> None:
+    """Most outputs of impulses are exactly 0, and their |x|*|w| too."""
+    problem = Problem((64, 64), (5, 5), mode="same")
+    x, w = data.image(kind, (64, 64), 0), data.kernel("normal", (5, 5), 0)
+    known = accuracy.truth(problem, x, w, 0)
+    noise = 1e-8 * known.norm / 64 * np.random.default_rng(0).standard_normal((64, 64))
+    found = accuracy.errors(known.y + noise, known)
+    assert np.isfinite(list(found.model_dump().values())).all()
+    assert found.rel_l2 > 1e-9
+    assert found.componentwise < 1e12
