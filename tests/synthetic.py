@@ -15,7 +15,13 @@ from convkernels import Problem
 # (N, n) → seconds of one run
 Curve = Callable[[int, int], float]
 
-FAMILIES = {"cuda-direct": "direct", "scipy-convolve2d": "direct", "scipy-fftconvolve": "fft"}
+FAMILIES = {
+    "cuda-direct": "direct",
+    "scipy-convolve2d": "direct",
+    "scipy-fftconvolve": "fft",
+    "im2col-gemm": "im2col",
+    "torch-conv2d": "library",
+}
 
 
 def direct(scale: float = 1.0) -> Curve:

@@ -122,7 +122,9 @@ def fastest_map(
         panel.add_patch(
             Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=look.colour, edgecolor="white")
         )
-        panel.plot(x, y, look.marker, color="white", markersize=6, markeredgecolor=style.INK)
+        panel.plot(
+            x, y, look.marker, color="white", markersize=6, markeredgecolor=style.INK, zorder=3
+        )
     _contours(panel, matrix(speed_up, sizes, kernels))
     panel.set_xlim(-0.5, len(sizes) - 0.5)
     panel.set_ylim(-0.5, len(kernels) - 0.5)
@@ -170,6 +172,7 @@ def _contours(panel: Axes, ratios: Array) -> None:
                 fontweight="bold" if even else "normal",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.9},
                 clip_on=True,
+                zorder=4,
             )
 
 

@@ -76,10 +76,9 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
     names = sorted(
         pairs.itertuples(index=False, name=None), key=lambda pair: (_place(pair[0]), pair)
     )
-    for family, group in itertools.groupby(names, key=lambda pair: pair[0]):
-        shades = SHADES.get(family, ("#777777",))
+    for start, group in itertools.groupby(names, key=lambda pair: _place(pair[0])):
+        shades = [*SHADES.values(), ("#777777",)][start]
         for number, (_, name) in enumerate(group):
-            start = _place(family)
             marker = MARKERS[(start + number) % len(MARKERS)]
             found[name] = Look(shades[number % len(shades)], marker)
     return found
