@@ -10,19 +10,20 @@
 // Registers have to carry the reuse.
 //
 // Why this tile. A thread makes RY x RX neighbouring outputs. One input row segment of RX + KW - 1
-// words, once in registers, meets up to RY kernel rows: RY * RX * KW multiply-adds for
-// (RX + KW - 1) / 4 vector reads. Weights are the same for all lanes: a vector read of four weights
-// is one broadcast and serves 4 * RX multiply-adds. At 15 x 15 with 8 x 8 outputs a row segment
-// costs 960 multiply-adds, 32 weight reads and 6 segment reads: 96 % of the instructions are useful.
-// In the machine code for sm_90, between the barriers, it is 93 to 96 % for n = 7 to 31. In cycles
-// of the SM those 960 are 240 a warp, and the reads 32 + 6 * 8 = 80 (a segment read takes 4 cycles,
-// and twice that where RX = 8: lanes 8 words apart share banks in pairs), so shared memory keeps up.
+// words, once in registers, meets up to RY kernel rows: RY * RX * KW multiply-adds for (RX + KW -
+// 1) / 4 vector reads. Weights are the same for all lanes: a vector read of four weights is one
+// broadcast and serves 4 * RX multiply-adds. At 15 x 15 with 8 x 8 outputs a row segment costs 960
+// multiply-adds, 32 weight reads and 6 segment reads: 96 % of the instructions are useful. In the
+// machine code for sm_90, between the barriers, it is 93 to 96 % for n = 7 to 31. In cycles of the
+// SM those 960 are 240 a warp, and the reads 32 + 6 * 8 = 80 (a segment read takes 4 cycles, and
+// twice that where RX = 8: lanes 8 words apart share banks in pairs), so shared memory keeps up.
 //
 // Why the weights go through shared memory. A filter passed by value lies in the constant bank, and
 // a multiply-add takes its weight from there for nothing, but only at an address known to the
-// compiler: the loop over kernel rows must then be unrolled, RY * RX * n^2 instructions of 16 bytes,
-// 984 KB at n = 31 where an SM's instruction cache holds 128. It also asks the host for the values
-// of each new filter, and has no room for those of a CNN. A broadcast costs 3 to 4 % of the issue.
+// compiler: the loop over kernel rows must then be unrolled, RY * RX * n^2 instructions of 16
+// bytes, 984 KB at n = 31 where an SM's instruction cache holds 128. It also asks the host for the
+// values of each new filter, and has no room for those of a CNN. A broadcast costs 3 to 4 % of the
+// issue.
 //
 // Why this exchange. Global memory is read and written by whole warps along rows, 128 bytes an
 // instruction wherever the row begins, so that no mode, padding or width is a special case. The
@@ -66,9 +67,9 @@ struct Direct {
   static constexpr int PITCH = round_up(KW, 4);                   // of a weight row
   static constexpr int SEGMENT = round_up(RX + KW - 1, 4);        // inputs of a thread's row
   static constexpr int ROWS = RY + KH - 1;
-  // Unrolled, a loop over input rows needs no tests of which outputs a row belongs to. Small kernels
-  // are unrolled whole, others where only some outputs take part, as far as an SM's instruction
-  // cache allows (128 KB, 8192 instructions).
+  // Unrolled, a loop over input rows needs no tests of which outputs a row belongs to. Small
+  // kernels are unrolled whole, others where only some outputs take part, as far as an SM's
+  // instruction cache allows (128 KB, 8192 instructions).
   static constexpr int INNER = RX * RY * KH * KW <= 2048 ? KH : 1;
   static constexpr int EDGES = RX * RY * RY * KW <= 8192 ? RY : 1;
   static_assert(RX % 4 == 0 && THREADS % 32 == 0, "vector reads, whole warps");
