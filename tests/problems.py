@@ -8,10 +8,10 @@ import random
 
 import numpy as np
 from hypothesis import strategies as st
-from reference import reference
 
 from convkernels import Problem, namespaces
 from convkernels.problem import DTYPES, OPS
+from reference import reference
 
 
 def random_problem(rng: random.Random) -> Problem:

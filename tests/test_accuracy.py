@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import case
 
 from convcross import accuracy, data, reference
 from convkernels import Problem, bounds, namespaces
 from convkernels.problem import DTYPES, ROUNDOFF
+from problems import case
 
 PROBLEM = Problem((48, 40), (7, 7), mode="same")
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contenders import STRICT, TEXTBOOK, Contender, contenders
-from problems import FIXED, Case, case, random_case
-from reference import reference, relative_error
 
+from contenders import STRICT, TEXTBOOK, Contender, contenders
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.direct import direct
 from convkernels.im2col import im2col_gemm
 from convkernels.problem import ROUNDOFF
 from convkernels.registry import algorithms
+from problems import FIXED, Case, case, random_case
+from reference import reference, relative_error
 
 RANDOM_PROBLEMS = 500
 STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many

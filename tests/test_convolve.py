@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contenders import TEXTBOOK
 from hypothesis import HealthCheck, assume, given, settings
-from problems import problems
-from reference import reference, relative_error
 
+from contenders import TEXTBOOK
 from convkernels import Cost, Problem, UnsupportedProblem, algorithm, convolve, registry
 from convkernels.convolve import choose
 from convkernels.registry import algorithms
+from problems import problems
+from reference import reference, relative_error
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 

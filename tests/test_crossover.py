@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic
 
+import synthetic
 from convcross.analysis import crossover
 from convcross.analysis.crossover import Crossover, crossovers
 from convcross.analysis.load import load

@@ -7,14 +7,14 @@ import random
 import numpy as np
 import pytest
 from hypothesis import given
-from problems import case, problems, random_problem
-from reference import relative_error
 
 from convkernels import Problem
 from convkernels.fft import fft
 from convkernels.fft.fft import padded_size
 from convkernels.fft.libraries import FACTORS, good_size, smooth_numbers
 from convkernels.registry import find
+from problems import case, problems, random_problem
+from reference import relative_error
 
 
 def smooth(number: int, primes: tuple[int, ...]) -> bool:

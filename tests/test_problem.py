@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from problems import FIXED, problems
-from reference import reference
 from scipy import signal
 
 from convkernels import Problem, UnsupportedProblem
 from convkernels.problem import MODES, OPS
+from problems import FIXED, problems
+from reference import reference
 
 
 def test_defaults_are_a_single_full_convolution() -> None:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from synthetic import header, record
 
 from convcross import records
 from convcross.failures import BadInput
 from convcross.records import Closing, Errors, Record, Writer, read, resumable
 from convkernels import Problem
+from synthetic import header, record
 
 PROBLEM = Problem((8, 8), (3, 3), mode="same")
 

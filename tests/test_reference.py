@@ -9,10 +9,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from problems import FIXED, case, problems
 
 from convcross import accuracy, reference
 from convkernels import Problem
+from problems import FIXED, case, problems
 
 
 @settings(max_examples=60)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import matplotlib.image
 import pytest
-import synthetic
 
+import synthetic
 from convcross import report
 from convcross.analysis.load import load
 from convcross.analysis.tables import left_out

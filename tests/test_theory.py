@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contenders import TEXTBOOK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from contenders import TEXTBOOK
 from convkernels import convolve
 from convkernels.problem import MODES
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from contenders import STRICT, Contender, contenders
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from contenders import STRICT, Contender, contenders
 from convkernels import Problem, UnsupportedProblem, namespaces
 
 PROBLEMS = {
