@@ -13,7 +13,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from convcross.data import Floats
 from convcross.demo import (
@@ -30,7 +29,7 @@ from convcross.demo import (
     written,
 )
 from convcross.records import Record
-from convcross.report.style import INK, SETTINGS, SHADES
+from convcross.report.style import INK, SETTINGS, SHADES, cost_ticks
 from convkernels.problem import ROUNDOFF
 
 FOUND, CUT, PLAIN = "#E69F00", "#009E73", "#56B4E9"  # orange, green and blue of Okabe & Ito
@@ -57,8 +56,8 @@ def write(
     where : the machine, in words
     """
     height, width = photo.values.shape
-    panel = WIDTH / 4 * min(1.4, max(0.7, height / width))
-    heights = [max(panel, 0.8 * WIDTH / 4) + 1.0, panel + 1.0, 4.2]
+    panel = WIDTH / 4 * min(1.4, max(0.25, height / width))
+    heights = [max(panel, 0.8 * WIDTH / 4) + 1.0, panel + 1.0, 4.4]
     with matplotlib.rc_context(SETTINGS), matplotlib.rc_context({"axes.grid": False}):
         figure = Figure(
             figsize=(WIDTH, sum(heights) + 0.4),
@@ -86,7 +85,15 @@ def _picture(axes: Axes, values: Floats, title: str, limits: tuple[float, float]
 
 def _scale(part: SubFigure, axes: Axes, shown: Any, label: str, extend: str = "neither") -> None:
     bar = part.colorbar(
-        shown, ax=axes, location="bottom", extend=extend, shrink=0.85, aspect=30, pad=0.02
+        shown,
+        ax=axes,
+        location="bottom",
+        extend=extend,
+        shrink=0.85,
+        aspect=30,
+        pad=0.02,
+        anchor=(0.5, 1.0),
+        panchor=False,  # the picture stays at the top, beside its neighbours
     )
     bar.set_label(label)
 
@@ -201,12 +208,10 @@ def _bars(axes: Axes, size: int, records: Sequence[Record]) -> None:
             axes.text(0.0, place, text, transform=across, va="center", color="#777777", fontsize=8)
     if timed:
         axes.set_xlim(middles.min() / 2, 6 * spread.max())
-        axes.set_title(f"Gaussian {size}×{size}: {verdict(timed)}")
+        axes.set_title(f"Gaussian {size}×{size}\n{verdict(timed)}")
     axes.set_yticks(range(len(records)), [one.contender.partition("@")[0] for one in records])
     axes.set_ylim(len(records) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0,), numticks=12))
-    axes.xaxis.set_major_formatter(EngFormatter(unit="s"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    cost_ticks(axes.xaxis, "s")
     axes.set_xlabel("time of one run")
