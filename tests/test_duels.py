@@ -1,0 +1,182 @@
+"""From sweeps to duels: who meets on what, under which name, and in which order."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convcross import duels as dueling
+from convcross.duels import Contender, available, devices_named, duels, matching
+from convcross.failures import BadInput
+from convcross.spec import Sweep
+from convkernels import Problem, namespaces
+
+
+def sweep(**keys: Any) -> Sweep:
+    grid = {"name": "test", "sizes": [16], "kernels": [3], "contenders": ["fft/numpy"]}
+    return Sweep.model_validate({**grid, **keys})
+
+
+def test_ids_are_unique_and_the_same_wherever_they_are_made() -> None:
+    wide = sweep(
+        sizes=[16, 32],
+        kernels=[3, 5],
+        ops=["convolution", "correlation"],
+        modes=["full", "same", "valid"],
+        dtypes=["float64", "float32"],
+        image_data=["normal", "photo"],
+        kernel_data=["normal", "box"],
+    )
+    ids = [duel.id for duel in duels(wide, [["cpu"]])]
+    assert len(set(ids)) == len(ids) == 2 * 2 * 2 * 3 * 2 * 2 * 2
+    assert ids == [duel.id for duel in duels(wide, [["cpu"]])]
+    other = sweep(name="other", kernels=[3, 5, 7], seed=1, limits={"seconds": 2.0})
+    assert duels(sweep(), [["cpu"]])[0].id in {duel.id for duel in duels(other, [["cpu"]])}
+    assert duels(sweep(), [["cpu"]])[0].id == "16x16-3x3-6aa43ff8"  # as results files hold it
+
+
+def test_a_group_of_devices_has_duels_of_its_own() -> None:
+    found = duels(sweep(), [["cpu"], ["cpu"]])
+    assert [duel.id.partition("@")[2] for duel in found] == ["cpu", "cpu"]
+
+
+def test_a_duel_holds_all_that_measuring_needs() -> None:
+    full = sweep(regime="wall", threads=1, seed=7, limits={"seconds": 0.5}, image_data=["photo"])
+    [duel] = duels(full, [["cpu"]], ["/some/file.py"])
+    assert duel.contenders == ["fft/numpy@cpu"]
+    assert Problem.from_json(duel.problem) == Problem((16, 16), (3, 3), mode="same")
+    assert (duel.regime, duel.threads, duel.seed) == ("wall", 1, 7)
+    assert (duel.limits.seconds, duel.image_data) == (0.5, "photo")
+    assert duel.algorithm_paths == ["/some/file.py"]
+    assert dueling.Duel.model_validate_json(duel.model_dump_json()) == duel
+
+
+def test_contenders_are_written_and_parsed_alike() -> None:
+    for contender in available(["cpu"]):
+        assert Contender.parse(str(contender)) == contender
+        assert contender.found.name == contender.algorithm
+    assert str(Contender.parse("fft/torch@cuda:0")) == "fft/torch@cuda:0"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "names"),
+    [
+        (["fft"], {"fft/numpy", "fft/torch"}),
+        (["fft/*"], {"fft/numpy", "fft/torch"}),
+        (["fft/torch"], {"fft/torch"}),
+        (["fft/torch@cpu"], {"fft/torch"}),
+        (["direct/*@cpu", "fft/numpy"], {"direct/numpy", "direct/torch", "fft/numpy"}),
+        (["fft/*", "fft/torch", " fft "], {"fft/numpy", "fft/torch"}),
+        (["scipy-*"], {"scipy-convolve2d/numpy", "scipy-fftconvolve/numpy"}),
+    ],
+)
+def test_patterns(patterns: list[str], names: set[str]) -> None:
+    found = [str(one) for one in matching(patterns, ["cpu"])]
+    assert found == sorted(f"{name}@cpu" for name in names)
+
+
+def test_everything_matches_a_star() -> None:
+    assert {str(one) for one in matching(["*"], ["cpu"])} == {
+        str(one) for one in available(["cpu"])
+    }
+    on_torch = matching(["*/torch"], ["cpu"])
+    assert on_torch
+    assert {one.namespace for one in on_torch} == {"torch"}
+
+
+@pytest.mark.parametrize("pattern", ["fftt", "FFT", "fft/jax", "", "*@cuda:7", "fft/torch@cpu:0"])
+def test_a_pattern_that_matches_nothing(pattern: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        matching(["fft/*", pattern], ["cpu"])
+    told = str(raised.value)
+    assert told.startswith(f"contenders: {pattern!r} matches nothing here; ")
+    assert "fft/numpy" in told
+    with pytest.raises(BadInput, match="sweep 'test': contenders: "):
+        duels(sweep(contenders=[pattern]), [["cpu"]])
+
+
+def test_a_pattern_for_what_is_not_installed_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    namespaces.missing.cache_clear()
+    namespaces.devices.cache_clear()
+    monkeypatch.setattr(namespaces, "installed", lambda module: module != "torch")
+    try:
+        with pytest.raises(BadInput, match="fft on torch: torch is not installed: pip install"):
+            matching(["fft/torch"], ["cpu"])
+    finally:
+        monkeypatch.undo()
+        namespaces.missing.cache_clear()
+        namespaces.devices.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("cards", "text", "groups"),
+    [
+        (0, None, [["cpu"]]),
+        (2, None, [["cuda:0"]]),
+        (0, "cpu", [["cpu"]]),
+        (2, "cpu", [["cpu"]]),
+        (2, "cuda:1", [["cuda:1"]]),
+        (2, "cuda:all", [["cuda:0"], ["cuda:1"]]),
+        (2, "cuda:all,cpu", [["cuda:0", "cpu"], ["cuda:1", "cpu"]]),
+        (2, " cuda:1 , cuda:0,cuda:1", [["cuda:1"], ["cuda:0"]]),
+    ],
+)
+def test_devices(
+    cards: int, text: str | None, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "cuda_devices", lambda: cards)
+    assert devices_named(text) == groups
+
+
+@pytest.mark.parametrize(
+    ("cards", "text", "told"),
+    [
+        (0, "cuda:0", "device is 'cuda:0'; allowed: cpu (no CUDA driver or device here)"),
+        (0, "cuda:all", "device is 'cuda:all'; allowed: cpu (no CUDA driver or device here)"),
+        (2, "cuda:2", "device is 'cuda:2'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
+        (2, "cuda", "device is 'cuda'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
+        (2, "cpu,gpu", "device is 'gpu'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
+        (2, "", "device is ''; allowed: cpu, cuda:0, cuda:1, cuda:all"),
+    ],
+)
+def test_no_such_device(cards: int, text: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespaces, "cuda_devices", lambda: cards)
+    with pytest.raises(BadInput) as raised:
+        devices_named(text)
+    assert str(raised.value) == told
+
+
+def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:
+    """Each prefix has every N at a kernel before any N at a finer one."""
+    sizes, kernels = [16, 32, 64], [3, 5, 7, 9, 11, 15, 21, 31]
+    found = duels(sweep(sizes=sizes, kernels=kernels), [["cpu"]])
+    pairs = [(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found]
+    assert sorted(pairs) == [(size, kernel) for size in sizes for kernel in kernels]
+    assert set(pairs[:9]) == {(size, kernel) for size in sizes for kernel in (3, 9, 31)}
+    levels = {kernel: level for level, kernel in dueling._bisection(kernels)}
+    order = [levels[kernel] for _, kernel in pairs]
+    assert order == sorted(order)
+
+
+def test_the_closest_race_comes_first_within_a_level() -> None:
+    found = duels(sweep(sizes=[64, 512], kernels=[3, 127]), [["cpu"]])
+    assert found[-1].problem["kernel"] == [127, 127]  # far from any crossover
+    assert found[-1].problem["image"] == [512, 512]
+
+
+@given(st.lists(st.integers(1, 200), unique=True, max_size=40))
+def test_bisection(kernels: list[int]) -> None:
+    """Every kernel once; a level's kernels halve the gaps that the level before left."""
+    found = dueling._bisection(kernels)
+    assert [kernel for _, kernel in found] == sorted(kernels)
+    ordered = [level for level, _ in found]
+    if kernels:
+        assert ordered[0] == ordered[-1] == 0
+    for level in range(max(ordered, default=0)):
+        kept = [index for index, one in enumerate(ordered) if one <= level]
+        gaps = [b - a for a, b in itertools.pairwise(kept)]
+        assert max(gaps) <= -(-(len(kernels) - 1) // 2 ** (level + 1)) + 1
