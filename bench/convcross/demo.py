@@ -38,7 +38,7 @@ GAUSSIAN = (
 )
 EMBOSS = np.array([[-2.0, -1.0, 0.0], [-1.0, 1.0, 1.0], [0.0, 1.0, 2.0]])
 SOBEL = np.outer([1, 2, 1], [-1, 0, 1]) / 8
-LARGE = 31  # side of the second kernel that is timed
+LARGE = 25  # side of the second kernel that is timed
 
 PIXELS = 1 << 19  # a larger photograph is reduced to so many: the demo takes seconds, not minutes
 PATCH = 48  # side of the patch that is searched for, in pixels
@@ -47,7 +47,7 @@ SEED = 0
 # Energy under which a window is flat: less than one grey level in 256 at one pixel gives it.
 FLAT = 1e-6
 ROUNDING = 64 * ROUNDOFF["float32"]  # of a 5×5 sum and a transform, at most, at any pixel
-LIMITS = Limits(seconds=0.2, run_seconds=0.4)
+LIMITS = Limits(seconds=0.1, run_seconds=0.3)
 
 
 @dataclass(frozen=True)
