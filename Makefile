@@ -1,6 +1,7 @@
 # make bench        sweep this machine's best device; draw and print the crossover
 # make test         ruff, mypy --strict and pytest
 # make microbench   every contender as a pytest benchmark
+# make wheels       fill wheels/ with what a bare GPU machine lacks, for bench/gpu-visit.sh
 # make clean        remove the environment, the caches and the builds; results and reports stay
 #
 # Each sets up all it needs in $(VENV). PYTHON=python3.12 chooses the interpreter, 3.11 to 3.13.
@@ -27,7 +28,7 @@ REQUIRED_cuda13 := --editable '.[dev,opencv,cuda13]'
 READY := $(VENV)/.ready-$(BUILD)
 STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
-.PHONY: bench test microbench clean
+.PHONY: bench test microbench wheels clean
 
 bench: $(READY)
 	@$(BIN)/convcross run quick; status=$$?; [ $$status -le 1 ] || exit $$status; \
@@ -44,6 +45,14 @@ test: $(READY)
 
 microbench: $(READY)
 	$(BIN)/pytest tests/microbench
+
+# Pure Python or for CPython 3.12 on x86-64; NumPy, PyTorch and CuPy are the machine's own.
+wheels:
+	$(PYTHON) -m pip download --dest wheels --only-binary :all: --python-version 3.12 \
+	  --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64 --no-deps \
+	  array-api-compat array-api-strict threadpoolctl
+	$(PYTHON) -m pip download --dest wheels --only-binary :all: --python-version 3.12 \
+	  --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64 pydantic
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

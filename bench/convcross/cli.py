@@ -272,8 +272,9 @@ def report(
     if folder is None:
         stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
         folder = Path("reports") / str(read(files[0]).header.machine["name"]) / stem
-    for path in reporting.write(files, folder):
-        print(path)
+    written = reporting.write(files, folder)
+    print(f"{len(written) - 1} figures, PNG and SVG, in {folder}")
+    print(written[0])
 
 
 @app.command()

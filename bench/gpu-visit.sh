@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# One visit to a machine with a CUDA GPU: what is worth measuring there, in chapters.
+#
+#   bench/gpu-visit.sh [--dry-run] [chapter...]      default: every chapter, in this order
+#
+#   verify   tests that need a GPU, and every contender against SciPy
+#   image    one image, one kernel: N 64 to 8192, n 3 to 255, float32; then the other dtypes
+#   cnn      layers of networks
+#
+# Each chapter ends within 9 minutes, runs alone, prints a short table last and leaves one archive,
+# $OUT/<chapter>.tar.gz (OUT is ./visit by default), of results/, reports/ and its log. A chapter
+# that is run again goes on with the newest results file of its sweep under results/<card>/.
+#
+# The machine needs Python 3.11 or later with NumPy, PyTorch and CuPy; no network, no git (set
+# CONVCROSS_COMMIT to the commit of this copy). What else is missing there travels in wheels/, which
+# `make wheels` fills. --dry-run takes the CPU and tiny sizes: every step, no figure worth keeping.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+export PYTHONPATH=$root/bench:$root/kernels PYTHONUNBUFFERED=1
+OUT=$(realpath -m "${OUT:-visit}")
+PYTHON=${PYTHON:-python3}
+CHAPTERS=(verify image cnn)
+mkdir -p "$OUT"
+
+device=cuda:0 budget=7m problems=300 tests=(-m gpu "$root/tests") sweeps=
+if [ "${1:-}" = --dry-run ]; then
+  shift
+  device=cpu budget=20s problems=5 tests=("$root/tests/test_stages.py")
+  sweeps=$root/bench/gpu-visit-dry-run/
+  cd "$OUT" # its results are no reference
+fi
+chapters=("$@")
+[ $# -gt 0 ] || chapters=("${CHAPTERS[@]}")
+for chapter in "${chapters[@]}"; do
+  if [[ " ${CHAPTERS[*]} " != *" $chapter "* ]]; then
+    echo "gpu-visit: chapter is '$chapter'; allowed: ${CHAPTERS[*]}" >&2
+    exit 2
+  fi
+done
+
+carried=$(mktemp -d)
+trap 'rm -rf "$carried"' EXIT
+if [ -z "$sweeps" ] && compgen -G "$root/wheels/*.whl" >/dev/null; then
+  "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$carried" "$root"/wheels/*.whl
+  export PYTHONPATH=$PYTHONPATH:$carried
+fi
+convcross() { "$PYTHON" -m convcross "$@"; }
+card=$("$PYTHON" -c "from convcross import machine; print(machine.name('$device'))")
+
+# sweep NAME BUDGET: run it, or go on with its newest results; then its crossovers and its report.
+sweep() {
+  local name=$1 time=$2 newest status=0
+  newest=$(ls results/"$card"/*-"$name"-*.jsonl 2>/dev/null | tail -n 1 || true)
+  convcross run "${sweeps:+$sweeps}$name${sweeps:+.toml}" --device "$device" \
+    --budget "$time" ${newest:+--resume --out "$newest"} || status=$?
+  [ "$status" -le 1 ] || return "$status"
+  newest=$(ls results/"$card"/*-"$name"-*.jsonl | tail -n 1)
+  convcross report "$newest" || status=$?
+  convcross crossover "$newest" || true # layers have none
+  return $status
+}
+
+# A chapter goes on after a failure, for what else it can tell, and ends with that failure's status.
+verify() {
+  local status=0
+  convcross doctor || status=$?
+  "$PYTHON" -m pytest -c "$root/pyproject.toml" -p no:cacheprovider -rs "${tests[@]}" || status=$?
+  convcross check --device "$device" --problems "$problems" || status=$?
+  return $status
+}
+image() {
+  local status=0
+  sweep image "$budget" || status=$?
+  sweep dtypes 1m || status=$?
+  return $status
+}
+cnn() { sweep cnn "$budget"; }
+
+failed=0
+for chapter in "${chapters[@]}"; do
+  echo "== $chapter on $card"
+  status=0
+  "$chapter" 2>&1 | tee "$OUT/$chapter.log" || status=$?
+  kept=()
+  for folder in results/"$card" reports/"$card"; do [ ! -d "$folder" ] || kept+=("$folder"); done
+  tar -czf "$OUT/$chapter.tar.gz" "${kept[@]}" -C "$OUT" "$chapter.log"
+  echo "== $chapter: $([ $status = 0 ] && echo done || echo "exit $status"), $OUT/$chapter.tar.gz"
+  [ $status = 0 ] || failed=1
+done
+exit $failed

@@ -1,0 +1,54 @@
+"""The script of a GPU visit: every chapter of its dry run on a CPU, and what it refuses."""
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "bench" / "gpu-visit.sh"
+
+
+def visit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OUT": str(folder), "PYTHON": sys.executable}
+    return subprocess.run(
+        [str(SCRIPT), "--dry-run", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("chapter", ["verify", "image", "cnn"])
+def test_chapter(chapter: str, tmp_path: Path) -> None:
+    done = visit(tmp_path, chapter)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with tarfile.open(tmp_path / f"{chapter}.tar.gz") as archive:
+        names = archive.getnames()
+    assert f"{chapter}.log" in names
+    if chapter != "verify":
+        assert any(name.endswith(".jsonl") for name in names)
+        assert any(name.endswith("report.html") for name in names)
+
+
+def test_second_visit_goes_on_with_the_first(tmp_path: Path) -> None:
+    assert visit(tmp_path, "cnn").returncode == 0
+    again = visit(tmp_path, "cnn")
+    assert "0 duels measured, 1 found finished, 0 left" in again.stdout
+    assert len(list(tmp_path.glob("results/*/*.jsonl"))) == 1
+
+
+def test_failed_chapter_is_told(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where the folder should be")
+    done = visit(tmp_path, "cnn")
+    assert done.returncode == 1
+    assert "cnn: exit 2" in done.stdout
+
+
+def test_unknown_chapter_names_the_allowed_ones(tmp_path: Path) -> None:
+    done = visit(tmp_path, "imagee")
+    assert done.returncode == 2
+    assert done.stderr == "gpu-visit: chapter is 'imagee'; allowed: verify image cnn\n"
