@@ -100,6 +100,9 @@ def run(
             progress(duel, outcome.before + number, len(wanted), records)
     except KeyboardInterrupt:
         outcome.interrupted = True
+        written = resumable(path)  # it may have struck between the write and the count
+        outcome.left = len(wanted) - len(written.closings if written else ())
+        outcome.done = len(wanted) - outcome.before - outcome.left
     finally:
         writer.close()
         outcome.wall = time.perf_counter() - begin

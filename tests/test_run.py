@@ -1,0 +1,289 @@
+"""Sweeps run, cut short in every way, and gone on with: no duel lost, none doubled."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convcross import run as running
+from convcross.duels import Duel
+from convcross.failures import BadInput
+from convcross.records import read
+from convcross.run import Outcome
+from convcross.spec import Limits, Sweep
+from convkernels.registry import load_path
+from planted import forgotten, plant
+
+KERNELS = [1, 3, 5]
+
+
+def sweep(**keys: Any) -> Sweep:
+    small = {
+        "name": "small",
+        "sizes": [12, 16],
+        "kernels": KERNELS,
+        "contenders": ["direct/numpy", "fft/numpy"],
+        "limits": Limits(seconds=0.001, samples=5, run_seconds=60.0),
+    }
+    return Sweep.model_validate({**small, **keys})
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was() -> Iterator[None]:
+    with forgotten():
+        yield
+
+
+def run(path: Path | None, of: Sweep | None = None, **options: Any) -> Outcome:
+    return running.run(of or sweep(), [["cpu"]], out=path, **options)
+
+
+def ids(path: Path) -> list[str]:
+    """Of the duels in a file, which is whole."""
+    results = read(path)
+    assert results.dropped is None
+    found = [closing.duel for closing in results.closings]
+    counts = collections.Counter(record.duel for record in results.records)
+    assert counts == dict.fromkeys(found, 2)
+    return found
+
+
+def test_a_sweep_from_end_to_end(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int, int]] = []
+
+    def progress(duel: Duel, number: int, of: int, records: list[Any]) -> None:
+        told.append((duel.id, number, of, len(records)))
+
+    outcome = run(tmp_path / "a.jsonl", progress=progress)
+    assert (outcome.done, outcome.before, outcome.left) == (6, 0, 0)
+    assert not outcome.interrupted
+    assert not outcome.failed
+    results = read(outcome.path)
+    assert [name for name, *_ in told] == ids(outcome.path)
+    assert [rest for _, *rest in told] == [[number, 6, 2] for number in range(1, 7)]
+    assert Sweep.model_validate(results.header.sweep) == sweep()
+    assert results.header.contenders == ["direct/numpy@cpu", "fft/numpy@cpu"]
+    assert results.header.machine["name"]
+    assert results.header.software["commit"]
+    assert {record.status for record in results.records} == {"ok"}
+    assert outcome.statuses == {(name, "ok"): 6 for name in results.header.contenders}
+    assert sum(outcome.seconds.values()) <= outcome.wall
+
+
+def test_a_file_that_exists_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("precious")
+    with pytest.raises(BadInput, match=r"a\.jsonl exists; allowed: --resume, or another --out"):
+        run(path)
+    with pytest.raises(BadInput, match="has no header"):
+        run(path, resume=True)
+    assert path.read_text() == "precious"
+    with pytest.raises(BadInput, match=r"is compressed; allowed: a \.jsonl file"):
+        run(tmp_path / "a.jsonl.gz", resume=True)
+
+
+def test_resume_measures_what_is_left_and_nothing_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    run(path)
+    whole = path.read_bytes()
+    outcome = run(path, resume=True)
+    assert (outcome.done, outcome.before, outcome.left) == (0, 6, 0)
+    assert path.read_bytes() == whole
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
+    cut = ends[5] + 100  # the header, a duel of 3 lines, and part of the next
+    path.write_bytes(whole[:cut])
+    outcome = run(path, resume=True)
+    assert (outcome.done, outcome.before, outcome.left) == (5, 1, 0)
+    assert len(set(ids(path))) == 6
+    assert path.read_bytes().startswith(whole[: ends[3]])
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"kind":"header","sch'])
+def test_resume_starts_anew_where_there_is_nothing(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "a.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    outcome = run(path, sweep(kernels=[3]), resume=True)
+    assert (outcome.done, outcome.before) == (2, 0)
+    assert len(ids(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"kernels": [1, 3]}, r"kernels \[1, 3, 5\], this run \[1, 3\]"),
+        ({"seed": 1}, "seed 0, this run 1"),
+        ({"name": "other"}, "name 'small', this run 'other'"),
+        ({"limits": {"seconds": 2.0}}, "limits"),
+    ],
+)
+@pytest.mark.parametrize("duels", [0, 1])
+def test_a_changed_sweep_is_refused(
+    tmp_path: Path, keys: dict[str, Any], told: str, duels: int
+) -> None:
+    """Also where nothing has been measured yet: the header says what the file holds."""
+    path = tmp_path / "a.jsonl"
+    run(path, budget=1e-9)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: 1 + 3 * duels]))
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match=rf"--resume: .*a\.jsonl has {told}"):
+        run(path, sweep(**keys), resume=True)
+    assert path.read_bytes() == before
+
+
+def test_another_machine_or_another_set_of_contenders_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
+    run(path, budget=1e-9)
+    monkeypatch.setattr(running.machine, "describe", lambda device: {"name": "another"})
+    with pytest.raises(BadInput, match=r"has machine '.*', this run 'another'"):
+        run(path, resume=True)
+    monkeypatch.undo()
+    lines = path.read_text().splitlines(keepends=True)
+    header = json.loads(lines[0])
+    header["contenders"].append("gone/numpy@cpu")
+    path.write_text("".join([json.dumps(header) + "\n", *lines[1:]]))
+    with pytest.raises(BadInput, match=r"has contenders .*gone/numpy@cpu"):
+        run(path, resume=True)
+
+
+def test_a_spent_budget_leaves_the_rest_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    outcome = run(path, budget=1e-9)
+    assert outcome.done + outcome.left == 6
+    assert outcome.left >= 5
+    assert not outcome.failed
+    assert len(ids(path)) == outcome.done
+    outcome = run(path, budget=3600.0, resume=True)
+    assert outcome.left == 0
+    assert len(set(ids(path))) == 6
+
+
+def test_the_default_place_and_the_newest_of_the_same_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="--resume: no results of sweep 'small' in results"):
+        run(None, resume=True)
+    outcome = run(None, sweep(kernels=[3]))
+    [machine] = (tmp_path / "results").iterdir()
+    name = outcome.path.name
+    assert outcome.path.parent == Path("results") / machine.name
+    assert "-small-" in name
+    assert name.endswith(".jsonl")
+    # a newer file of a sweep whose name holds this one's is not it
+    newer = outcome.path.with_name("29990101T000000Z-small-cpu-unknown.jsonl")
+    run(newer, sweep(name="small-cpu", kernels=[3]))
+    again = run(None, sweep(kernels=[3]), resume=True)
+    assert (again.path, again.before, again.done) == (outcome.path, 2, 0)
+
+
+def test_failures_are_counted_with_their_first_reason(tmp_path: Path) -> None:
+    path = plant(tmp_path)
+    load_path(path)
+    names = ["planted-wrong", "planted-refuses", "planted-right"]
+    small = sweep(sizes=[16], contenders=names)
+    outcome = run(tmp_path / "a.jsonl", small, algorithm_paths=[path])
+    assert outcome.failed
+    assert outcome.statuses["planted-wrong/numpy@cpu", "wrong"] == 3
+    assert outcome.statuses["planted-refuses/numpy@cpu", "unsupported"] == 3
+    assert outcome.reasons["planted-refuses/numpy@cpu", "unsupported"] == "odd kernels are dull"
+    assert len(read(outcome.path).records) == 9
+    assert not run(tmp_path / "b.jsonl", sweep(contenders=["planted-refuses"])).failed
+
+
+# ---- cut short from outside ------------------------------------------------------------------
+
+TOML = """
+sizes = [12, 16, 20, 24]
+kernels = [1, 3, 5]
+contenders = ["direct/numpy", "fft/numpy"]
+[limits]
+seconds = 0.04
+samples = 40
+run_seconds = 60.0
+"""
+
+MAIN = """
+import sys
+sys.modules["torch"] = None  # not needed, and slow to import
+from convcross.cli import main
+main()
+"""
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+    (folder / "cut.toml").write_text(TOML)
+    command = ["run", "cut.toml", "--device", "cpu", "--out", "a.jsonl", *more]
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, *command],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def wait_for(path: Path, duels: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b'{"kind":"duel"') >= duels:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"{path} has not got {duels} duels in a minute")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_killed_at_any_moment_and_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    delay = random.Random(11)
+    finished: list[str] = []
+    for duels in (1, 4, 8):
+        process = start(tmp_path, *(["--resume"] if path.exists() else []))
+        wait_for(path, duels)
+        time.sleep(0.1 * delay.random())
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        found = [closing.duel for closing in read(path).closings]
+        assert found[: len(finished)] == finished  # nothing that was finished is lost
+        finished = found
+    process = start(tmp_path, "--resume")
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert f"{12 - len(finished)} duels measured, {len(finished)} found finished" in output
+    assert output.splitlines()[-1] == "a.jsonl"
+    found = ids(path)
+    assert found[: len(finished)] == finished
+    assert len(found) == len(set(found)) == 12
+    for line in path.read_bytes().splitlines():
+        json.loads(line)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    process = start(tmp_path)
+    wait_for(path, 2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    done = len(ids(path))
+    assert 2 <= done < 12
+    assert f"{done} duels measured, 0 found finished, {12 - done} left" in output
+    assert "interrupted; go on with --resume --out a.jsonl" in output
+    assert output.splitlines()[-1] == "a.jsonl"
