@@ -205,6 +205,25 @@ def test_failures_are_counted_with_their_first_reason(tmp_path: Path) -> None:
     assert not run(tmp_path / "b.jsonl", sweep(contenders=["planted-refuses"])).failed
 
 
+def test_interrupted_while_a_duel_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is on disk is counted."""
+    path = tmp_path / "a.jsonl"
+    append = running.Writer.append
+
+    def struck(writer: Any, *lines: Any) -> None:
+        append(writer, *lines)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running.Writer, "append", struck)
+    outcome = run(path)
+    assert (outcome.interrupted, outcome.done, outcome.left) == (True, 1, 5)
+    outcome = run(path, resume=True)
+    assert (outcome.interrupted, outcome.before, outcome.done, outcome.left) == (True, 1, 1, 4)
+    assert len(ids(path)) == 2
+
+
 # ---- cut short from outside ------------------------------------------------------------------
 
 TOML = """
