@@ -103,7 +103,8 @@ def test_what_is_no_sweep_file(tmp_path: Path) -> None:
         (tmp_path / "binary.toml", "not a text file"),
     ):
         with pytest.raises(
-            BadInput, match=rf"{re.escape(str(place))}.*{why}; allowed: cnn, image, quick, seed"
+            BadInput,
+            match=rf"{re.escape(str(place))}.*{why}; allowed: {', '.join(spec.shipped())}, or",
         ):
             spec.load(str(place))
 
