@@ -223,6 +223,29 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
             Writer(path, header())
 
 
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    first = Writer(path, header())
+    first.append(*duel("one"))
+    content = path.read_bytes()
+    with pytest.raises(BadInput, match=r"a\.jsonl is being written by another run"):
+        Writer(path, header())
+    assert path.read_bytes() == content
+    first.close()
+    Writer(path, header()).close()
+
+
+def test_a_file_system_without_locks_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(records.fcntl, "flock", refuse)
+    written(tmp_path / "a.jsonl", "one")
+    assert len(read(tmp_path / "a.jsonl").records) == 2
+
+
 def test_each_append_is_on_disk_when_it_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

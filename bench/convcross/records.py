@@ -6,6 +6,8 @@ with a line of kind "duel" that closes it: a duel without that line is torn and 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import gzip
 import json
 import os
@@ -233,14 +235,27 @@ class Writer:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            keep = _whole(path)
-            self._file = open(path, "r+b" if keep else "wb", buffering=0)  # noqa: SIM115
-            self._file.truncate(keep)
-            self._file.seek(keep)
-            if not keep:
-                self._write(dump([header]))
+            with contextlib.ExitStack() as stack:
+                mode = "r+b" if path.exists() else "xb"
+                self._file = stack.enter_context(open(path, mode, buffering=0))
+                self._lock()
+                keep = _whole(path)
+                self._file.truncate(keep)
+                self._file.seek(keep)
+                if not keep:
+                    self._write(dump([header]))
+                stack.pop_all()  # open from here on
         except OSError as error:
             raise BadInput(f"results file {path} cannot be written: {error.strerror}") from None
+
+    def _lock(self) -> None:
+        """Until it is closed, the file has no other writer: two would write over each other."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(f"results file {self.path} is being written by another run") from None
+        except OSError:  # a file system without locks
+            pass
 
     def append(self, records: Sequence[Record], closing: Closing) -> None:
         """Raises BadInput where the disk takes no more; what is whole stays."""
