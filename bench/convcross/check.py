@@ -11,7 +11,7 @@ import numpy as np
 
 from convcross import accuracy, data, reference
 from convcross.duels import Contender
-from convcross.measure import classify
+from convcross.entry import classify
 from convkernels import Problem, namespaces
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS
 

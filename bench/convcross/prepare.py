@@ -1,0 +1,114 @@
+"""A contender made ready: planned, loaded, run once and verified; and verified again at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator
+
+from convcross import accuracy, stopwatch
+from convcross.duels import Duel
+from convcross.entry import Entry, Ledger, TooSlow
+from convkernels import Problem, namespaces
+
+TRIES = 3  # runs of a smaller problem before the whole one is called too slow
+
+
+def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
+    contender, problem = entry.contender, entry.problem
+    with ledger.charge("preparation"):
+        _climb(entry, duel.limits.run_seconds, truth)
+        entry.a, entry.b = entry.operands(problem, truth.x, truth.w)
+        entry.watch = stopwatch.stopwatch(
+            contender.namespace, contender.device, entry.record.regime
+        )
+        begin = time.perf_counter()
+        entry.instance = entry.algorithm.prepare(problem, contender.namespace, contender.device)
+        entry.synchronize()
+        entry.record.provenance["first_plan_s"] = time.perf_counter() - begin
+        entry.instance.load(entry.b)
+        entry.first = entry.instance.run(entry.a)
+        entry.synchronize()
+        said = json.dumps(entry.instance.provenance(), allow_nan=False)  # what no file could hold
+        entry.record.provenance.update(json.loads(said))
+    with ledger.charge("verification"):
+        dtype = namespaces.dtype_name(entry.first)
+        if dtype != problem.dtype:
+            entry.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
+            return
+        y = namespaces.to_numpy(entry.first)
+        bound = entry.algorithm.implementation.error_bound(problem)
+        reason = accuracy.verify(y, bound, truth)
+        entry.record.provenance["reference"] = truth.certificate
+        if reason is not None:
+            entry.fail("wrong", reason)
+            return
+        entry.record.error = accuracy.errors(y, truth)
+
+
+def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
+    """Refuse to start a run that would outlast its limit, by timing smaller problems first.
+
+    The image's sides are doubled from 64, then the batch from 1: each step is at most about four
+    times the one before, so that no step is much longer than the limit, and none is taken where
+    the declared cost alone shows that the problem is short.
+
+    Raises TooSlow.
+    """
+    problem, cost = entry.problem, entry.algorithm.implementation.cost
+    pessimistic = 2e8 if entry.contender.device == "cpu" else 1e11  # FLOP/s
+    if cost(problem).flops <= pessimistic * limit:
+        return
+    for smaller in _ladder(problem):
+        x, w = truth.x, truth.w
+        if not problem.is_image or problem.batch > 1:
+            x = x[: smaller.batch]
+        a, b = entry.operands(
+            smaller, x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape), w
+        )
+        place = entry.contender.namespace, entry.contender.device
+        instance = entry.algorithm.prepare(smaller, *place)
+        instance.load(b)
+        entry.synchronize()
+        for _ in range(TRIES):  # a first run may load libraries and plan
+            begin = time.perf_counter()
+            instance.run(a)
+            entry.synchronize()
+            seconds = time.perf_counter() - begin
+            whole = seconds * cost(problem).flops / cost(smaller).flops
+            if min(4 * seconds, whole) <= limit:  # the last step is often a short one
+                break
+        else:
+            raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
+
+
+def _ladder(problem: Problem) -> Iterator[Problem]:
+    """Smaller problems of the same kind, each about four times the one before."""
+    least = max(64, *problem.extent)
+    side, batch = least, 1
+    while side < max(problem.image) or batch < problem.batch:
+        image = (min(side, problem.image[0]), min(side, problem.image[1]))
+        yield dataclasses.replace(problem, image=image, batch=batch)
+        if side < max(problem.image):
+            side *= 2
+        else:
+            batch = min(4 * batch, problem.batch)
+
+
+def verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
+    """The result of one more run: of the negated image, the earlier result overwritten with NaN.
+
+    So neither a result that was kept nor one that shares memory with it passes.
+    """
+    assert entry.instance is not None
+    with ledger.charge("verification"):
+        entry.first[...] = math.nan
+        entry.a *= -1
+        y = entry.instance.run(entry.a)
+        entry.synchronize()
+        bound = entry.algorithm.implementation.error_bound(entry.problem)
+        reason = accuracy.verify(-namespaces.to_numpy(y), bound, truth)
+    if reason is not None:
+        entry.fail("wrong", f"after timing: {reason}")
