@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import random
@@ -244,10 +245,12 @@ main()
 """
 
 
-def start(folder: Path, *more: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def start(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own, which the block's end ends."""
     (folder / "cut.toml").write_text(TOML)
     command = ["run", "cut.toml", "--device", "cpu", "--out", "a.jsonl", *more]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -255,15 +258,21 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def wait_for(path: Path, duels: int) -> None:
+def wait_for(process: subprocess.Popen[str], path: Path, duels: int) -> None:
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         if path.exists() and path.read_bytes().count(b'{"kind":"duel"') >= duels:
             return
         time.sleep(0.002)
-    raise AssertionError(f"{path} has not got {duels} duels in a minute")
+    process.kill()
+    raise AssertionError(f"{path} has not got {duels} duels: {process.communicate()}")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -272,17 +281,15 @@ def test_killed_at_any_moment_and_gone_on_with(tmp_path: Path) -> None:
     delay = random.Random(11)
     finished: list[str] = []
     for duels in (1, 4, 8):
-        process = start(tmp_path, *(["--resume"] if path.exists() else []))
-        wait_for(path, duels)
-        time.sleep(0.1 * delay.random())
-        process.kill()
-        process.communicate()
+        with start(tmp_path, *(["--resume"] if path.exists() else [])) as process:
+            wait_for(process, path, duels)
+            time.sleep(0.1 * delay.random())
         assert process.returncode == -signal.SIGKILL
         found = [closing.duel for closing in read(path).closings]
         assert found[: len(finished)] == finished  # nothing that was finished is lost
         finished = found
-    process = start(tmp_path, "--resume")
-    output, errors = process.communicate(timeout=120)
+    with start(tmp_path, "--resume") as process:
+        output, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert f"{12 - len(finished)} duels measured, {len(finished)} found finished" in output
     assert output.splitlines()[-1] == "a.jsonl"
@@ -296,10 +303,10 @@ def test_killed_at_any_moment_and_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    process = start(tmp_path)
-    wait_for(path, 2)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    with start(tmp_path) as process:
+        wait_for(process, path, 2)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
     done = len(ids(path))
     assert 2 <= done < 12
