@@ -75,8 +75,8 @@ def test_wheel_holds_every_file_of_both_packages(tmp_path: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {
         path.relative_to(root).as_posix()
-        for root in (ROOT / "bench", ROOT / "kernels")
-        for path in root.rglob("*")
+        for root, package in ((ROOT / "bench", "convcross"), (ROOT / "kernels", "convkernels"))
+        for path in (root / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == expected

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import re
 import sys
+import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +18,9 @@ import typer
 from convcross.failures import BadInput
 
 if TYPE_CHECKING:
+    from convcross.duels import Duel
     from convcross.records import Record
-    from convcross.run import Outcome
+    from convcross.run import Outcome, Progress
 
 app = typer.Typer(
     help="Which convolution algorithm wins at this image size and this kernel size, "
@@ -155,15 +159,16 @@ def run(
     }
     given = {"sizes": sizes, "kernels": kernels, "regime": regime}
     overrides |= {key: value for key, value in given.items() if value is not None}
-    outcome = run_sweep(
-        spec.load(sweep, overrides),
-        devices_named(device),
-        algorithm_paths=paths,
-        out=out,
-        resume=resume,
-        budget=_seconds(budget) if budget else None,
-        progress=_progress(),
-    )
+    with _progress() as progress:
+        outcome = run_sweep(
+            spec.load(sweep, overrides),
+            devices_named(device),
+            algorithm_paths=paths,
+            out=out,
+            resume=resume,
+            budget=_seconds(budget) if budget else None,
+            progress=progress,
+        )
     _summary(outcome, budget)
     print(outcome.path)
     if outcome.interrupted:
@@ -179,34 +184,51 @@ def _seconds(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def _progress() -> Any:
-    """Duels done, their findings and the time left: a live bar on a terminal, else plain lines."""
-    import time
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """Duels done, what won them and the time left: with a live bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
 
     begin, first = time.perf_counter(), 0
+    console = Console(highlight=False, soft_wrap=True)
+    with Bar(
+        TextColumn("duels"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        transient=True,
+        auto_refresh=False,  # a thread that draws would take its share of what is being timed
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("duels", total=None, left="")
 
-    def tell(duel: Any, number: int, of: int, records: list[Record]) -> None:
-        nonlocal first
-        first = first or number
-        spent = time.perf_counter() - begin
-        left = spent / (number - first + 1) * (of - number)
-        ok = [one for one in records if one.status == "ok" and one.median_s is not None]
-        best = min(ok, key=lambda one: one.median_s or 0.0, default=None)
-        winner = "none ok"
-        if best is not None:
-            winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
-        line = (
-            f"[{number}/{of}] {duel.id.rpartition('-')[0]:20} fastest: {winner:34} "
-            f"{len(ok)} of {len(records)} timed; {_time(left)} left"
-        )
-        print(line, flush=True)
+        def tell(duel: Duel, number: int, of: int, records: list[Record]) -> None:
+            nonlocal first
+            first = first or number
+            left = (time.perf_counter() - begin) / (number - first + 1) * (of - number)
+            until = f"; {_time(left)} left" if number < of else ""
+            ok = [one for one in records if one.status == "ok" and one.median_s is not None]
+            best = min(ok, key=lambda one: one.median_s or 0.0, default=None)
+            winner = "none ok"
+            if best is not None:
+                winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
+            console.print(
+                f"[{number}/{of}] {duel.id.rpartition('-')[0]:20} fastest: {winner:34} "
+                f"{len(ok)} of {len(records)} timed{until}",
+                markup=False,
+            )
+            bar.update(task, total=of, completed=number, left=until.removeprefix("; "))
+            bar.refresh()
 
-    return tell
+        yield tell
 
 
 def _time(seconds: float) -> str:
-    for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
-        if seconds >= 1.5 * size or (unit == "ms" and seconds >= size):
+    for unit, size, least in (("h", 3600, 5400), ("min", 60, 90), ("s", 1, 1), ("ms", 1e-3, 1e-3)):
+        if seconds >= least:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e6:.3g} µs"
 

@@ -52,7 +52,6 @@ class Entry:
     first: Any = None  # the verified result, poisoned before the last run
     watch: stopwatch.Stopwatch | None = None
     batch: int = 1
-    primed: bool = False
 
     @property
     def name(self) -> str:

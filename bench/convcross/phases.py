@@ -1,4 +1,9 @@
-"""The three phases of a contender timed: run, load and run, and plan."""
+"""The three phases of a contender timed: run, load and run, and plan.
+
+Warm means warmed by itself: each warm sample is preceded by an untimed run. Else the caches, the
+freed pages and the cores on which a library's idle threads still spin would be those that the
+rival before it left behind; a 2048² FFT took half as long again (47 ms instead of 31).
+"""
 
 from __future__ import annotations
 
@@ -15,9 +20,6 @@ from convcross.spec import Limits
 from convcross.statistics import Series, interleave, median_interval
 
 SHORTEST = 50e-6  # seconds of a warm sample: shorter runs are timed in batches
-# A warm run of less than so many seconds is preceded by an untimed one: else the caches, and the
-# cores on which a library's idle threads still spin, are those that a rival left behind.
-PRIMED = 20e-3
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
 PLANS = 5  # new instances planned
@@ -46,7 +48,6 @@ def warm_up(entry: Entry, limits: Limits, ledger: Ledger) -> None:
                     break
     if entry.record.regime == "warm":
         entry.batch = max(1, math.ceil(SHORTEST / max(min(times), 1e-9)))
-        entry.primed = min(times) < PRIMED
 
 
 def time_run(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledger) -> None:
@@ -54,7 +55,7 @@ def time_run(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledge
         assert entry.instance is not None
         assert entry.watch is not None
         run, a, batch, watch = entry.instance.run, entry.a, entry.batch, entry.watch
-        flush = entry.record.regime == "flushed"
+        flush, warm = (entry.record.regime == regime for regime in ("flushed", "warm"))
 
         def runs() -> Any:
             for _ in range(batch - 1):
@@ -62,7 +63,7 @@ def time_run(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledge
             return run(a)
 
         def sample() -> list[float]:
-            if entry.primed:
+            if warm:
                 run(a)
             return [watch.time([runs], flush=flush)[0] / batch]
 
@@ -84,10 +85,10 @@ def time_fresh(group: list[Entry], duel: Duel, order: random.Random, ledger: Led
         assert entry.instance is not None
         assert entry.watch is not None
         instance, a, b, watch = entry.instance, entry.a, entry.b, entry.watch
-        flush = entry.record.regime == "flushed"
+        flush, warm = (entry.record.regime == regime for regime in ("flushed", "warm"))
 
         def sample() -> list[float]:
-            if entry.primed:
+            if warm:
                 instance.run(a)
             load, run = watch.time([lambda: instance.load(b), lambda: instance.run(a)], flush=flush)
             return [load + run, load]

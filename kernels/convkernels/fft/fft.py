@@ -106,7 +106,7 @@ class FFT:
         with stage("forward"):
             x = self.library.forward(layout.images(a, problem, xp))
         with stage("multiply"):
-            product = x * self.spectrum[:, :, 0, :, :] if self.pointwise else self._channels(x)
+            product = self._multiply(x)
         with stage("inverse"):
             y = self.library.inverse(product)
         with stage("crop"):
@@ -119,6 +119,16 @@ class FFT:
 
     def provenance(self) -> dict[str, Any]:
         return {"padded": list(self.size)}
+
+    def _multiply(self, x: Any) -> Any:
+        """(B, G, C/G, M1, M2/2+1) → (B, G, K/G, M1, M2/2+1)"""
+        if not self.pointwise:
+            return self._channels(x)
+        spectrum = self.spectrum[:, :, 0, :, :]
+        if self.problem.out_channels != self.problem.groups:
+            return x * spectrum
+        x *= spectrum  # in its own memory: a fresh array of this size costs its page faults
+        return x
 
     def _channels(self, x: Any) -> Any:
         """Sum over input channels: (B, G, C/G, M1, M2/2+1) → (B, G, K/G, M1, M2/2+1)."""
