@@ -85,6 +85,7 @@ def timed(
                 "fresh": (run * 1.1).tolist(),
             },
             "rounds": list(range(len(run))),
+            "fresh_rounds": list(range(len(run))),
             "median_s": float(np.median(run)),
             "error": Errors(
                 rel_l2=error,

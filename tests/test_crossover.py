@@ -200,7 +200,7 @@ def test_error_has_no_interval_from_one_seed(tmp_path: Path) -> None:
 def test_rows_have_the_keys_of_the_design(tmp_path: Path) -> None:
     row = one(crossovers([swept(tmp_path, synthetic.fft(9.4))], pairs=PAIR)).to_json()
     keys = "machine device pair phase cost regime dtype op mode data batch channels N verdict "
-    keys += "n_star low high tie_low tie_high crossings"
+    keys += "n_star low high tie_low tie_high crossings stood"
     assert " ".join(row) == keys
     json.dumps(row, allow_nan=False)
 
@@ -391,6 +391,27 @@ def test_each_verdict_has_its_sentence(tmp_path: Path, capsys: pytest.CaptureFix
         assert printed.startswith("Test Machine (cpu): float32, convolution, same")
         assert told in printed
         assert "for N = 512" in printed
+
+
+def test_who_stood_for_a_family_is_told(tmp_path: Path) -> None:
+    """One direct contender is best up to n = 7 and another from there on: the crossover at 20 is
+    the second's."""
+    contenders = {
+        "direct-a/numpy": lambda N, n: n**2.0 if n <= 7 else n**2.5,
+        "direct-b/numpy": lambda N, n: n**2.5 if n <= 7 else n**2.0,
+        "fft/numpy": lambda N, n: 400.0,
+    }
+    duels = synthetic.duels(contenders, sizes=[64], noise=0.01)
+    for duel in duels:
+        for record in duel[:-1]:
+            record.family = "direct"
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    row = one(crossovers([path], pairs=[("direct", "fft")]))
+    assert row.n_star == pytest.approx(20, rel=0.02)
+    assert row.stood == (["direct-b/numpy"], ["fft/numpy"])
+    assert crossover.sentence(row).endswith("(fft/numpy against direct-b/numpy)")
+    named = one(crossovers([path], pairs=[("direct-b/numpy", "fft/numpy")]))
+    assert "against" not in crossover.sentence(named)
 
 
 def test_several_crossings_are_all_told(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from convcross.failures import BadInput
 
 # What a user pays in each phase: the sum of these measured parts.
 PHASES = {"steady": ("run",), "fresh": ("fresh",), "first": ("plan", "fresh")}
+ROUNDS = {"run": "rounds", "fresh": "fresh_rounds"}  # the column of the rounds of each part
 PHASE_WORDS = {
     "steady": "run alone",
     "fresh": "load and run, as when the filter changed",
@@ -57,9 +58,10 @@ def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
             else Samples((np.log(np.array([max(value, least)])),), None, exact=True)
             for value in rows[COSTS[cost].column]
         ]
-    if phase == "steady":
-        pairs = zip(rows["run"], rows["rounds"], strict=True)
-        return [in_rounds(values, rounds) for values, rounds in pairs]
+    if len(PHASES[phase]) == 1:
+        (part,) = PHASES[phase]
+        pairs = zip(rows[part], rows[ROUNDS[part]], strict=True)
+        return [in_rounds(values, rounds) if len(values) else None for values, rounds in pairs]
     columns = [rows[part] for part in PHASES[phase]]
     return [
         Samples(tuple(np.log(part) for part in parts)) if all(map(len, parts)) else None

@@ -29,9 +29,10 @@ SEED = 20260101
 class Crossover(BaseModel):
     """The verdict on pair (A, B) at one image size N: where B overtakes A.
 
-    ``low`` and ``high`` are the 95 % interval of ``n_star`` or, without it, the bounds that
-    follow: n* > low, n* ≤ high. ``crossings`` alternate in direction; the last is n* where the
-    verdict is "crosses".
+    ``stood`` names the contenders that were compared for A and for B: on both sides of n* where
+    there is one, else at every n. ``low`` and ``high`` are the 95 % interval of ``n_star`` or,
+    without it, the bounds that follow: n* > low, n* ≤ high. ``crossings`` alternate in direction;
+    the last is n* where the verdict is "crosses".
     """
 
     machine: str
@@ -54,6 +55,7 @@ class Crossover(BaseModel):
     tie_low: float | None
     tie_high: float | None
     crossings: list[float]
+    stood: tuple[list[str], list[str]] = ([], [])
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -110,6 +112,7 @@ def of_results(
                     phase=phase,
                     cost=cost,
                     N=N,
+                    stood=_stood(curve, verdict.n_star),
                     **conditions,
                     **vars(verdict),
                 )
@@ -187,21 +190,38 @@ def _of_side(
 
 def _curve(sides: Sequence[pd.DataFrame], phase: str, cost: str) -> Curve | None:
     rng = np.random.default_rng(SEED)
-    series = [_series(rows, phase, cost) for rows in sides]
+    series, names = zip(*(_series(rows, phase, cost) for rows in sides), strict=True)
     sizes = sorted(set(series[0]) & set(series[1]))
     if not sizes:
         return None
     compared = [log_ratio(series[0][n], series[1][n], DRAWS, rng) for n in sizes]
     points, replicates = zip(*compared, strict=True)
     exact = any(series[0][n].exact for n in sizes)
-    return Curve(np.array(sizes, dtype=float), np.array(points), np.stack(replicates), exact)
+    stood = ([names[0][n] for n in sizes], [names[1][n] for n in sizes])
+    return Curve(np.array(sizes, dtype=float), np.array(points), np.stack(replicates), exact, stood)
 
 
-def _series(rows: pd.DataFrame, phase: str, cost: str) -> dict[int, Samples]:
-    """n → samples of the cost, of the contender that is fastest there."""
+def _stood(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
+    """Contenders that were compared next to n*, or at every n where there is no n*."""
+    places = np.arange(len(curve.n))
+    if n_star is not None:
+        above = int(np.clip(np.searchsorted(curve.n, n_star), 1, len(curve.n) - 1))
+        places = np.array([above - 1, above])
+    a, b = (sorted({name for place in places for name in side[place]}) for side in curve.stood)
+    return a, b
+
+
+def _series(
+    rows: pd.DataFrame, phase: str, cost: str
+) -> tuple[dict[int, Samples], dict[int, list[str]]]:
+    """n → samples of the cost, of the contender that is fastest there; n → its name.
+
+    Two names where the halves of the rounds chose two.
+    """
     times = costs.samples(rows, phase, "time")
     values = times if cost == "time" else costs.samples(rows, phase, cost)
     found: dict[int, Samples] = {}
+    stood: dict[int, list[str]] = {}
     names, sizes = list(rows["contender"]), rows["n"].to_numpy()
     for n in np.unique(sizes):
         places = np.flatnonzero(sizes == n)
@@ -215,8 +235,8 @@ def _series(rows: pd.DataFrame, phase: str, cost: str) -> dict[int, Samples]:
             if chosen[0] not in value:
                 continue
             samples = value[chosen[0]]
-        found[int(n)] = samples
-    return found
+        found[int(n)], stood[int(n)] = samples, sorted(set(chosen.values()))
+    return found, stood
 
 
 # ---- in words ------------------------------------------------------------------------------
@@ -228,7 +248,17 @@ def number(value: float) -> str:
 
 
 def sentence(row: Crossover) -> str:
-    """The row as a clause: "fft overtakes direct at n = 9.4 [9, 10] for N = 512"."""
+    """The row as a clause: "fft overtakes direct at n = 9.4 [9, 10] for N = 512".
+
+    Where a side is a family, the contenders that stood for the sides follow in brackets.
+    """
+    a, b = row.pair
+    if "/" in a and "/" in b:
+        return _clause(row)
+    return f"{_clause(row)} ({' and '.join(row.stood[1])} against {' and '.join(row.stood[0])})"
+
+
+def _clause(row: Crossover) -> str:
     a, b = row.pair
     better = COSTS[row.cost].better
     overtakes = "overtakes" if row.cost == "time" else f"becomes {better} than"

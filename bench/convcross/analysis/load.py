@@ -139,13 +139,21 @@ def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
     """A record as a flat row: conditions, N and n, status, costs, and its raw samples."""
     problem = _problem(record, source)
     channels = (problem.in_channels, problem.out_channels)
-    run = np.asarray(record.phase_seconds.get("run", ()), dtype=np.float64)
-    rounds = np.asarray(record.rounds, dtype=np.int64)
-    if len(rounds) != len(run):
-        raise BadInput(
-            f"{source}: duel {record.duel}, {record.contender}: {len(rounds)} rounds for "
-            f"{len(run)} run samples; allowed: one round a sample"
-        )
+    run, fresh, plan = (
+        np.asarray(record.phase_seconds.get(phase, ()), dtype=np.float64)
+        for phase in ("run", "fresh", "plan")
+    )
+    rounds = {}
+    for phase, samples, numbers in (
+        ("run", run, record.rounds),
+        ("fresh", fresh, record.fresh_rounds),
+    ):
+        if len(numbers) != len(samples):
+            raise BadInput(
+                f"{source}: duel {record.duel}, {record.contender}: {len(numbers)} rounds for "
+                f"{len(samples)} {phase} samples; allowed: one round a sample"
+            )
+        rounds[phase] = np.asarray(numbers, dtype=np.int64) + duel * ROUNDS_A_DUEL
     kinds = [record.image_data]
     if record.kernel_data != "normal":
         kinds.append(f"{record.kernel_data} kernel")
@@ -177,7 +185,8 @@ def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
         "error": record.error.rel_l2 if record.error else np.nan,
         "workspace": np.nan if record.workspace_bytes is None else record.workspace_bytes,
         "run": run,
-        "rounds": rounds + duel * ROUNDS_A_DUEL,
-        "fresh": np.asarray(record.phase_seconds.get("fresh", ()), dtype=np.float64),
-        "plan": np.asarray(record.phase_seconds.get("plan", ()), dtype=np.float64),
+        "rounds": rounds["run"],
+        "fresh": fresh,
+        "fresh_rounds": rounds["fresh"],
+        "plan": plan,
     }

@@ -28,12 +28,14 @@ class Curve:
     ratio : (K,)
     replicates : (K, draws) bootstrap replicates of ratio
     exact : there is no spread, hence no interval
+    stood : for A and for B, the contenders that were compared at each of the K sizes
     """
 
     n: Array
     ratio: Array
     replicates: Array
     exact: bool = False
+    stood: tuple[list[list[str]], list[list[str]]] = ([], [])
 
 
 @dataclass(frozen=True)
