@@ -90,8 +90,9 @@ def test_figures_have_sound_sizes_and_are_not_blank(written: list[Path]) -> None
 def test_the_page_opens_with_the_crossover(written: list[Path]) -> None:
     page = page_of(written)
     told = re.search(
-        r"On Test Machine \(cpu\), fft overtakes direct at n = 9\.\d \[.*?\] for N = 512; "
-        r"at n = 9\.\d \[.*?\] for N = 256\.",
+        r"On Test Machine \(cpu\), fft overtakes direct at n = 9\.\d \[.*?\] for N = 512 "
+        r"\(fft/numpy against direct/numpy\); at n = 9\.\d \[.*?\] for N = 256 "
+        r"\(fft/numpy against direct/numpy\)\.",
         page.text,
     )
     assert told

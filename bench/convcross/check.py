@@ -16,7 +16,7 @@ from convkernels import Problem, namespaces
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS
 
 PROBLEMS = 500
-TRIES = 40  # random problems drawn, at most, for each that a contender must be tried on
+TRIES = 100  # random problems drawn, at most, for each that a contender must be tried on
 
 
 @dataclasses.dataclass
@@ -109,23 +109,23 @@ def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) ->
             data.kernel("normal", problem.w_shape, seed),
         )
     )
-    y = reference.by_scipy(problem, x, w)
-    truth = accuracy.given(problem, x, w, y)
     try:
         with namespaces.on(*place):
             instance = algorithm.prepare(problem, *place)
             instance.load(namespaces.from_numpy(w, *place, problem.dtype))
             result = instance.run(namespaces.from_numpy(x, *place, problem.dtype))
             found = namespaces.to_numpy(result)
-        reason = accuracy.verify(found, bound, truth)
-        if namespaces.dtype_name(result) != problem.dtype:
-            reason = f"dtype {namespaces.dtype_name(result)}; expected {problem.dtype}"
     except Exception as error:
         status, reason = classify(error)
-        if status == "unsupported":
-            return
-    if reason is not None:
-        _fail(finding, problem, reason)
+        if status != "unsupported":
+            _fail(finding, problem, reason)
+        return
+    truth = accuracy.given(problem, x, w, reference.by_scipy(problem, x, w))
+    wrong = accuracy.verify(found, bound, truth)
+    if namespaces.dtype_name(result) != problem.dtype:
+        wrong = f"dtype {namespaces.dtype_name(result)}; expected {problem.dtype}"
+    if wrong is not None:
+        _fail(finding, problem, wrong)
         return
     finding.problems += 1
     relative = accuracy.relative_error(found, truth)
