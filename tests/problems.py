@@ -9,9 +9,9 @@ import random
 import numpy as np
 from hypothesis import strategies as st
 
+from convcross.reference import by_scipy
 from convkernels import Problem, namespaces
 from convkernels.problem import DTYPES, OPS
-from reference import reference
 
 
 def random_problem(rng: random.Random) -> Problem:
@@ -69,7 +69,7 @@ def case(problem: Problem, seed: int = 0) -> Case:
     )
     for array in (x, w):
         array.setflags(write=False)  # an algorithm that writes to its operands is caught
-    return Case(problem, x, w, reference(x, w, problem))
+    return Case(problem, x, w, by_scipy(problem, x, w))
 
 
 @functools.cache

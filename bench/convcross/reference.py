@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from convkernels import Problem, bounds
 from convkernels.fft.fft import padded_size
 from convkernels.registry import find
-from convkernels.vendor.planes import by_plane
 
 Floats = NDArray[np.float64]
 
@@ -136,31 +136,45 @@ def certify(
     return {"points": len(points), "worst": worst}
 
 
-def by_scipy(problem: Problem, x: Floats, w: Floats) -> Floats:
+def by_scipy(problem: Problem, x: NDArray[Any], w: NDArray[Any]) -> Floats:
     """The answer in float64 by ``scipy.signal``'s direct sums, one plane at a time.
 
-    Slow, and independent of every algorithm here: for small problems.
+    It shares no code with the algorithms: op, mode and boundary are SciPy's, and what SciPy lacks
+    (channels, stride, dilation, padding, the circular boundary from the origin) is spelt out here.
+    Slow: for small problems.
     """
+    groups, kernel = problem.groups, problem.kernel
+    ins, outs = problem.in_channels // groups, problem.out_channels // groups
+    images = np.asarray(x, float).reshape(problem.batch, groups, ins, *problem.image)
+    filters = np.zeros((groups, outs, ins, *problem.extent))
+    dilated = filters[..., :: problem.dilation[0], :: problem.dilation[1]]
+    dilated[...] = np.asarray(w, float).reshape(groups, outs, ins, *kernel)
+    down, across = problem.stride
+    planes = [
+        np.sum([_plane(*pair, problem) for pair in zip(image[group], taps, strict=True)], axis=0)
+        for image in images
+        for group in range(groups)
+        for taps in filters[group]
+    ]
+    y: Floats = np.asarray(planes)[..., ::down, ::across].reshape(problem.y_shape)
+    return y
+
+
+def _plane(x: Floats, w: Floats, problem: Problem) -> Floats:
     from scipy import signal
 
-    function = signal.convolve2d if problem.op == "convolution" else signal.correlate2d
-    dilated = np.zeros((*w.shape[:-2], *problem.extent))
-    dilated[..., :: problem.dilation[0], :: problem.dilation[1]] = w
-
-    def plane(image: Floats, kernel: Floats) -> Floats:
-        if problem.padding is not None:
-            y = function(np.pad(image, problem.padding), kernel, mode="valid")
-        elif problem.boundary == "zero":
-            y = function(image, kernel, mode=problem.mode)
-        elif problem.mode == "same":
-            y = function(image, kernel, mode="same", boundary="wrap")
-        else:  # the convolution theorem as written
-            spectrum = np.fft.fft2(kernel, problem.image)
-            if problem.op == "correlation":
-                spectrum = spectrum.conj()
-            y = np.fft.ifft2(np.fft.fft2(image) * spectrum).real
-        strided: Floats = y[:: problem.stride[0], :: problem.stride[1]]
-        return strided
-
-    y: Floats = by_plane(plane, x, dilated, problem)
+    convolution = problem.op == "convolution"
+    function = signal.convolve2d if convolution else signal.correlate2d
+    y: Floats
+    if problem.padding is not None:
+        y = function(np.pad(x, problem.padding), w, mode="valid")
+    elif problem.boundary == "zero":
+        y = function(x, w, mode=problem.mode)
+    elif problem.mode == "same":
+        y = function(x, w, mode="same", boundary="wrap")
+    else:  # from the origin
+        sign = 1 if convolution else -1
+        y = np.zeros(problem.image)
+        for row, column in np.ndindex(*w.shape):
+            y += w[row, column] * np.roll(x, (sign * row, sign * column), axis=(0, 1))
     return y

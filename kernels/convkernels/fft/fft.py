@@ -76,13 +76,13 @@ class FFT:
         self.problem, self.xp = problem, xp
         namespace = xp.__name__.rpartition(".")[2]
         self.size = padded_size(problem, namespace)
-        self.library = library(namespace, xp, self.size)
+        self.library = library(problem, namespace, xp, self.size)
         self.pointwise = problem.in_channels == problem.groups
 
     def load(self, b: Any) -> None:
         problem, xp = self.problem, self.xp
         w = layout.filters(b, problem, xp)  # a correlation's filter, as every op's answer is
-        w = xp.flip(w, axis=(-2, -1))
+        w = xp.flip(w, axis=(-2, -1)) / math.prod(self.size)  # the inverse transform does not
         shape = (*w.shape[:-2], *self.size)
         grown = xp.zeros(shape, dtype=w.dtype, device=w.device)
         (height, width), (dy, dx) = problem.extent, problem.dilation

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import bisect
 import functools
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-Pair = tuple[int, int]
+from convkernels.bounds import compute_dtype
+from convkernels.problem import Pair, Problem, Shape
+
 Array = Any
+AXES = (-2, -1)
 
 
 class Library(Protocol):
-    """Transforms of one batch shape at one padded size."""
+    """Transforms at one padded size (M1, M2)."""
 
     def forward(self, x: Array) -> Array:
         """(…, h, w) real, h and w at most the padded size, → its spectrum (…, M1, M2/2+1)."""
 
     def inverse(self, spectrum: Array) -> Array:
-        """A spectrum (…, M1, M2/2+1) → (…, M1, M2) real. May overwrite the spectrum."""
+        """A spectrum (…, M1, M2/2+1) → (…, M1, M2) real, times M1·M2; may overwrite it.
+
+        Not divided by M1·M2: on a GPU that is a pass over the image, and whoever made the
+        spectrum can have done it for free.
+        """
 
 
 @functools.cache
@@ -58,10 +66,10 @@ class ArrayAPI:
         self.fft, self.size = xp.fft, size
 
     def forward(self, x: Array) -> Array:
-        return self.fft.rfftn(x, s=self.size, axes=(-2, -1))
+        return self.fft.rfftn(x, s=self.size, axes=AXES)
 
     def inverse(self, spectrum: Array) -> Array:
-        return self.fft.irfftn(spectrum, s=self.size, axes=(-2, -1))
+        return self.fft.irfftn(spectrum, s=self.size, axes=AXES, norm="forward")
 
 
 class SciPy:
@@ -76,44 +84,72 @@ class SciPy:
         return self.fft.rfft2(x, s=self.size)
 
     def inverse(self, spectrum: Array) -> Array:
-        return self.fft.irfft2(spectrum, s=self.size, overwrite_x=True)
+        return self.fft.irfft2(spectrum, s=self.size, norm="forward", overwrite_x=True)
 
 
 class CuPy:
-    """cuFFT through cupyx.scipy.fft, with one plan for each batch shape and direction."""
+    """cuFFT through cupyx.scipy.fft, with the plans of a problem's transforms made here.
 
-    def __init__(self, size: Pair) -> None:
+    Parameters
+    ----------
+    size : (M1, M2)
+    dtype : "float32" or "float64"
+    forward, inverse : batch shapes that will be transformed
+    """
+
+    def __init__(
+        self, size: Pair, dtype: str, forward: Sequence[Shape], inverse: Sequence[Shape]
+    ) -> None:
         import cupy
         import cupyx.scipy.fft
 
         self.cupy, self.fft, self.size = cupy, cupyx.scipy.fft, size
-        self._plans: dict[Any, Any] = {}
-
-    def _plan(self, array: Array, value_type: str) -> Any:
-        key = (array.shape, value_type)
-        if key not in self._plans:
-            self._plans[key] = self.fft.get_fft_plan(
-                array, shape=self.size, axes=(-2, -1), value_type=value_type
-            )
-        return self._plans[key]
+        self._plans: dict[tuple[str, Shape], Any] = {}
+        self._grown: dict[Shape, Array] = {}
+        if 1 in size:  # CuPy has no 2-D plan for what is both C- and F-contiguous
+            return
+        half = (size[0], size[1] // 2 + 1)
+        complex_dtype = {"float32": "complex64", "float64": "complex128"}[dtype]
+        for kind, batches, extent, of in (
+            ("R2C", forward, size, dtype),
+            ("C2R", inverse, half, complex_dtype),
+        ):
+            for batch in batches:
+                like = cupy.empty((*batch, *extent), dtype=of)
+                self._plans[kind, (*batch, *extent)] = self.fft.get_fft_plan(
+                    like, shape=size, axes=AXES, value_type=kind
+                )
 
     def forward(self, x: Array) -> Array:
         if x.shape[-2:] != self.size:
-            grown = self.cupy.zeros((*x.shape[:-2], *self.size), dtype=x.dtype)
-            grown[..., : x.shape[-2], : x.shape[-1]] = x
-            x = grown
-        plan = self._plan(x, "R2C")
-        return self.fft.rfftn(x, s=self.size, axes=(-2, -1), plan=plan)
+            x = self._padded(x)
+        plan = self._plans.get(("R2C", x.shape))
+        return self.fft.rfftn(x, s=self.size, axes=AXES, plan=plan)
+
+    def _padded(self, x: Array) -> Array:
+        """x in the corner of an image of zeros that is kept: only the corner is written again."""
+        shape = (*x.shape[:-2], *self.size)
+        if shape not in self._grown:
+            self._grown[shape] = self.cupy.zeros(shape, dtype=x.dtype)
+        grown = self._grown[shape]
+        grown[..., : x.shape[-2], : x.shape[-1]] = x
+        return grown
 
     def inverse(self, spectrum: Array) -> Array:
-        plan = self._plan(spectrum, "C2R")
-        return self.fft.irfftn(spectrum, s=self.size, axes=(-2, -1), overwrite_x=True, plan=plan)
+        plan = self._plans.get(("C2R", spectrum.shape))
+        return self.fft.irfftn(
+            spectrum, s=self.size, axes=AXES, norm="forward", overwrite_x=True, plan=plan
+        )
 
 
-def library(namespace: str, xp: Any, size: Pair) -> Library:
-    """The transforms that an array of this namespace goes through."""
+def library(problem: Problem, namespace: str, xp: Any, size: Pair) -> Library:
+    """The transforms that a problem's arrays of this namespace go through."""
     if namespace == "numpy":
         return SciPy(size)
     if namespace == "cupy":
-        return CuPy(size)
+        groups = problem.groups
+        inputs, outputs = problem.in_channels // groups, problem.out_channels // groups
+        images, filters = (problem.batch, groups, inputs), (groups, outputs, inputs)
+        products = (problem.batch, groups, outputs)
+        return CuPy(size, compute_dtype(problem.dtype), (images, filters), (products,))
     return ArrayAPI(xp, size)
