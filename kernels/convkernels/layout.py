@@ -28,7 +28,10 @@ def filters(w: Array, problem: Problem, xp: Any) -> Array:
     w = xp.astype(w, getattr(xp, compute_dtype(problem.dtype)), copy=False)
     channels = (problem.out_channels // groups, problem.in_channels // groups)
     w = xp.reshape(w, (groups, *channels, *problem.kernel))
-    return xp.flip(w, axis=(-2, -1)) if problem.op == "convolution" else w
+    if problem.op == "correlation":
+        return w
+    # Copied: NumPy flips by negative strides, which no BLAS takes (the product was 60 times slower).
+    return xp.astype(xp.flip(w, axis=(-2, -1)), w.dtype, copy=True)
 
 
 def result(y: Array, problem: Problem, xp: Any) -> Array:
