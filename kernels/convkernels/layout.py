@@ -30,7 +30,7 @@ def filters(w: Array, problem: Problem, xp: Any) -> Array:
     w = xp.reshape(w, (groups, *channels, *problem.kernel))
     if problem.op == "correlation":
         return w
-    # Copied: NumPy flips by negative strides, which no BLAS takes (the product was 60 times slower).
+    # Copied: NumPy flips by negative strides, which no BLAS takes (a product was 60 times slower).
     return xp.astype(xp.flip(w, axis=(-2, -1)), w.dtype, copy=True)
 
 
