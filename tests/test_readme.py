@@ -99,3 +99,17 @@ def test_commands_and_sweeps_named_exist() -> None:
     known = {info.name or info.callback.__name__.rstrip("_") for info in app.registered_commands}
     assert commands <= known
     assert set(re.findall(r"^convcross run (\w+)", shell, flags=re.MULTILINE)) <= set(shipped())
+
+
+def test_the_first_figure_and_sentence_are_those_of_the_results() -> None:
+    from convcross.analysis.crossover import crossovers
+    from convcross.report.page import summary
+
+    root = Path(__file__).parents[1]
+    ((figure, told),) = re.findall(
+        r"<!-- figure -->\n!\[.*?\]\((.*?)\)\n\n(.*?)\n<!-- /figure -->", README, flags=re.DOTALL
+    )
+    assert (root / figure).is_file()
+    (folder,) = re.findall(r"\(From \[`(results/.*?)`\]", README)
+    (results,) = (root / folder).glob("*-quick-*.jsonl.gz")
+    assert " ".join(told.split()) == summary(crossovers([results]))
