@@ -12,8 +12,11 @@ from convcross import accuracy, stopwatch
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, TooSlow
 from convkernels import Problem, namespaces
+from convkernels.problem import Pair
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
+FAR = 1000.0  # no contender is so much less efficient on a smaller problem
+HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 
 
 def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
@@ -51,9 +54,8 @@ def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
 def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
     """Refuse to start a run that would outlast its limit, by timing smaller problems first.
 
-    The image's sides are doubled from 64, then the batch from 1: each step is at most about four
-    times the one before, so that no step is much longer than the limit, and none is taken where
-    the declared cost alone shows that the problem is short.
+    Each step is about four times the one before, so that none is much longer than the limit. None
+    is taken where the declared cost alone shows that the problem is short.
 
     Raises TooSlow.
     """
@@ -61,14 +63,11 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
     pessimistic = 2e8 if entry.contender.device == "cpu" else 1e11  # FLOP/s
     if cost(problem).flops <= pessimistic * limit:
         return
+    place = entry.contender.namespace, entry.contender.device
     for smaller in _ladder(problem):
-        x, w = truth.x, truth.w
-        if not problem.is_image or problem.batch > 1:
-            x = x[: smaller.batch]
-        a, b = entry.operands(
-            smaller, x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape), w
-        )
-        place = entry.contender.namespace, entry.contender.device
+        x = truth.x if problem.is_image and problem.batch == 1 else truth.x[: smaller.batch]
+        x = x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape)
+        a, b = entry.operands(smaller, x, truth.w[..., : smaller.kernel[0], : smaller.kernel[1]])
         instance = entry.algorithm.prepare(smaller, *place)
         instance.load(b)
         entry.synchronize()
@@ -78,21 +77,31 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
             entry.synchronize()
             seconds = time.perf_counter() - begin
             whole = seconds * cost(problem).flops / cost(smaller).flops
-            if min(4 * seconds, whole) <= limit:  # the last step is often a short one
+            # The last step is often a short one; and a small problem may be far less efficient.
+            within = min(4 * seconds, whole) <= limit and whole <= FAR * limit
+            if within or seconds > limit:
                 break
-        else:
+        if not within:
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
 
 
 def _ladder(problem: Problem) -> Iterator[Problem]:
-    """Smaller problems of the same kind, each about four times the one before."""
-    least = max(64, *problem.extent)
-    side, batch = least, 1
-    while side < max(problem.image) or batch < problem.batch:
-        image = (min(side, problem.image[0]), min(side, problem.image[1]))
-        yield dataclasses.replace(problem, image=image, batch=batch)
-        if side < max(problem.image):
-            side *= 2
+    """Smaller problems of the same kind: the kernel's sides are doubled from 31, then the image's
+    from 64, then the batch is quadrupled from 1."""
+    kernel: Pair = (min(31, problem.kernel[0]), min(31, problem.kernel[1]))
+    side, batch = 64, 1
+    while True:
+        smaller = dataclasses.replace(problem, image=HUGE, kernel=kernel, batch=batch)
+        least = max(side, *smaller.extent)  # a valid convolution needs an image of its size
+        image = (min(least, problem.image[0]), min(least, problem.image[1]))
+        smaller = dataclasses.replace(smaller, image=image)
+        if 2 * smaller.flops > problem.flops:
+            return
+        yield smaller
+        if kernel != problem.kernel:
+            kernel = (min(2 * kernel[0], problem.kernel[0]), min(2 * kernel[1], problem.kernel[1]))
+        elif image != problem.image:
+            side = 2 * least
         else:
             batch = min(4 * batch, problem.batch)
 
