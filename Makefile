@@ -1,6 +1,7 @@
 # make bench        sweep this machine's best device; draw and print the crossover
 # make test         ruff, mypy --strict and pytest
 # make microbench   every contender as a pytest benchmark
+# make proofs       the claims of the statistics, by simulation: tables
 # make wheels       fill wheels/ with what a bare GPU machine lacks, for bench/gpu-visit.sh
 # make clean        remove the environment, the caches and the builds; results and reports stay
 #
@@ -28,7 +29,7 @@ REQUIRED_cuda13 := --editable '.[dev,opencv,cuda13]'
 READY := $(VENV)/.ready-$(BUILD)
 STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
-.PHONY: bench test microbench wheels clean
+.PHONY: bench test microbench proofs wheels clean
 
 bench: $(READY)
 	@$(BIN)/convcross run quick; status=$$?; [ $$status -le 1 ] || exit $$status; \
@@ -45,6 +46,9 @@ test: $(READY)
 
 microbench: $(READY)
 	$(BIN)/pytest tests/microbench
+
+proofs: $(READY)
+	@for proof in tests/proofs/*.py; do $(BIN)/python $$proof || exit 1; done
 
 # Pure Python or for CPython 3.12 on x86-64; NumPy, PyTorch and CuPy are the machine's own.
 wheels:

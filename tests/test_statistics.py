@@ -30,8 +30,8 @@ def test_ranks_are_those_of_the_binomial(count: int) -> None:
     rank = statistics._rank(count)
     coins = stats.binom(count, 0.5)
     if rank:
-        assert 1 - 2 * coins.cdf(rank - 1) >= 0.95
-    assert 1 - 2 * coins.cdf(rank) < 0.95
+        assert 1 - 2 * coins.cdf(rank - 1) >= statistics.CONFIDENCE
+    assert 1 - 2 * coins.cdf(rank) < statistics.CONFIDENCE
     samples = list(np.random.default_rng(0).permutation(count) + 1.0)
     _, low, high = median_interval(samples)
     assert (low, high) == (max(1, rank), count + 1 - max(1, rank))
@@ -49,12 +49,12 @@ def test_coverage(draw: str, count: int) -> None:
     coins = stats.binom(count, 0.5)
     expected = 1 - 2 * coins.cdf(statistics._rank(count) - 1)
     assert covered / 2000 == pytest.approx(expected, abs=0.02)
-    assert expected >= 0.95
+    assert expected >= statistics.CONFIDENCE
 
 
 def test_settled() -> None:
-    assert is_settled([1.0] * 6)
-    assert not is_settled([1.0] * 5)  # no interval of 95 % has so few
+    assert is_settled([1.0] * 7)
+    assert not is_settled([1.0] * 6)  # no interval of 98 % has so few
     assert is_settled([1.0] * 20 + [9.0] * 3)  # a median passes over outliers
     assert not is_settled([1.0, 1.03] * 20)
     assert is_settled([1.0, 1.009] * 20)
