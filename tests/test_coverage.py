@@ -1,4 +1,4 @@
-"""The intervals of medians cover the truth, stopping rule included; 5000 trials: ``make proofs``."""
+"""Intervals of medians cover the truth, stopping rule included; 5000 trials by ``make proofs``."""
 
 import pytest
 

@@ -234,6 +234,8 @@ def _time(seconds: float) -> str:
 
 
 def _summary(outcome: Outcome, budget: str | None) -> None:
+    from convcross.neighbours import NOTICED
+
     names = sorted({contender for contender, _ in outcome.statuses})
     for name in names:
         for status in ("unsupported", "timeout", "wrong", "oom", "error"):
@@ -245,6 +247,11 @@ def _summary(outcome: Outcome, budget: str | None) -> None:
         labels = {"measured": "measured code", "warmup": "warm-up and flushes", "rest": "the rest"}
         parts = (f"{labels.get(key, key)} {_time(s)}" for key, s in outcome.seconds.items())
         print(f"time: {', '.join(parts)}; in all {_time(outcome.wall)}")
+    takers = {"others": "other processes", "stolen": "a hypervisor"}
+    for who, share in outcome.neighbours.items():
+        if share > NOTICED * total:
+            took = f"{takers[who]} took {share / total:.0%} of the cores meanwhile"
+            print(f"note: {took}: times are wider, and may be longer, than on a quiet machine")
     print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
     if outcome.left:
         why = "interrupted" if outcome.interrupted else f"the budget of {budget} is spent"

@@ -15,6 +15,7 @@ from typing import Any
 from convcross import accuracy, data, threads
 from convcross.duels import Contender, Duel
 from convcross.entry import Entry, Ledger, alive, classify, guarded
+from convcross.neighbours import Watch
 from convcross.phases import time_fresh, time_plan, time_run, warm_up
 from convcross.prepare import prepare, verify_again
 from convcross.records import Record
@@ -37,7 +38,7 @@ def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
     -------
     dict
         "records": JSON of a ``records.Record`` for each contender, in the duel's order;
-        "seconds": where the wall time went.
+        "seconds": where the wall time went; "neighbours": what else used the cores meanwhile.
     """
     ledger = Ledger()
     duel = Duel.model_validate(duel_json)
@@ -64,6 +65,7 @@ def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> dict[str, 
 
 
 def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> dict[str, Any]:
+    watch = Watch()
     with ledger.charge("preparation"):
         entries = [_entry(duel, problem, name) for name in duel.contenders]
         _import_libraries(entries)
@@ -84,6 +86,7 @@ def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -
     return {
         "records": [entry.record.model_dump(mode="json") for entry in entries],
         "seconds": ledger.closed(),
+        "neighbours": watch.shares(),
     }
 
 

@@ -94,12 +94,13 @@ class Record(Line):
 
 
 class Closing(Line):
-    """The last line of a duel: where its time went, in seconds, and the order of its rounds."""
+    """The last line of a duel: where its time went, in seconds, and what else used the cores."""
 
     kind: Literal["duel"] = "duel"
     duel: str
     records: int
     seconds: dict[str, float]  # measured, warmup, verification, preparation, rest
+    neighbours: dict[str, float] = Field(default_factory=dict)  # see neighbours.Watch.shares
 
 
 class Results:

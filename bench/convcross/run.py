@@ -31,6 +31,7 @@ class Outcome:
     statuses : (contender, status) → records of this run
     reasons : (contender, status) → the first reason given
     seconds : where the time of this run's duels went
+    neighbours : who else used the cores → its share of them × seconds
     wall : seconds from the run's begin to its end
     interrupted : stopped by Ctrl-C
     """
@@ -44,6 +45,7 @@ class Outcome:
     )
     reasons: dict[tuple[str, str], str] = dataclasses.field(default_factory=dict)
     seconds: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    neighbours: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     wall: float = 0.0
     interrupted: bool = False
 
@@ -115,7 +117,12 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> list[Record]:
     records = [Record.model_validate(record) for record in result["records"]]
     seconds = dict(result["seconds"])
     seconds["rest"] += time.perf_counter() - begin - sum(seconds.values())
-    writer.append(records, Closing(duel=duel.id, records=len(records), seconds=seconds))
+    closing = Closing(
+        duel=duel.id, records=len(records), seconds=seconds, neighbours=result["neighbours"]
+    )
+    writer.append(records, closing)
+    wall = sum(seconds.values())
+    outcome.neighbours.update({who: share * wall for who, share in closing.neighbours.items()})
     outcome.done += 1
     outcome.left -= 1
     outcome.seconds.update(seconds)
