@@ -23,7 +23,7 @@ PYTHON=${PYTHON:-python3}
 CHAPTERS=(verify image cnn)
 mkdir -p "$OUT"
 
-device=cuda:0 budget=7m problems=300 tests=(-m gpu "$root/tests") sweeps=
+device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweeps=
 if [ "${1:-}" = --dry-run ]; then
   shift
   device=cpu budget=20s problems=5 tests=("$root/tests/test_stages.py")
