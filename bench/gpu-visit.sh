@@ -15,11 +15,12 @@
 # CONVCROSS_COMMIT to the commit of this copy). What else is missing there travels in wheels/, which
 # `make wheels` fills. --dry-run takes the CPU and tiny sizes: every step, no figure worth keeping.
 set -euo pipefail
+PYTHON=$(command -v "${PYTHON:-python3}")
+[[ $PYTHON != */* ]] || PYTHON=$(realpath -s "$PYTHON") # -s: a venv's python is a link
 cd "$(dirname "$0")/.."
 root=$PWD
 export PYTHONPATH=$root/bench:$root/kernels PYTHONUNBUFFERED=1
 OUT=$(realpath -m "${OUT:-visit}")
-PYTHON=${PYTHON:-python3}
 CHAPTERS=(verify image cnn)
 mkdir -p "$OUT"
 
