@@ -8,7 +8,6 @@ rival before it left behind; a 2048² FFT took half as long again (47 ms instead
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -159,4 +158,3 @@ def time_plan(entry: Entry, seconds: float, ledger: Ledger) -> None:
             entry.synchronize()
             times.append(time.perf_counter() - begin)
     entry.record.phase_seconds["plan"] = times
-    entry.record.telemetry["load_average"] = os.getloadavg()[0]

@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from convcross.failures import BadInput, first_complaint
 
 SCHEMA = 1
-STATUSES = ("ok", "unsupported", "wrong", "oom", "timeout", "error")
 PHASES = ("plan", "load", "run", "fresh")
 
 
