@@ -1,15 +1,18 @@
-"""How one sample is timed, on a CPU and on CUDA, in each regime.
+"""What a stopwatch is, the host's one, and which one a contender is timed by.
 
 flushed: the caches hold none of the operands. warm: as the run before left them. wall: the host's
-clock around a call and a synchronisation, launches included.
+clock around a call and a synchronisation, launches included. graph: as warm, the steps being
+replays of CUDA graphs (``graphs``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,15 +22,43 @@ from convkernels import namespaces
 Step = Callable[[], object]
 
 
+class ClockError(RuntimeError):
+    """A clock told a time that no step can have taken."""
+
+
 class Stopwatch(Protocol):
     """Times steps that follow one another on one device."""
 
+    @property
+    def held(self) -> bool:
+        """The launch latency is hidden: the device waits until all steps of a sample are queued."""
+
+    @property
+    def sm_hz(self) -> float | None:
+        """SM clock during the last sample, in Hz; None where it cannot be told to 0.5 %."""
+
     def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
-        """Seconds of each step. Flushing comes before the first and is not in its time."""
+        """Seconds of each step. Flushing comes before the first and is not in its time.
+
+        A step shorter than the clock's resolution may take 0 s. Raises ClockError on a time that is
+        negative or not finite.
+        """
+
+    def hold(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which the device starts nothing: what it is given waits until the end."""
+
+    def reset_clock(self) -> None:
+        """Begin a new pool of samples for ``pooled_sm_hz``."""
+
+    def pooled_sm_hz(self) -> float | None:
+        """SM clock over all samples since ``reset_clock``: short ones tell it together."""
 
 
 class HostStopwatch:
     """``perf_counter_ns`` around each step, with the device synchronised."""
+
+    held = False
+    sm_hz: float | None = None
 
     def __init__(self, namespace: str, device: str) -> None:
         self.namespace, self.device = namespace, device
@@ -36,19 +67,23 @@ class HostStopwatch:
     def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
         if flush:
             self._flush()
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        with uncollected():
             marks = [time.perf_counter_ns()]
             for step in steps:
                 kept = step()  # freed after the mark: the result is the caller's to free
                 namespaces.synchronize(self.namespace, self.device)
                 marks.append(time.perf_counter_ns())
                 del kept
-        finally:
-            if collecting:
-                gc.enable()
-        return [(end - begin) * 1e-9 for begin, end in itertools.pairwise(marks)]
+        return forward([(end - begin) * 1e-9 for begin, end in itertools.pairwise(marks)])
+
+    def hold(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def reset_clock(self) -> None:
+        pass
+
+    def pooled_sm_hz(self) -> None:
+        return None
 
     def _flush(self) -> None:
         if self._scrub is None:
@@ -56,62 +91,35 @@ class HostStopwatch:
         self._scrub += 1.0
 
 
-class TorchStopwatch:
-    """CUDA events on torch's current stream."""
-
-    def __init__(self, device: str) -> None:
-        import torch
-
-        self.torch, self.device = torch, torch.device(device)
-        size = torch.cuda.get_device_properties(self.device).L2_cache_size
-        self._scrub = torch.empty(2 * size, dtype=torch.int8, device=self.device)
-
-    def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
-        marks = [self.torch.cuda.Event(enable_timing=True) for _ in range(len(steps) + 1)]
-        with self.torch.cuda.device(self.device):
-            self.torch.cuda.synchronize()
-            if flush:
-                self._scrub.zero_()
-            marks[0].record()
-            for step, mark in zip(steps, marks[1:], strict=True):
-                step()
-                mark.record()
-            marks[-1].synchronize()
-        pairs = itertools.pairwise(marks)
-        return [begin.elapsed_time(end) * 1e-3 for begin, end in pairs]
-
-
-class CuPyStopwatch:
-    """CUDA events on CuPy's current stream."""
-
-    def __init__(self, device: str) -> None:
-        import cupy
-
-        self.cupy = cupy
-        self.device = cupy.cuda.Device(int(device.partition(":")[2]))
-        with self.device:
-            self._scrub = cupy.empty(2 * self.device.attributes["L2CacheSize"], dtype=cupy.int8)
-
-    def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
-        with self.device:
-            marks = [self.cupy.cuda.Event() for _ in range(len(steps) + 1)]
-            self.device.synchronize()
-            if flush:
-                self._scrub.fill(0)
-            marks[0].record()
-            for step, mark in zip(steps, marks[1:], strict=True):
-                step()
-                mark.record()
-            marks[-1].synchronize()
-            elapsed = self.cupy.cuda.get_elapsed_time
-            return [elapsed(*pair) * 1e-3 for pair in itertools.pairwise(marks)]
-
-
 def stopwatch(namespace: str, device: str, regime: str) -> Stopwatch:
     """The stopwatch of a contender's library and device."""
     if device == "cpu" or regime == "wall":
         return HostStopwatch(namespace, device)
-    return CuPyStopwatch(device) if namespace == "cupy" else TorchStopwatch(device)
+    from convcross.cuda_clock import CudaStopwatch
+
+    return CudaStopwatch(namespace, device)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """A block in which Python collects no garbage."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def forward(times: list[float]) -> list[float]:
+    """The times, none of them negative or not finite. Raises ClockError."""
+    for seconds in times:
+        if seconds < 0:
+            raise ClockError(f"the clock went back by {-seconds:.3g} s")
+        if not math.isfinite(seconds):
+            raise ClockError(f"the clock tells {seconds} s")
+    return times
 
 
 def last_level_cache() -> int:
