@@ -25,8 +25,11 @@ FAILURES = {
     "planted-plan": ("error", "KeyError: 'planned'"),
     "planted-kept": ("wrong", "after timing: 256 of 256 outputs are not finite"),
     "planted-copied": ("wrong", "after timing: relative L2 error"),
-    "planted-in-place": ("wrong", "after timing: 256 of 256 outputs are not finite"),
+    "planted-in-place": ("wrong", "after timing: it modified its input image"),
     "planted-accumulates": ("wrong", "after timing"),
+    "planted-spoils-image": ("wrong", "after timing: it modified its input image"),
+    "planted-spoils-kernel": ("wrong", "after timing: it modified its input kernel"),
+    "planted-thread": ("wrong", "after timing: relative L2 error"),
     "planted-later": ("error", "RuntimeError: the sixth run"),
     "planted-reload": ("error", "RuntimeError: the third load"),
     "planted-ask": ("error", "ZeroDivisionError"),
@@ -40,6 +43,7 @@ FAILURES = {
 
 SOURCE = """
 import math
+import threading
 import numpy as np
 from scipy import signal
 from convkernels import Cost, UnsupportedProblem, algorithm
@@ -186,6 +190,33 @@ class Accumulates(Right):
     def run(self, a):
         self.y = self.y + super().run(a)
         return self.y
+
+
+@plant("spoils-image")
+class SpoilsImage(Right):
+    def run(self, a):
+        y = super().run(a)
+        if self.runs > 2:
+            a[0, 0] *= np.float32(1 + 1e-6)  # too little to be wrong
+        return y
+
+
+@plant("spoils-kernel")
+class SpoilsKernel(Right):
+    def load(self, b):
+        super().load(b.copy())
+        b[0, 0] = 0
+
+
+@plant("thread")
+class Thread(Right):
+    # from the third run on it returns before a thread of its has done the work
+    def run(self, a):
+        y = super().run(a)
+        if self.runs > 2:
+            done, y = y, np.zeros_like(y)
+            threading.Timer(0.001, lambda: np.copyto(y, done)).start()
+        return y
 
 
 @plant("later")

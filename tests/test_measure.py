@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from convcross import measure as measuring
-from convcross import stopwatch
+from convcross import memory, stopwatch
 from convcross.duels import Duel
 from convcross.measure import measure, measure_on
 from convcross.records import PHASES, Record
@@ -177,7 +176,7 @@ def test_the_ladder_stops_what_is_too_slow_before_the_whole_is_run(tmp_path: Pat
     record = measured(["slow/numpy@cpu"], problem=problem, paths=(path,), run_seconds=0.002)["slow"]
     assert record.status == "timeout"
     assert "limit: 0.002 s" in (record.reason or "")
-    assert set(images_of(path)) == {(64, 64)}
+    assert set(images_of(path)) == {(128, 128)}  # 64² is short by its declared cost
 
 
 def test_a_cost_that_flatters_does_not_hide_slowness(tmp_path: Path) -> None:
@@ -189,10 +188,11 @@ def test_a_cost_that_flatters_does_not_hide_slowness(tmp_path: Path) -> None:
     assert record.phase_seconds == {}
 
 
-class Fixed:
+class Fixed(stopwatch.HostStopwatch):
     """A stopwatch by which each step takes so many seconds."""
 
     def __init__(self, seconds: float) -> None:
+        super().__init__("numpy", "cpu")
         self.seconds = seconds
 
     def time(self, steps: Any, *, flush: bool) -> list[float]:
@@ -251,7 +251,7 @@ def test_an_unsupported_cell_stays_so_where_the_reference_fails(
     assert found["planted-refuses"].status == "unsupported"
 
 
-def test_contenders_that_do_not_fit_together_are_timed_in_groups(
+def test_contenders_that_do_not_fit_together_are_timed_in_groups_with_a_common_pacer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     groups: list[list[str]] = []
@@ -262,16 +262,24 @@ def test_contenders_that_do_not_fit_together_are_timed_in_groups(
         compete(group, *rest)
 
     monkeypatch.setattr(measuring, "_compete", watched)
-    names = ["direct/numpy@cpu", "fft/torch@cpu", "im2col-gemm/numpy@cpu"]
-    assert {record.status for record in measured(names).values()} == {"ok"}
-    assert groups == [["direct", "fft", "im2col-gemm"]]
-    groups.clear()
-    free = psutil.virtual_memory().available
-    monkeypatch.setattr(measuring, "MEMORY", 20e3 / free)  # about what im2col-gemm takes alone
+    names = ["fft/torch@cpu", "direct/numpy@cpu", "im2col-gemm/numpy@cpu"]
     found = measured(names)
     assert {record.status for record in found.values()} == {"ok"}
-    assert len(groups) > 1
-    assert sorted(name for group in groups for name in group) == ["direct", "fft", "im2col-gemm"]
+    assert groups == [["direct", "fft", "im2col-gemm"]]
+    assert not any("pacer_ratio" in record.telemetry for record in found.values())
+    groups.clear()
+    monkeypatch.setattr(memory, "free", lambda namespace, device: 20e3)
+    monkeypatch.setattr(measuring, "MEMORY", 1.0)  # about what im2col-gemm takes alone
+    found = measured(names)
+    assert {record.status for record in found.values()} == {"ok"}
+    assert groups == [["direct", "fft"], ["im2col-gemm", "direct"]]
+    direct, fft, alone = (found[name.partition("/")[0]] for name in sorted(names))
+    assert set(direct.rounds) & set(fft.rounds)
+    assert not set(direct.rounds) & set(alone.rounds)
+    assert alone.telemetry["pacer"] == "direct/numpy@cpu"
+    assert alone.telemetry["group"] == 1
+    assert 0.01 < alone.telemetry["pacer_ratio"] < 100
+    assert "pacer" not in fft.telemetry
 
 
 def test_an_image_at_hand() -> None:

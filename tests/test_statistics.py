@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from convcross import statistics
-from convcross.statistics import LEAST, Series, interleave, is_settled, median_interval
+from convcross.statistics import (
+    AGAIN,
+    LEAST,
+    Sample,
+    Series,
+    interleave,
+    is_settled,
+    median_interval,
+)
 
 times = st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=60)
 
@@ -70,11 +78,11 @@ class Clock:
 
     def action(
         self, name: str, times: Callable[[int], float | None], batch: int = 1
-    ) -> Callable[[], tuple[float, float] | None]:
-        def sample() -> tuple[float, float] | None:
+    ) -> Callable[[], Sample | None]:
+        def sample() -> Sample | None:
             self.calls.append(name)
             seconds = times(self.calls.count(name) - 1)
-            return None if seconds is None else (seconds, seconds * batch)
+            return None if seconds is None else Sample(seconds, seconds * batch)
 
         return sample
 
@@ -184,6 +192,51 @@ def test_none_leaves_the_rounds() -> None:
 def test_nobody() -> None:
     assert meet()[0] == {}
     assert meet(a=lambda index: None)[0]["a"].samples == []
+
+
+def clocked(*rounds: dict[str, float | None]) -> dict[str, Series]:
+    """Contenders whose clocks in GHz are given, try by try, and then stay at the last."""
+    tries = dict.fromkeys(rounds[0], 0)
+
+    def action(name: str) -> Callable[[], Sample]:
+        def sample() -> Sample:
+            clock = rounds[min(tries[name], len(rounds) - 1)][name]
+            tries[name] += 1
+            return Sample(float(tries[name]), 0.0, clock and 1e9 * clock)
+
+        return sample
+
+    actions = {name: action(name) for name in tries}
+    return interleave(actions, seconds=1.0, samples=5, order=random.Random(0))
+
+
+def test_a_round_at_uneven_clocks_is_measured_again() -> None:
+    even: dict[str, float | None] = {"a": 1.98, "b": 1.96}
+    found = clocked({"a": 1.98, "b": 1.9}, even)
+    for series in found.values():
+        assert series.samples == [2.0, 3.0, 4.0, 5.0, 6.0]  # the first try is dropped
+        assert series.rounds == [0, 1, 2, 3, 4]
+        assert series.again == 1
+
+
+def test_a_clock_that_stays_uneven_is_measured_again_twice_a_round_and_kept() -> None:
+    found = clocked({"a": 1.98, "b": 1.5})
+    assert AGAIN == 2
+    for series in found.values():
+        assert series.samples == [3.0, 6.0, 9.0, 12.0, 15.0]
+        assert series.again == 10
+
+
+def test_a_clock_that_is_not_told_measures_nothing_again() -> None:
+    for series in clocked({"a": 1.98, "b": None}).values():
+        assert series.samples == [1.0, 2.0, 3.0, 4.0, 5.0]
+        assert series.again == 0
+
+
+def test_rounds_may_begin_later() -> None:
+    actions = {"a": lambda: Sample(1.0, 0.0)}
+    found = interleave(actions, seconds=1.0, samples=5, order=random.Random(0), first=70)
+    assert found["a"].rounds == [70, 71, 72, 73, 74]
 
 
 @given(

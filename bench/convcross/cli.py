@@ -137,7 +137,7 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,
     mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
     op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
-    regime: Annotated[str | None, typer.Option(help="flushed, warm, wall.")] = None,
+    regime: Annotated[str | None, typer.Option(help="flushed, warm, graph, wall.")] = None,
     contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
     device: Device = None,
     algorithms: Algorithms = None,
@@ -324,10 +324,30 @@ def demo(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Tell what was found here and what is missing, with the command that installs it."""
-    from convcross import doctor as examining
+def doctor(
+    ceilings: Annotated[
+        bool, typer.Option("--ceilings", help="Measure peak arithmetic and bandwidths instead.")
+    ] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what was found here and what is missing, with the command that installs it.
 
+    --ceilings takes some 10 s a device and keeps the best ever seen of each figure in
+    results/<machine>/ceilings.json: no time can lie below what they allow.
+    """
+    from convcross import doctor as examining
+    from convcross.duels import devices_named
+
+    if ceilings:
+        devices = dict.fromkeys(name for group in devices_named(device) for name in group)
+        measured = [examining.measure_ceilings(name) for name in devices]
+        if as_json:
+            _print_json(measured)
+        else:
+            for one in measured:
+                examining.print_ceilings(one)
+        return
     findings = examining.examine()
     if as_json:
         _print_json([finding.to_json() for finding in findings])

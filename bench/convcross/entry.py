@@ -40,7 +40,11 @@ class Ledger:
 
 @dataclasses.dataclass
 class Entry:
-    """A contender on its way through a duel."""
+    """A contender on its way through a duel.
+
+    ``load`` and ``run`` are its phases as they are timed: calls of the instance or, in regime
+    graph, replays of what was captured of them; ``load`` is None where only the run could be.
+    """
 
     contender: Contender
     algorithm: Algorithm
@@ -49,6 +53,8 @@ class Entry:
     instance: Defaults | None = None
     a: Any = None
     b: Any = None
+    load: Callable[[], Any] | None = None
+    run: Callable[[], Any] | None = None
     first: Any = None  # the verified result, poisoned before the last run
     watch: stopwatch.Stopwatch | None = None
     batch: int = 1
@@ -62,7 +68,7 @@ class Entry:
         self.release()
 
     def release(self) -> None:
-        self.instance = self.a = self.b = self.first = self.watch = None
+        self.instance = self.a = self.b = self.load = self.run = self.first = self.watch = None
 
     def on_device(self) -> contextlib.AbstractContextManager[Any]:
         return namespaces.on(self.contender.namespace, self.contender.device)

@@ -5,6 +5,7 @@ JSON in, JSON out: it runs in this process, in a worker, or on another machine a
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import math
@@ -12,7 +13,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import accuracy, data, threads
+from convcross import accuracy, data, memory, threads
 from convcross.duels import Contender, Duel
 from convcross.entry import Entry, Ledger, alive, classify, guarded
 from convcross.neighbours import Watch
@@ -23,6 +24,7 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import find, load_path
 
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
+ROUNDS = 1000  # more than a group has: rounds of two groups are never paired
 
 Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and w
 
@@ -77,9 +79,7 @@ def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -
             for entry in alive(entries):
                 entry.fail(*classify(error))
         else:
-            order = random.Random(f"{duel.seed} {duel.id}")
-            for group in _groups(entries):
-                _compete(group, duel, truth, order, ledger)
+            _in_groups(entries, duel, problem, truth, ledger)
     for entry in entries:
         if entry.contender.device == "cpu":
             entry.record.threads = count
@@ -153,36 +153,79 @@ def _import_libraries(entries: Iterable[Entry]) -> None:
         import cv2  # noqa: F401
 
 
-def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Contenders that fit in memory together; those that fit not even alone are `oom`."""
-    import psutil
+def _in_groups(
+    entries: list[Entry],
+    duel: Duel,
+    problem: Problem,
+    truth: accuracy.Truth,
+    ledger: Ledger,
+) -> None:
+    """Time groups that fit in memory, one after the other.
 
-    limit = MEMORY * psutil.virtual_memory().available
-    group: list[Entry] = []
-    held = 0.0
-    for entry in (entry for entry in entries if entry.record.status == "ok"):
-        need = entry.bytes() if entry.contender.device == "cpu" else 0.0
+    The contender that needs the least memory is in the first, and runs along in each other one as
+    their common pacer: how much faster or slower it ran there is recorded with each record.
+    """
+    order = random.Random(f"{duel.seed} {duel.id}")
+    pacer: Entry | None = None
+    for number, group in enumerate(_groups(entries)):
+        guest = None
+        if number == 0:
+            pacer = group[0]
+        elif pacer is not None and pacer.record.status == "ok":
+            guest = _entry(duel, problem, pacer.name)
+        _compete([*group, *([guest] if guest else [])], duel, truth, order, ledger, number * ROUNDS)
+        memory.release()
+        for entry in group if number else ():
+            entry.record.telemetry["group"] = number
+            if guest and pacer and guest.record.median_s and pacer.record.median_s:
+                entry.record.telemetry["pacer"] = pacer.name
+                ratio = guest.record.median_s / pacer.record.median_s
+                entry.record.telemetry["pacer_ratio"] = ratio
+
+
+def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Contenders that fit in memory together, with the pacer in the first group and room for it in
+    the others; those that fit not even alone are `oom`."""
+    ok = alive(entries)
+    places = {entry.contender.device: entry.contender.namespace for entry in ok}
+    limits = {device: MEMORY * memory.free(name, device) for device, name in places.items()}
+    for entry in ok:
+        need, limit = entry.bytes(), limits[entry.contender.device]
         if need > 2 * limit:
             entry.fail("oom", f"needs {need / 2**30:.1f} GiB; {2 * limit / 2**30:.1f} GiB are free")
+    ok = alive(ok)
+    if not ok:
+        return
+    pacer = min(ok, key=Entry.bytes)
+    group = [pacer]
+    held = collections.defaultdict(float, {pacer.contender.device: pacer.bytes()})
+    for entry in ok:
+        device = entry.contender.device
+        if entry is pacer:
             continue
-        if group and held + need > limit:
+        if group and held[device] + entry.bytes() > limits[device]:
             yield group
-            group, held = [], 0.0
+            group = []
+            held = collections.defaultdict(float, {pacer.contender.device: pacer.bytes()})
         group.append(entry)
-        held += need
-    if group:
-        yield group
+        held[device] += entry.bytes()
+    yield group
 
 
 def _compete(
-    group: list[Entry], duel: Duel, truth: accuracy.Truth, order: random.Random, ledger: Ledger
+    group: list[Entry],
+    duel: Duel,
+    truth: accuracy.Truth,
+    order: random.Random,
+    ledger: Ledger,
+    first: int,
 ) -> None:
     for entry in group:
         guarded(entry, prepare, duel, truth, ledger)
     for entry in alive(group):
         guarded(entry, warm_up, duel.limits, ledger)
-    time_run(alive(group), duel, order, ledger)
-    time_fresh(alive(group), duel, order, ledger)
+    time_run(alive(group), duel, order, ledger, first)
+    time_fresh(alive(group), duel, order, ledger, first)
     for entry in alive(group):
         guarded(entry, time_plan, duel.limits.seconds, ledger)
     for entry in alive(group):

@@ -1,12 +1,14 @@
 """The three phases of a contender timed: run, load and run, and plan.
 
-Warm means warmed by itself: each warm sample is preceded by an untimed run. Else the caches, the
-freed pages and the cores on which a library's idle threads still spin would be those that the
-rival before it left behind; a 2048² FFT took half as long again (47 ms instead of 31).
+Warm means warmed by itself: but in regime flushed, each sample is preceded by an untimed run. Else
+the caches, the freed pages and the cores on which a library's idle threads still spin would be
+those that the rival before it left behind; a 2048² FFT took half as long again (47 ms instead of
+31).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import time
@@ -16,9 +18,10 @@ from typing import Any
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, TooSlow, alive, classify
 from convcross.spec import Limits
-from convcross.statistics import Series, interleave, median_interval
+from convcross.statistics import CLOCKS, Sample, Series, interleave, median_interval
 
-SHORTEST = 50e-6  # seconds of a warm sample: shorter runs are timed in batches
+# Seconds of a warm sample, for the host's clock and for CUDA's: shorter runs are timed in batches.
+SHORTEST = {"cpu": 50e-6, "cuda": 20e-6}
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
 PLANS = 5  # new instances planned
@@ -29,72 +32,99 @@ def warm_up(entry: Entry, limits: Limits, ledger: Ledger) -> None:
 
     Raises TooSlow.
     """
-    assert entry.instance is not None
+    assert entry.run is not None
     assert entry.watch is not None
-    run, a = entry.instance.run, entry.a
-    flush = entry.record.regime == "flushed"
+    flush, longest = entry.record.regime == "flushed", limits.longest_run(entry.contender.device)
     times: list[float] = []
     with ledger.charge("warmup"):
         begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
         while len(times) < 2 or time.perf_counter() - begin < WARMUP * limits.seconds:
-            times += entry.watch.time([lambda: run(a)], flush=flush)
-            if times[0] > limits.run_seconds:  # its cost did not tell, or _climb would have
-                raise TooSlow(f"a run takes {times[0]:.2g} s; limit: {limits.run_seconds:g} s")
+            times += entry.watch.time([entry.run], flush=flush)
+            if times[0] > longest:  # its cost did not tell, or _climb would have
+                raise TooSlow(f"a run takes {times[0]:.2g} s; limit: {longest:g} s")
             half = len(times) // 2
             if half >= 3:
                 early, late = (median_interval(part)[0] for part in (times[:half], times[half:]))
                 if abs(late - early) <= STEADY * late:
                     break
-    if entry.record.regime == "warm":
-        entry.batch = max(1, math.ceil(SHORTEST / max(min(times), 1e-9)))
+    if entry.record.regime in ("warm", "graph"):
+        shortest = SHORTEST[entry.contender.device.partition(":")[0]]
+        entry.batch = max(1, math.ceil(shortest / max(min(times), 1e-9)))
 
 
-def time_run(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledger) -> None:
+def time_run(
+    group: list[Entry], duel: Duel, order: random.Random, ledger: Ledger, first: int = 0
+) -> None:
+    """Time the runs of a group; the first round has the number ``first``."""
+
     def sampler(entry: Entry) -> Callable[[], list[float]]:
-        assert entry.instance is not None
-        assert entry.watch is not None
-        run, a, batch, watch = entry.instance.run, entry.a, entry.batch, entry.watch
-        flush, warm = (entry.record.regime == regime for regime in ("flushed", "warm"))
+        run, watch, batch = entry.run, entry.watch, entry.batch
+        assert run is not None
+        assert watch is not None
+        flush = entry.record.regime == "flushed"
 
         def runs() -> Any:
-            for _ in range(batch - 1):
-                run(a)
-            return run(a)
+            for _ in itertools.repeat(None, batch - 1):
+                run()
+            return run()
+
+        step = run if batch == 1 else runs
 
         def sample() -> list[float]:
-            if warm:
-                run(a)
-            return [watch.time([runs], flush=flush)[0] / batch]
+            if not flush:
+                run()
+            return [watch.time([step], flush=flush)[0] / batch]
 
+        watch.reset_clock()
         return sample
 
-    for entry, series in _rounds(group, sampler, duel, 1.0, order, ledger):
-        entry.record.phase_seconds["run"] = series[0].samples
-        entry.record.rounds = series[0].rounds
-        entry.record.settled = series[0].settled
-        entry.record.provenance["batch"] = entry.batch
-        middle, low, high = median_interval(series[0].samples)
-        entry.record.median_s, entry.record.ci_low_s, entry.record.ci_high_s = middle, low, high
+    for entry, series in _rounds(group, sampler, duel, 1.0, order, ledger, first):
+        assert entry.watch is not None
+        record = entry.record
+        record.phase_seconds["run"] = series[0].samples
+        record.rounds = series[0].rounds
+        record.settled = series[0].settled
+        record.provenance["batch"] = entry.batch
+        record.median_s, record.ci_low_s, record.ci_high_s = median_interval(series[0].samples)
+        if record.device != "cpu" and record.regime != "wall":
+            record.telemetry["launches_hidden"] = entry.watch.held
+            record.telemetry["sm_hz"] = entry.watch.pooled_sm_hz()
+            record.telemetry["rounds_again"] = series[0].again
+    _flag_power_limited(alive(group))
 
 
-def time_fresh(group: list[Entry], duel: Duel, order: random.Random, ledger: Ledger) -> None:
+def _flag_power_limited(group: list[Entry]) -> None:
+    """Those that ran at a lower clock than a rival, although uneven rounds were measured again."""
+    clocks = {entry.name: entry.record.telemetry.get("sm_hz") for entry in group}
+    fastest = max((clock for clock in clocks.values() if clock is not None), default=0.0)
+    for entry in group:
+        clock = clocks[entry.name]
+        if clock is not None and (1 + CLOCKS) * clock < fastest:
+            entry.record.flags.append("power-limited")
+
+
+def time_fresh(
+    group: list[Entry], duel: Duel, order: random.Random, ledger: Ledger, first: int = 0
+) -> None:
     """load + run as one sample, and the load's part of it."""
 
     def sampler(entry: Entry) -> Callable[[], list[float]]:
-        assert entry.instance is not None
-        assert entry.watch is not None
-        instance, a, b, watch = entry.instance, entry.a, entry.b, entry.watch
-        flush, warm = (entry.record.regime == regime for regime in ("flushed", "warm"))
+        load, run, watch = entry.load, entry.run, entry.watch
+        assert load is not None
+        assert run is not None
+        assert watch is not None
+        flush = entry.record.regime == "flushed"
 
         def sample() -> list[float]:
-            if warm:
-                instance.run(a)
-            load, run = watch.time([lambda: instance.load(b), lambda: instance.run(a)], flush=flush)
-            return [load + run, load]
+            if not flush:
+                run()
+            loaded, ran = watch.time([load, run], flush=flush)
+            return [loaded + ran, loaded]
 
         return sample
 
-    for entry, (fresh, load) in _rounds(group, sampler, duel, 0.5, order, ledger):
+    group = [entry for entry in group if entry.load is not None]
+    for entry, (fresh, load) in _rounds(group, sampler, duel, 0.5, order, ledger, first):
         entry.record.phase_seconds["fresh"] = fresh.samples
         entry.record.phase_seconds["load"] = load.samples
         entry.record.fresh_rounds = fresh.rounds
@@ -107,6 +137,7 @@ def _rounds(
     share: float,
     order: random.Random,
     ledger: Ledger,
+    first: int = 0,
 ) -> Iterator[tuple[Entry, list[Series]]]:
     """Interleave the samplers of a group; the first number of each sample decides when to stop.
 
@@ -114,10 +145,11 @@ def _rounds(
     """
     extra: dict[str, Series] = {entry.name: Series() for entry in group}
 
-    def action(entry: Entry) -> Callable[[], tuple[float, float] | None]:
+    def action(entry: Entry) -> Callable[[], Sample | None]:
         take = sampler(entry)
 
-        def sample() -> tuple[float, float]:
+        def sample() -> Sample:
+            assert entry.watch is not None
             begin = time.perf_counter()
             with entry.on_device():
                 times = take()
@@ -126,9 +158,9 @@ def _rounds(
             ledger.seconds["measured"] += inside
             ledger.seconds["warmup"] += wall - inside
             extra[entry.name].samples += times[1:]
-            return times[0], inside
+            return Sample(times[0], inside, entry.watch.sm_hz if len(times) == 1 else None)
 
-        def guarded() -> tuple[float, float] | None:
+        def guarded() -> Sample | None:
             try:
                 return sample()
             except Exception as error:
@@ -142,6 +174,7 @@ def _rounds(
         seconds=share * duel.limits.seconds,
         samples=duel.limits.samples,
         order=order,
+        first=first,
     )
     for entry in alive(group):
         yield entry, [found[entry.name], extra[entry.name]]
@@ -151,7 +184,7 @@ def time_plan(entry: Entry, seconds: float, ledger: Ledger) -> None:
     """New instances, planned: at least one, and PLANS while they stay within the limit."""
     place = entry.contender.namespace, entry.contender.device
     times: list[float] = []
-    with ledger.charge("preparation"):
+    with ledger.charge("measured"):
         while not times or (len(times) < PLANS and sum(times) < 10 * seconds):
             begin = time.perf_counter()
             entry.algorithm.prepare(entry.problem, *place)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from convcross import accuracy, stopwatch
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, TooSlow
-from convkernels import Problem, namespaces
+from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.problem import Pair
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
@@ -22,7 +24,7 @@ HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
     contender, problem = entry.contender, entry.problem
     with ledger.charge("preparation"):
-        _climb(entry, duel.limits.run_seconds, truth)
+        _climb(entry, duel.limits.longest_run(contender.device), truth)
         entry.a, entry.b = entry.operands(problem, truth.x, truth.w)
         entry.watch = stopwatch.stopwatch(
             contender.namespace, contender.device, entry.record.regime
@@ -31,9 +33,7 @@ def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
         entry.instance = entry.algorithm.prepare(problem, contender.namespace, contender.device)
         entry.synchronize()
         entry.record.provenance["first_plan_s"] = time.perf_counter() - begin
-        entry.instance.load(entry.b)
-        entry.first = entry.instance.run(entry.a)
-        entry.synchronize()
+        entry.first = _first_run(entry)
         said = json.dumps(entry.instance.provenance(), allow_nan=False)  # what no file could hold
         entry.record.provenance.update(json.loads(said))
     with ledger.charge("verification"):
@@ -51,20 +51,49 @@ def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
         entry.record.error = accuracy.errors(y, truth)
 
 
+def _first_run(entry: Entry) -> Any:
+    """Load and run once, and make the entry's ``load`` and ``run``. Returns the result."""
+    instance, a, b = entry.instance, entry.a, entry.b
+    assert instance is not None
+    # partial: a Python function around each call would add its own 0.1 µs
+    entry.load, entry.run = functools.partial(instance.load, b), functools.partial(instance.run, a)
+    entry.load()
+    y = entry.run()
+    if entry.record.regime == "graph":
+        from convcross import graphs
+
+        place = entry.contender.namespace, entry.contender.device
+        try:
+            entry.load, entry.run = graphs.capture([entry.load, entry.run], *place)
+        except UnsupportedProblem as refusal:  # a load that looks at values, perhaps
+            (entry.run,) = graphs.capture([entry.run], *place)
+            entry.load = None
+            entry.record.provenance["fresh"] = str(refusal)
+        else:
+            entry.load()  # captured, it has not run yet
+        y = entry.run()
+    entry.synchronize()
+    return y
+
+
 def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
     """Refuse to start a run that would outlast its limit, by timing smaller problems first.
 
-    Each step is about four times the one before, so that none is much longer than the limit. None
-    is taken where the declared cost alone shows that the problem is short.
+    Each step is about four times the one before, so that none is much longer than the limit. The
+    first is the largest that the declared cost alone shows to be short; none is taken where it
+    shows so of the problem itself.
 
     Raises TooSlow.
     """
     problem, cost = entry.problem, entry.algorithm.implementation.cost
-    pessimistic = 2e8 if entry.contender.device == "cpu" else 1e11  # FLOP/s
-    if cost(problem).flops <= pessimistic * limit:
+    short = (2e8 if entry.contender.device == "cpu" else 1e11) * limit  # FLOP, pessimistically
+    if cost(problem).flops <= short:
         return
     place = entry.contender.namespace, entry.contender.device
-    for smaller in _ladder(problem):
+    steps = list(_ladder(problem))
+    while len(steps) > 1 and cost(steps[1]).flops <= short:
+        del steps[0]
+    for smaller in steps:
         x = truth.x if problem.is_image and problem.batch == 1 else truth.x[: smaller.batch]
         x = x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape)
         a, b = entry.operands(smaller, x, truth.w[..., : smaller.kernel[0], : smaller.kernel[1]])
@@ -107,17 +136,44 @@ def _ladder(problem: Problem) -> Iterator[Problem]:
 
 
 def verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
-    """The result of one more run: of the negated image, the earlier result overwritten with NaN.
+    """The result of one more run, as it stands when the run returns.
 
-    So neither a result that was kept nor one that shares memory with it passes.
+    The earlier result is overwritten with NaN and the image negated, so that neither a result that
+    was kept nor one that shares memory with it passes. On CUDA both wait in the stream, behind a
+    kernel that holds it, when the run is given its work, and the result is copied in the stream
+    right after: work on another stream, which does not wait for its input or is not waited for,
+    comes too early or too late. On the CPU a thread that goes on after the return is too late.
     """
-    assert entry.instance is not None
-    with ledger.charge("verification"):
+    assert entry.run is not None
+    assert entry.watch is not None
+    xp = namespaces.namespace(entry.contender.namespace)
+
+    def run_on_negated() -> Any:
         entry.first[...] = math.nan
         entry.a *= -1
-        y = entry.instance.run(entry.a)
-        entry.synchronize()
-        bound = entry.algorithm.implementation.error_bound(entry.problem)
-        reason = accuracy.verify(-namespaces.to_numpy(y), bound, truth)
+        assert entry.run is not None
+        return xp.asarray(entry.run(), copy=True)
+
+    with ledger.charge("verification"):
+        reason = _modified(entry, truth)
+        if reason is None:
+            if entry.contender.device != "cpu":  # no module may be loaded first inside the hold
+                run_on_negated()
+                entry.a *= -1
+            with entry.watch.hold():
+                y = run_on_negated()
+            entry.synchronize()
+            bound = entry.algorithm.implementation.error_bound(entry.problem)
+            reason = accuracy.verify(-namespaces.to_numpy(y), bound, truth)
     if reason is not None:
         entry.fail("wrong", f"after timing: {reason}")
+
+
+def _modified(entry: Entry, truth: accuracy.Truth) -> str | None:
+    """What the contender has done to its inputs, or None."""
+    xp = namespaces.namespace(entry.contender.namespace)
+    fresh = entry.operands(entry.problem, truth.x, truth.w)
+    for name, now, before in zip(("image", "kernel"), (entry.a, entry.b), fresh, strict=True):
+        if not bool(xp.all(now == before)):
+            return f"it modified its input {name}"
+    return None

@@ -27,6 +27,7 @@ from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
 FOLDER = Path(__file__).parent / "sweeps"
 LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
 MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
+RUN_SECONDS = {"cpu": 5.0, "cuda": 0.25}  # the longest run, where a sweep does not say
 
 
 def numbers(text: str) -> list[int]:
@@ -83,7 +84,11 @@ class Limits(Strict):
 
     seconds: Seconds = 1.0
     samples: int = Field(400, strict=True, ge=5, le=400)
-    run_seconds: Seconds = 5.0  # a longer run is a timeout
+    run_seconds: Seconds | None = None  # a longer run is a timeout; None: RUN_SECONDS
+
+    def longest_run(self, device: str) -> float:
+        """Seconds of the longest run that is measured on this device."""
+        return self.run_seconds or RUN_SECONDS[device.partition(":")[0]]
 
 
 class Layer(Strict):
@@ -119,7 +124,7 @@ class Sweep(Strict):
     image_data: Annotated[Names, _each("image_data", data.IMAGES)] = ["normal"]
     kernel_data: Annotated[Names, _each("kernel_data", data.KERNELS)] = ["normal"]
     seed: int = Field(0, strict=True, ge=0, lt=2**63)
-    regime: Literal["flushed", "warm", "wall"] | None = None  # None: the device's default
+    regime: Literal["flushed", "warm", "graph", "wall"] | None = None  # None: the device's default
     threads: int | None = Field(
         None, strict=True, ge=1, le=1024
     )  # None: the cores this process may use

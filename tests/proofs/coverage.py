@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from convcross.statistics import interleave, median_interval
+from convcross.statistics import Sample, interleave, median_interval
 
 LIMIT = 400  # samples, as a sweep's at most
 
@@ -76,7 +76,7 @@ def coverage(stream: Stream, trials: int, seed: int = 0) -> tuple[float, float]:
     covered = taken = 0
     for _ in range(trials):
         samples = iter(stream.draw(rng).tolist())
-        action = {"one": lambda samples=samples: (next(samples), 0.0)}
+        action = {"one": lambda samples=samples: Sample(next(samples), 0.0)}
         series = interleave(action, seconds=1.0, samples=LIMIT, order=order)["one"]
         _, low, high = median_interval(series.samples)
         covered += low <= stream.truth(len(series.samples)) <= high

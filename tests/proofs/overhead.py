@@ -1,0 +1,50 @@
+"""What does a sweep cost beyond the code that it measures? Prints a table.
+
+The ledger of real duels whose runs take 1 ms and more: time beyond measured code, warm-up and
+flushes, and verification is to be at most 10 %. Run by ``make proofs``.
+"""
+
+from __future__ import annotations
+
+import collections
+import sys
+
+from convcross import spec
+from convcross.duels import duels
+from convcross.measure import measure
+
+LEAST = 1e-3  # seconds of a run, of every contender of a duel that is counted
+ALLOWED = 0.10
+CONTENDERS = ["direct/*", "fft/*", "im2col-gemm/*", "torch-conv2d", "scipy-*"]
+
+
+def main() -> int:
+    sweep = spec.load(
+        "quick", {"sizes": "512,1024", "kernels": "7,15,31", "contenders": CONTENDERS}
+    )
+    total: collections.Counter[str] = collections.Counter()
+    buckets = ("measured", "warmup", "verification", "preparation", "rest")
+    print(f"{'duel':22} {'contenders':>10}" + "".join(f" {name:>13}" for name in buckets))
+    for duel in duels(sweep, [["cpu"]]):
+        result = measure(duel.model_dump(mode="json"))
+        timed = [one["median_s"] for one in result["records"] if one["median_s"] is not None]
+        if min(timed) < LEAST:
+            duel.contenders = [
+                f"{one['algorithm']}/{one['namespace']}@{one['device']}"
+                for one in result["records"]
+                if (one["median_s"] or 0.0) >= LEAST
+            ]
+            result = measure(duel.model_dump(mode="json"))
+        seconds = result["seconds"]
+        total.update(seconds)
+        share = "".join(f" {seconds[name] / sum(seconds.values()):13.1%}" for name in buckets)
+        print(f"{duel.id.rpartition('-')[0]:22} {len(duel.contenders):10}{share}", flush=True)
+    everything = sum(total.values())
+    print(f"{'all':33}" + "".join(f" {total[name] / everything:13.1%}" for name in buckets))
+    beyond = (total["preparation"] + total["rest"]) / everything
+    print(f"beyond measured code, warm-up, flushes and verification: {beyond:.1%}; at most 10 %")
+    return int(beyond > ALLOWED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
