@@ -1,0 +1,372 @@
+"""How fast this machine computes and copies at most, measured once and kept in results/<machine>/.
+
+Arithmetic: the best of matrix products of several sizes and, on a GPU, of a kernel that does
+nothing but multiply-adds. Memory: copies and read-only passes over working sets from the first
+cache to main memory, bytes read and written both counted. A ceiling is a maximum: the best of many
+repetitions, and measured again the larger of each figure stays, so that a busy moment cannot lower
+it. The dates and versions in the record are those of the last measurement.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from convcross import machine, threads
+from convcross.failures import BadInput, first_complaint
+from convcross.neighbours import NOTICED
+from convcross.neighbours import Watch as Neighbours
+from convcross.stopwatch import last_level_cache
+from convkernels import namespaces
+from convkernels.cuda import kernel as cuda
+from convkernels.problem import DTYPES
+
+SECONDS = 0.04  # for each figure in a round
+ROUNDS, MOST_ROUNDS = 2, 5  # quiet ones, and in all where other processes take the cores
+BATCH = 5e-4  # seconds of a sample, at least: shorter calls are timed many together
+SMALLEST_PRODUCT, LARGEST_PRODUCT = 256, 8192
+LONGEST_PRODUCT = 0.2  # seconds; some CPUs take minutes for a large one in float16
+
+# A launch of cuda/fma.cu: about a millisecond of an H100 in float32. 24 blocks a processor are
+# whole waves of the 8, 6 or 4 that are resident, whatever the architecture.
+BLOCK, BLOCKS, CHAINS, STEPS = 256, 24, 8, 4096
+
+Step = Callable[[], object]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Ceilings(BaseModel):
+    """The file's content."""
+
+    model_config = ConfigDict(extra="allow")
+    kind: Literal["ceilings"] = "ceilings"
+    machine: str
+    device: str
+    threads: int | None  # of a CPU's libraries, together; None for a GPU
+    measured_at: str
+    commit: str
+    versions: dict[str, str | None]
+    cuda: dict[str, str | None] | None
+    flops: dict[str, Rate]  # FLOP/s for each dtype, and "tf32" on a GPU
+    bytes: Annotated[list[tuple[int, Rate]], Field(min_length=1)]  # [working set, bytes/s], rising
+    neighbours: dict[str, float]  # who else used the cores in the quietest round; {} for a GPU
+
+    @field_validator("flops")
+    @classmethod
+    def _every_dtype(cls, rates: dict[str, float]) -> dict[str, float]:
+        for dtype in DTYPES:
+            if dtype not in rates:
+                raise ValueError(f"no rate for {dtype}")
+        return rates
+
+
+def path(machine_name: str) -> Path:
+    """Where the ceilings of a machine are kept, relative to the working directory."""
+    return Path("results") / machine_name / "ceilings.json"
+
+
+def load(machine_name: str) -> dict[str, Any] | None:
+    """The ceilings of a machine (``machine.name``), None where they were never measured.
+
+    Raises BadInput on a file that is damaged or of another machine.
+    """
+    file = path(machine_name)
+    try:
+        found = Ceilings.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput(f"ceilings file {file} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise BadInput(
+            f"ceilings file {file}: {first_complaint(error)}; "
+            "allowed: what convcross doctor --ceilings writes"
+        ) from None
+    if found.machine != machine_name:
+        raise BadInput(
+            f"ceilings file {file}: machine is {found.machine!r}; allowed: {machine_name}"
+        )
+    return found.model_dump(mode="json")
+
+
+def write(ceilings: Mapping[str, Any]) -> Path:
+    """Keep ceilings in the place of what was there; the file. Raises BadInput where it cannot."""
+    file = path(ceilings["machine"])
+    beside = file.with_suffix(".tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(ceilings, indent=1, allow_nan=False) + "\n")
+        os.replace(beside, file)
+    except OSError as error:
+        raise BadInput(f"ceilings file {file} cannot be written: {error.strerror}") from None
+    return file
+
+
+def better(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The larger of each figure of two measurements of one machine, with the rest of ``now``."""
+    if earlier is None:
+        return dict(now)
+    counts = [one["threads"] for one in (earlier, now) if one["threads"] is not None]
+    flops = dict(earlier["flops"])
+    for name, rate in now["flops"].items():
+        flops[name] = max(rate, flops.get(name, 0.0))
+    steps = ladder((size, rate) for size, rate in [*earlier["bytes"], *now["bytes"]])
+    return {
+        **now,
+        "neighbours": min(earlier["neighbours"], now["neighbours"], key=_taken),
+        "threads": max(counts, default=None),
+        "flops": flops,
+        "bytes": [list(step) for step in steps],
+    }
+
+
+def ladder(measured: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
+    """(working set, bytes/s) in rising order, a smaller set never slower than a larger one.
+
+    Where it was measured slower, the overhead of a call showed and not the cache.
+    """
+    best = 0.0
+    steps: dict[int, float] = {}
+    for size, rate in sorted(measured, reverse=True):
+        best = steps[size] = max(best, rate)
+    return sorted(steps.items())
+
+
+def measure(device: str) -> dict[str, Any]:
+    """Measure a device: some 10 s, up to 25 s on a busy CPU. Keeps nothing (see ``better``).
+
+    Parameters
+    ----------
+    device : "cpu" or "cuda:0"
+
+    Returns
+    -------
+    dict
+        The JSON of ``Ceilings``: "flops" {dtype: FLOP/s}, "bytes" [[working set, bytes/s], …].
+
+    Raises
+    ------
+    BadInput
+        A device that is not here, or a GPU without CuPy, which launches the multiply-adds.
+    """
+    machine_name = machine.name(device)
+    reason = namespaces.missing("torch" if device == "cpu" else "cupy")
+    if reason is not None:
+        raise BadInput(f"ceilings of {device}: {reason}")
+    import torch
+
+    on_cpu = device == "cpu"
+    count = threads.usable()
+    flops: dict[str, float] = {}
+    measured: list[tuple[int, float]] = []
+    shares: list[dict[str, float]] = []
+    with threads.pinned(count), namespaces.on("torch", device):
+        watch: Watch = _Host() if on_cpu else _Card()
+        if on_cpu:
+            sets = _sets(16 << 10, 4 * last_level_cache())
+        else:
+            cache = torch.cuda.get_device_properties(device).L2_cache_size
+            sets = _sets(64 << 10, max(4 * cache, 1 << 30))
+        while len(shares) < MOST_ROUNDS and sum(map(_quiet, shares)) < ROUNDS:
+            busy = Neighbours()
+            for name, rate in _rates(watch, device):
+                flops[name] = max(flops.get(name, 0.0), rate)
+            measured += [(size, rate) for size in sets for rate in _passes(watch, size, device)]
+            shares.append(busy.shares() if on_cpu else {})
+    return Ceilings(
+        machine=machine_name,
+        device=device,
+        threads=count if on_cpu else None,
+        measured_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        commit=machine.commit(),
+        versions=machine.versions(),
+        cuda=None if on_cpu else machine.cuda_libraries(),
+        flops=flops,
+        bytes=ladder(measured),
+        neighbours=min(shares, key=_taken),
+    ).model_dump(mode="json")
+
+
+def _taken(shares: Mapping[str, float]) -> float:
+    return sum(shares.values())
+
+
+def _quiet(shares: Mapping[str, float]) -> bool:
+    return _taken(shares) <= NOTICED
+
+
+# ---- timing ----------------------------------------------------------------------------------
+
+
+class Watch(Protocol):
+    """Times a step on one device."""
+
+    def time(self, step: Step) -> float:
+        """Seconds of one call."""
+
+    def repeated(self, step: Step, count: int) -> Step:
+        """A step that does this one so many times."""
+
+
+class _Host:
+    def time(self, step: Step) -> float:
+        begin = time.perf_counter()
+        step()
+        return time.perf_counter() - begin
+
+    def repeated(self, step: Step, count: int) -> Step:
+        def batch() -> None:
+            for _ in range(count):
+                step()
+
+        return batch
+
+
+class _Card:
+    """CUDA events on torch's current stream; repeated steps are a graph, free of launches."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.torch = torch
+        self.begin, self.end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def time(self, step: Step) -> float:
+        self.begin.record()
+        step()
+        self.end.record()
+        self.end.synchronize()
+        return float(self.begin.elapsed_time(self.end)) * 1e-3
+
+    def repeated(self, step: Step, count: int) -> Step:
+        graph = self.torch.cuda.CUDAGraph()
+        with self.torch.cuda.graph(graph):
+            for _ in range(count):
+                step()
+        replay: Step = graph.replay
+        return replay
+
+
+def _least(watch: Watch, step: Step) -> float:
+    """The least seconds of one call, in as many calls as SECONDS hold."""
+    until = time.perf_counter() + SECONDS
+    best = watch.time(step)
+    while time.perf_counter() < until:
+        best = min(best, watch.time(step))
+    return best
+
+
+def _call(watch: Watch, step: Step) -> float:
+    """The least seconds of one call, of batches where it is short."""
+    step()  # what comes with a first call
+    once = watch.time(step)
+    count = math.ceil(BATCH / once)
+    if once > SECONDS:
+        return once
+    return _least(watch, step if count == 1 else watch.repeated(step, count)) / count
+
+
+# ---- what is timed ---------------------------------------------------------------------------
+
+
+def _rates(watch: Watch, device: str) -> Iterator[tuple[str, float]]:
+    """(dtype, FLOP/s), some of them several times."""
+    for dtype in DTYPES if device == "cpu" else (*DTYPES, "tf32"):
+        for rate in _products(watch, dtype, device):
+            yield dtype, rate
+    if device != "cpu":
+        for dtype in ("float64", "float32"):
+            yield dtype, _multiply_adds(watch, dtype, device)
+
+
+def _products(watch: Watch, dtype: str, device: str) -> Iterator[float]:
+    """FLOP/s of square matrix products, from small to as large as time allows.
+
+    Of zeros: they draw the least power, so that a GPU's clock stays highest.
+    """
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if dtype == "tf32" else "highest")
+    kind = getattr(torch, "float32" if dtype == "tf32" else dtype)
+    size, seconds = SMALLEST_PRODUCT, 0.0
+    try:
+        while size <= LARGEST_PRODUCT and 8 * seconds < LONGEST_PRODUCT:
+            seconds = _product(watch, torch.zeros(3, size, size, dtype=kind, device=device))
+            yield 2 * size**3 / seconds
+            size *= 2
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _product(watch: Watch, matrices: Any) -> float:
+    """Seconds of the product of the first two matrices, into the third."""
+    import torch
+
+    a, b, out = matrices
+    seconds = _call(watch, lambda: torch.mm(a, b, out=out))
+    if a.device.type == "cpu" and a.dtype in (torch.float64, torch.float32):
+        x, y, z = matrices.numpy()  # NumPy brings a BLAS of its own
+        seconds = min(seconds, _call(watch, lambda: x.dot(y, out=z)))
+    return seconds
+
+
+def multiply_adds(dtype: str, steps: int = STEPS) -> cuda.Kernel:
+    """``cuda/fma.cu`` for float32 or float64."""
+    source = (Path(__file__).parent / "cuda" / "fma.cu").read_text(encoding="utf-8")
+    real = {"float32": "float", "float64": "double"}[dtype]
+    return cuda.Kernel(
+        f"""{source}
+extern "C" __global__ void __launch_bounds__({BLOCK}, 8)
+multiply_adds({real}* sums, const convcross::Line<{real}> line) {{
+  convcross::multiply_add<{real}, {CHAINS}, {steps}>(sums, line);
+}}
+""",
+        "multiply_adds",
+        0,
+    )
+
+
+def _multiply_adds(watch: Watch, dtype: str, device: str) -> float:
+    """FLOP/s of multiply-adds on CUDA cores."""
+    import cupy
+    import numpy as np
+
+    blocks = BLOCKS * cuda.processors(device)
+    launcher = cuda.on_gpu(multiply_adds(dtype), device)
+    line = np.array([(0.5, 1.0)], dtype=[("slope", dtype), ("offset", dtype)])  # tends to 2
+    with namespaces.on("cupy", device):
+        sums = cupy.empty(blocks * BLOCK, dtype=dtype)
+
+        def launch() -> None:
+            launcher((blocks, 1, 1), (BLOCK, 1, 1), (sums, line), shared_mem=0)
+
+        launch()
+        return 2.0 * CHAINS * STEPS * blocks * BLOCK / _least(watch, launch)
+
+
+def _sets(least: int, most: int) -> list[int]:
+    """Working sets in bytes, doubling from the least to the first that reaches the most."""
+    sizes = [least]
+    while sizes[-1] < most:
+        sizes.append(2 * sizes[-1])
+    return sizes
+
+
+def _passes(watch: Watch, size: int, device: str) -> Iterator[float]:
+    """Bytes/s of a copy inside a working set of this size, and of reading all of it."""
+    import torch
+
+    values = torch.zeros(size // 4, device=device)
+    source, target = values.split(size // 8)
+    total = torch.empty((), device=device)
+    yield size / _call(watch, lambda: target.copy_(source))
+    yield size / _call(watch, lambda: torch.sum(values, 0, out=total))
