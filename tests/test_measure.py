@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from convcross import measure as measuring
-from convcross import memory, stopwatch
+from convcross import memory, phases, stopwatch
 from convcross.duels import Duel
 from convcross.measure import measure, measure_on
 from convcross.records import PHASES, Record
@@ -228,6 +229,42 @@ def test_short_runs_are_timed_in_batches(
     fresh = len(record.phase_seconds["fresh"])
     assert len(images_of(path)) >= 1 + batch * count + fresh + 1
     assert record.regime == (regime or "warm")
+
+
+def test_graphs_are_refused_on_a_cpu() -> None:
+    for record in measured(SOUND[:2], regime="graph").values():
+        assert record.status == "unsupported"
+        assert record.reason == "graph: CUDA graphs need a CUDA device"
+        assert record.regime == "graph"
+
+
+class BackThen:
+    """A clock that goes back once, by a second."""
+
+    def __init__(self, after: int) -> None:
+        self.calls, self.after = 0, after
+
+    def perf_counter_ns(self) -> int:
+        self.calls += 1
+        return time.perf_counter_ns() - 10**9 * (self.calls > self.after)
+
+
+def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopwatch, "time", BackThen(after=9))
+    record = measured(SOUND[:1])["direct"]
+    assert record.status == "error"
+    assert "the clock went back by" in (record.reason or "")
+
+
+def test_who_runs_at_a_lower_clock_than_a_rival_is_power_limited() -> None:
+    entries = [measuring._entry(duel(SOUND[:2]), SMALL, name) for name in SOUND[:2]]
+    for clocks, flagged in (((1.98e9, 1.95e9), 0), ((1.98e9, 1.9e9), 1), ((None, 1.9e9), 0)):
+        for entry, clock in zip(entries, clocks, strict=True):
+            entry.record.flags = []
+            entry.record.telemetry["sm_hz"] = clock
+        phases._flag_power_limited(entries)
+        flags = [entry.record.flags for entry in entries]
+        assert flags == [[], ["power-limited"] * flagged]
 
 
 def test_a_problem_larger_than_memory_is_oom_for_all_and_never_allocated() -> None:

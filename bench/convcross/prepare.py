@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from convcross import accuracy, stopwatch
+from convcross import accuracy, graphs, stopwatch
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, TooSlow
 from convkernels import Problem, UnsupportedProblem, namespaces
@@ -60,8 +60,6 @@ def _first_run(entry: Entry) -> Any:
     entry.load()
     y = entry.run()
     if entry.record.regime == "graph":
-        from convcross import graphs
-
         place = entry.contender.namespace, entry.contender.device
         try:
             entry.load, entry.run = graphs.capture([entry.load, entry.run], *place)
@@ -70,7 +68,7 @@ def _first_run(entry: Entry) -> Any:
             entry.load = None
             entry.record.provenance["fresh"] = str(refusal)
         else:
-            entry.load()  # captured, it has not run yet
+            entry.load()
         y = entry.run()
     entry.synchronize()
     return y
