@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 
 import numpy as np
@@ -80,6 +81,30 @@ def test_the_device_is_waited_for_before_the_mark(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(namespaces, "synchronize", lambda *place: ticks.pass_(40))
     watch = stopwatch.HostStopwatch("torch", "cuda:0")
     assert watch.time([lambda: ticks.pass_(2)], flush=False) == pytest.approx([42e-9])
+
+
+def test_a_clock_that_goes_back_is_an_error_and_zero_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = Ticks(monkeypatch)
+    watch = stopwatch.HostStopwatch("numpy", "cpu")
+    with pytest.raises(stopwatch.ClockError, match=r"^the clock went back by 2e-06 s$"):
+        watch.time([lambda: ticks.pass_(5), lambda: ticks.pass_(-2000)], flush=False)
+    assert watch.time([lambda: None], flush=False) == [0.0]
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf])
+def test_a_time_that_is_not_finite_is_an_error(seconds: float) -> None:
+    with pytest.raises(stopwatch.ClockError, match=f"the clock tells {seconds} s"):
+        stopwatch.forward([1.0, seconds])
+
+
+def test_the_host_holds_nothing_and_tells_no_sm_clock() -> None:
+    watch = stopwatch.HostStopwatch("numpy", "cpu")
+    with watch.hold():
+        watch.time([lambda: None], flush=False)
+    watch.reset_clock()
+    assert (watch.held, watch.sm_hz, watch.pooled_sm_hz()) == (False, None, None)
 
 
 def test_wall_and_cpu_have_the_hosts_clock() -> None:

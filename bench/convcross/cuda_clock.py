@@ -23,7 +23,6 @@ from convcross.stopwatch import Step, forward, uncollected
 from convkernels import namespaces
 from convkernels.cuda import kernel as cuda
 
-KERNELS = ("hold", "stamp", "tick")
 LIMIT_NS = 50_000_000  # a hold gives up after it
 ROWS = 1024  # SM numbers told apart; the largest GPU of 2026 has 192 SMs
 PRECISION = 0.005  # to which a clock is told
