@@ -17,7 +17,7 @@ from convcross.provenance import KEPT, engine, executed, libraries, ran_fft
 
 # As profilers have printed them in public traces.
 FFTS = [
-    "void regular_fft<192u, EPT<12u, 16u>, 16u, 2u, (padding_t)6>(kernel_arguments_t<unsigned int>)",
+    "void regular_fft<192u, EPT<12u, 16u>, 16u, (padding_t)6>(kernel_arguments_t<unsigned int>)",
     "void regular_fft_r2c<384u, EPT<4u, 6u>, 2u, 6u>(kernel_arguments_t<unsigned int>)",
     "void regular_fft_c2r<300u>(kernel_arguments_t<unsigned int>)",
     "void regular_fft_factor<101u>(kernel_arguments_t<unsigned int>)",

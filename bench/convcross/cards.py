@@ -44,8 +44,55 @@ def cuda_version() -> str | None:
 @functools.cache
 def driver_version() -> str | None:
     """The driver's own version, "580.65.06", or None where NVML does not tell."""
-    with _nvml() as nvml:
-        return str(nvml.nvmlSystemGetDriverVersion()) if nvml else None
+    with contextlib.suppress(NoNVML), nvml() as asked, contextlib.suppress(asked.NVMLError):
+        return str(asked.nvmlSystemGetDriverVersion())
+    return None
+
+
+def pci_address(device: str) -> bytes | None:
+    """Where NVML finds the card of this device, "0000:fe:1f.0"; None where there is none."""
+    cuda = _driver()
+    index = ctypes.c_int(int(device.partition(":")[2]))
+    handle = ctypes.c_int()
+    text = ctypes.create_string_buffer(256)
+    if cuda is None or cuda.cuDeviceGet(ctypes.byref(handle), index) != 0:
+        return None
+    return text.value if cuda.cuDeviceGetPCIBusId(text, len(text), handle) == 0 else None
+
+
+def holds_context(device: str) -> bool:
+    """Whether this process has begun to use the card: its primary context is active."""
+    cuda = _driver()
+    handle, active, flags = ctypes.c_int(), ctypes.c_int(0), ctypes.c_uint()
+    index = ctypes.c_int(int(device.partition(":")[2]))
+    if cuda is None or cuda.cuDeviceGet(ctypes.byref(handle), index) != 0:
+        return False
+    state = cuda.cuDevicePrimaryCtxGetState(handle, ctypes.byref(flags), ctypes.byref(active))
+    return state == 0 and active.value != 0
+
+
+class NoNVML(RuntimeError):
+    """NVML cannot be asked; the message says why."""
+
+
+@contextlib.contextmanager
+def nvml() -> Iterator[Any]:
+    """pynvml, initialised. Raises NoNVML without it, its library or a driver."""
+    try:
+        import pynvml
+    except ModuleNotFoundError as error:
+        if error.name != "pynvml":
+            raise
+        raise NoNVML("nvidia-ml-py is not installed") from None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise NoNVML(str(error)) from error
+    try:
+        yield pynvml
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):  # a card that was lost, say
+            pynvml.nvmlShutdown()
 
 
 @functools.cache
@@ -89,32 +136,8 @@ def _card(cuda: Any, index: int) -> dict[str, Any]:
 
 
 def _power_limit(pci: bytes) -> float | None:
-    with _nvml() as nvml:
-        if nvml is None:
-            return None
-        try:
-            handle = nvml.nvmlDeviceGetHandleByPciBusId(pci)
-            return float(nvml.nvmlDeviceGetEnforcedPowerLimit(handle)) / 1000
-        except nvml.NVMLError:  # not every card, nor every slice of one, has a limit to tell
-            return None
-
-
-@contextlib.contextmanager
-def _nvml() -> Iterator[Any | None]:
-    """pynvml, initialised; None without it or without its library."""
-    try:
-        import pynvml
-    except ModuleNotFoundError as error:
-        if error.name != "pynvml":
-            raise
-        yield None
-        return
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield None
-        return
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
+    # not every card, nor every slice of one, has a limit to tell
+    with contextlib.suppress(NoNVML), nvml() as asked, contextlib.suppress(asked.NVMLError):
+        handle = asked.nvmlDeviceGetHandleByPciBusId(pci)
+        return float(asked.nvmlDeviceGetEnforcedPowerLimit(handle)) / 1000
+    return None
