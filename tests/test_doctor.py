@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from convcross import cards, doctor, machine
+from convcross import cards, ceilings, cli, doctor, machine
 
 CARD = {
     "device": "cuda:0",
@@ -135,3 +136,115 @@ def test_printed_commands_are_whole_lines(bare: None, capsys: pytest.CaptureFixt
     assert f"scipy: {doctor.pip('scipy')}" in printed.splitlines()
     for finding in findings:
         assert finding.name in printed
+
+
+# ---- ceilings --------------------------------------------------------------------------------
+
+
+CEILINGS = ("doctor", "--ceilings", "--device", "cpu")
+
+
+def figures(device: str = "cpu", **more: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "machine": machine.name("cpu"),
+        "device": device,
+        "threads": 2,
+        "measured_at": "2026-11-22T16:00:00+00:00",
+        "commit": "abc",
+        "versions": {"torch": "2.13.0"},
+        "cuda": None,
+        "flops": {"float64": 1.05e11, "float32": 2.071e11, "float16": 3.2e6, "bfloat16": 7.9e14},
+        "bytes": [(16 << 10, 2e11), (1 << 20, 2e11), (512 << 20, 1e11), (2 << 30, 4.3e12)],
+        "neighbours": {"others": 0.01, "stolen": 0.0},
+    }
+    return ceilings.Ceilings(**made | more).model_dump(mode="json")
+
+
+@pytest.fixture
+def convcross(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Any:
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["convcross", *arguments])
+        code = cli._main()
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_ceilings_are_measured_printed_and_kept(
+    convcross: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ceilings, "measure", figures)
+    code, out, err = convcross(*CEILINGS)
+    assert (code, err) == (0, "")
+    rows = [line.split("│")[1:3] for line in out.splitlines() if "│" in line]
+    assert {name.strip(): value.strip() for name, value in rows} == {
+        "float64": "105 GFLOP/s",
+        "float32": "207 GFLOP/s",
+        "float16": "3.2 MFLOP/s",
+        "bfloat16": "790 TFLOP/s",
+        "up to 1 MiB": "200 GB/s",  # one row for sets that are as fast
+        "up to 512 MiB": "100 GB/s",
+        "up to 2 GiB": "4.3 TB/s",
+    }
+    assert f"{machine.name('cpu')}, 2 threads" in out
+    assert "note" not in out
+    assert out.splitlines()[-1] == str(ceilings.path(machine.name("cpu")))
+    assert ceilings.load(machine.name("cpu")) == figures()
+
+
+def test_ceilings_measured_again_keep_the_better(
+    convcross: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = figures()["flops"] | {"float64": 9e11, "float32": 1e9}
+    monkeypatch.setattr(ceilings, "measure", figures)
+    convcross(*CEILINGS)
+    monkeypatch.setattr(ceilings, "measure", lambda device: figures(flops=slow))
+    code, out, _ = convcross(*CEILINGS, "--json")
+    assert code == 0
+    (printed,) = json.loads(out)
+    assert printed["flops"] == figures()["flops"] | {"float64": 9e11}
+    assert ceilings.load(machine.name("cpu")) == printed
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [((0.04, 0.0), None), ((0.1, 0.1), "may be too low"), ((0.2, 0.2), "get no floor")],
+)
+def test_ceilings_of_a_busy_machine_are_called_that(
+    convcross: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    shares: tuple[float, float],
+    told: str | None,
+) -> None:
+    busy = dict(zip(("others", "stolen"), shares, strict=True))
+    monkeypatch.setattr(ceilings, "measure", lambda device: figures(neighbours=busy))
+    _, out, _ = convcross(*CEILINGS)
+    notes = [line for line in out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"kind": "header"}', "\x00"])
+def test_a_damaged_ceilings_file_is_one_line_and_never_measured_over(
+    convcross: Any, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setattr(ceilings, "measure", lambda device: pytest.fail("measured"))
+    file = ceilings.path(machine.name("cpu"))
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    code, out, err = convcross(*CEILINGS)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"convcross: ceilings file {file}: ")
+    assert "allowed: what convcross doctor --ceilings writes" in err
+    assert file.read_text() == content
+
+
+def test_ceilings_of_a_device_that_is_not_here(convcross: Any) -> None:
+    code, _, err = convcross("doctor", "--ceilings", "--device", "cuda:99")
+    assert code == 2
+    assert err.startswith("convcross: device is 'cuda:99'; allowed: cpu")

@@ -155,15 +155,17 @@ def measure(device: str) -> dict[str, Any]:
     Raises
     ------
     BadInput
-        A device that is not here, or a GPU without CuPy, which launches the multiply-adds.
+        A device that is not here, or a GPU without CuPy, which launches the multiply-adds, or
+        with a torch that does not use it.
     """
     machine_name = machine.name(device)
-    reason = namespaces.missing("torch" if device == "cpu" else "cupy")
-    if reason is not None:
+    on_cpu = device == "cpu"
+    if not on_cpu and (reason := namespaces.missing("cupy")):
         raise BadInput(f"ceilings of {device}: {reason}")
+    if device not in namespaces.devices("torch"):
+        raise BadInput(f"ceilings of {device}: this torch does not use it; see convcross doctor")
     import torch
 
-    on_cpu = device == "cpu"
     count = threads.usable()
     flops: dict[str, float] = {}
     measured: list[tuple[int, float]] = []

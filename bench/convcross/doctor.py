@@ -1,4 +1,4 @@
-"""What convcross finds on this machine, and the command that installs what is missing."""
+"""What convcross finds on this machine, what installs the rest, and how fast the machine is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convcross import cards, machine
+from convcross import cards, ceilings, floor, machine
+from convcross.neighbours import NOTICED
 
 NO_CARD = "needs an NVIDIA GPU"
 
@@ -57,6 +58,54 @@ def print_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.install:
             print(f"{finding.name}: {finding.install}")  # unwrapped, to be copied
+
+
+def measure_ceilings(device: str) -> dict[str, Any]:
+    """Measure a device's ceilings, keep the best ever seen of each, and return those.
+
+    Raises BadInput as ``ceilings.measure``, ``load`` and ``write`` do.
+    """
+    earlier = ceilings.load(machine.name(device))  # first: a damaged file is not worth the wait
+    measured = ceilings.measure(device)
+    best = ceilings.better(earlier, measured)
+    ceilings.write(best)
+    return best
+
+
+def print_ceilings(measured: Mapping[str, Any]) -> None:
+    """Print peak rates, bandwidths and the file that keeps them."""
+    threads = f", {measured['threads']} threads" if measured["threads"] else ""
+    table = Table("", "at most", title=f"{measured['machine']}{threads}", title_justify="left")
+    for dtype, rate in measured["flops"].items():
+        table.add_row(dtype, _rate(rate, "FLOP"))
+    table.add_section()
+    steps = measured["bytes"]
+    for (size, rate), (_, next_rate) in zip(steps, [*steps[1:], (0, 0.0)], strict=True):
+        if rate != next_rate:  # of working sets that are as fast, the largest
+            table.add_row(f"up to {_binary(size)}", _rate(rate, "B"))
+    Console().print(table)
+    share = sum(measured["neighbours"].values())
+    if share > NOTICED:
+        use = "records get no floor from them" if share > floor.BUSY else "they may be too low"
+        print(
+            f"note: others took {share:.0%} of the cores meanwhile: {use}; measure again when it "
+            "is quiet, the better of each figure stays"
+        )
+    print(ceilings.path(measured["machine"]))
+
+
+def _rate(rate: float, unit: str) -> str:
+    for prefix, size in (("T", 1e12), ("G", 1e9)):
+        if rate >= size:
+            return f"{rate / size:.3g} {prefix}{unit}/s"
+    return f"{rate / 1e6:.3g} M{unit}/s"
+
+
+def _binary(size: int) -> str:
+    for prefix, unit in (("Gi", 1 << 30), ("Mi", 1 << 20)):
+        if size >= unit:
+            return f"{size // unit} {prefix}B"
+    return f"{size >> 10} KiB"
 
 
 def pip(requirement: str, *options: str) -> str:

@@ -1,0 +1,415 @@
+"""Ceilings: their file, what is kept of two measurements, the multiply-adds, a real measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convcross import cards, ceilings, machine
+from convcross.ceilings import Ceilings, better, ladder, load, write
+from convcross.failures import BadInput
+from convkernels import namespaces
+from convkernels.cuda import ahead, emulator
+from convkernels.problem import DTYPES
+
+needs_compiler = pytest.mark.skipif(
+    emulator.compiler() is None, reason="no C++ compiler for the emulator: $CXX, g++"
+)
+
+
+def made(**more: Any) -> dict[str, Any]:
+    figures: dict[str, Any] = {
+        "machine": "a-machine",
+        "device": "cpu",
+        "threads": 2,
+        "measured_at": "2026-11-22T16:00:00+00:00",
+        "commit": "abc",
+        "versions": {"torch": "2.13.0", "cupy": None},
+        "cuda": None,
+        "flops": {"float64": 1e11, "float32": 2e11, "float16": 3e9, "bfloat16": 4e11},
+        "bytes": [(16384, 2e11), (32768, 1e11)],
+        "neighbours": {"others": 0.0, "stolen": 0.0},
+    }
+    return Ceilings(**figures | more).model_dump(mode="json")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+# ---- the file --------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read() -> None:
+    assert load("a-machine") is None
+    assert write(made()) == Path("results/a-machine/ceilings.json")
+    assert load("a-machine") == made()
+    assert [path.name for path in Path("results/a-machine").iterdir()] == ["ceilings.json"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda text: text[:-40], "Invalid JSON"),
+        (lambda text: "", "Invalid JSON"),
+        (lambda text: "[]", "should be an object"),
+        (lambda text: text.replace('"ceilings"', '"header"'), "kind: Input should be 'ceilings'"),
+        (lambda text: text.replace('"float16"', '"float8"'), "flops: no rate for float16"),
+        (lambda text: text.replace("400000000000.0", "NaN"), "flops.bfloat16: Input should be"),
+        (lambda text: text.replace("3000000000.0", "-1"), "flops.float16: Input should be"),
+        (lambda text: text.replace('"threads"', '"thread"'), "threads: missing"),
+        (lambda text: text.replace("a-machine", "b"), "machine is 'b'; allowed: a-machine"),
+    ],
+)
+def test_a_damaged_file_is_told(damage: Any, told: str) -> None:
+    file = write(made())
+    text = file.read_text()
+    assert damage(text) != text
+    file.write_text(damage(text))
+    with pytest.raises(BadInput, match=r"ceilings file results/a-machine/ceilings\.json") as caught:
+        load("a-machine")
+    assert told in str(caught.value)
+
+
+def test_a_file_without_a_step_is_told() -> None:
+    file = write(made())
+    file.write_text(json.dumps(made() | {"bytes": []}))
+    with pytest.raises(BadInput, match="bytes: List should have at least 1 item"):
+        load("a-machine")
+
+
+def test_a_place_that_takes_no_file_is_told() -> None:
+    Path("results").write_text("a file")
+    with pytest.raises(BadInput, match=r"ceilings\.json cannot be written: "):
+        write(made())
+    with pytest.raises(BadInput, match=r"ceilings\.json cannot be read: "):
+        load("a-machine")
+
+
+# ---- what is kept ----------------------------------------------------------------------------
+
+
+def test_a_smaller_set_is_never_slower_than_a_larger_one() -> None:
+    measured = [(4, 1.0), (2, 3.0), (1, 2.0), (2, 2.5), (8, 0.5), (4, 0.9)]
+    assert ladder(measured) == [(1, 3.0), (2, 3.0), (4, 1.0), (8, 0.5)]
+
+
+def test_the_better_of_each_figure_stays() -> None:
+    earlier = made(neighbours={"others": 0.1, "stolen": 0.0})
+    now = made(
+        threads=1,
+        commit="def",
+        flops=earlier["flops"] | {"float32": 1e11, "float64": 5e11},
+        bytes=[(32768, 3e11), (65536, 9e10)],
+        neighbours={"others": 0.3, "stolen": 0.0},
+    )
+    best = better(earlier, now)
+    assert best["flops"] == earlier["flops"] | {"float64": 5e11}
+    assert best["bytes"] == [[16384, 3e11], [32768, 3e11], [65536, 9e10]]
+    assert (best["threads"], best["commit"]) == (2, "def")
+    assert best["neighbours"] == earlier["neighbours"]
+    assert better(best, best) == best
+    assert better(None, now) == now
+    write(best)
+    assert load("a-machine") == best
+
+
+# ---- measuring -------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_here() -> None:
+    with pytest.raises(BadInput, match="device is 'cuda:99'; allowed: cpu"):
+        ceilings.measure("cuda:99")
+
+
+def test_a_gpu_asks_for_cupy_and_for_a_torch_that_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "name", lambda device: "a-card")
+    monkeypatch.setattr(namespaces, "missing", lambda name: "cupy is not installed: pip install it")
+    with pytest.raises(BadInput, match="ceilings of cuda:0: cupy is not installed"):
+        ceilings.measure("cuda:0")
+    monkeypatch.setattr(namespaces, "missing", lambda name: None)
+    monkeypatch.setattr(namespaces, "devices", lambda name: ("cpu",))
+    with pytest.raises(BadInput, match="ceilings of cuda:0: this torch does not use it"):
+        ceilings.measure("cuda:0")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement of the CPU in a fraction of a second: figures that say nothing."""
+    monkeypatch.setattr(ceilings, "SECONDS", 1e-3)
+    monkeypatch.setattr(ceilings, "BATCH", 1e-5)
+    monkeypatch.setattr(ceilings, "MOST_ROUNDS", 3)
+    monkeypatch.setattr(ceilings, "SMALLEST_PRODUCT", 8)
+    monkeypatch.setattr(ceilings, "LARGEST_PRODUCT", 16)
+    monkeypatch.setattr(ceilings, "last_level_cache", lambda: 20 << 10)
+
+
+def test_the_cpu_is_measured(tiny: None) -> None:
+    import torch
+
+    torch.set_float32_matmul_precision("medium")
+    before = torch.get_num_threads()
+    try:
+        found = ceilings.measure("cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert torch.get_num_threads() == before
+    assert found["machine"] == machine.name("cpu")
+    assert set(found["flops"]) == set(DTYPES)
+    assert all(1e4 < rate < 1e14 for rate in found["flops"].values())
+    assert [size for size, _ in found["bytes"]] == [16384, 32768, 65536, 131072]
+    rates = [rate for _, rate in found["bytes"]]
+    assert rates == sorted(rates, reverse=True)
+    assert all(1e6 < rate < 1e14 for rate in rates)
+    write(found)
+    assert load(found["machine"]) == found
+
+
+@pytest.mark.parametrize(
+    ("taken", "rounds"), [([0.0, 0.0], 2), ([0.5, 0.0, 0.0], 3), ([0.3, 0.4, 0.2], 3)]
+)
+def test_a_busy_machine_is_measured_longer(
+    tiny: None, monkeypatch: pytest.MonkeyPatch, taken: list[float], rounds: int
+) -> None:
+    shares = iter([*taken, 9.9])
+    watch = SimpleNamespace(shares=lambda: {"others": next(shares), "stolen": 0.0})
+    monkeypatch.setattr(ceilings, "Neighbours", lambda: watch)
+    found = ceilings.measure("cpu")
+    assert found["neighbours"]["others"] == min(taken)
+    assert next(shares) == [*taken, 9.9][rounds]
+
+
+class Clockwork:
+    """A watch on which a step of known length takes exactly that."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.calls = seconds, 0
+
+    def time(self, step: Any) -> float:
+        before = self.calls
+        step()
+        return (self.calls - before) * self.seconds
+
+    def repeated(self, step: Any, count: int) -> Any:
+        return lambda: [step() for _ in range(count)]
+
+    def step(self) -> None:
+        self.calls += 1
+        time.sleep(1e-4)
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 1e-4, 6e-4, 1.0])
+def test_a_short_step_is_timed_in_batches(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(ceilings, "SECONDS", 1e-2)
+    watch = Clockwork(seconds)
+    assert ceilings._call(watch, watch.step) == pytest.approx(seconds)
+    if seconds > ceilings.SECONDS:
+        assert watch.calls == 2  # one first, one timed
+
+
+def test_a_card_is_timed_by_events_and_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU only the calls can be checked, and milliseconds made seconds."""
+    calls: list[Any] = []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            calls.append("record")
+
+        def synchronize(self) -> None:
+            calls.append("synchronize")
+
+        def elapsed_time(self, end: Event) -> float:
+            assert end is not self
+            return 2.5
+
+    @contextlib.contextmanager
+    def capture(graph: Any) -> Iterator[None]:
+        calls.append("capture")
+        yield
+        calls.append("captured")
+
+    graph = SimpleNamespace(replay=lambda: calls.append("replay"))
+    cuda = SimpleNamespace(Event=Event, CUDAGraph=lambda: graph, graph=capture)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    watch = ceilings._Card()
+    assert watch.time(lambda: calls.append("step")) == 2.5e-3
+    assert calls == ["record", "step", "record", "synchronize"]
+    calls.clear()
+    watch.repeated(lambda: calls.append("step"), 3)()
+    assert calls == ["capture", "step", "step", "step", "captured", "replay"]
+
+
+def test_a_card_is_measured_through_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    rates = [("float32", 3.0), ("float64", 2.0), ("float32", 5.0), ("float32", 4.0)]
+    rates += [("float16", 7.0), ("bfloat16", 7.0), ("tf32", 6.0)]
+    properties = SimpleNamespace(L2_cache_size=60 << 20)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    monkeypatch.setattr(machine, "name", lambda device: "a-card")
+    monkeypatch.setattr(machine, "cuda_libraries", lambda: {"driver": "580"})
+    monkeypatch.setattr(namespaces, "missing", lambda name: None)
+    monkeypatch.setattr(namespaces, "devices", lambda name: ("cpu", "cuda:0"))
+    monkeypatch.setattr(namespaces, "on", lambda name, device: contextlib.nullcontext())
+    monkeypatch.setattr(ceilings, "_Card", lambda: Clockwork(1.0))
+    monkeypatch.setattr(ceilings, "_rates", lambda watch, device: rates)
+    monkeypatch.setattr(ceilings, "_passes", lambda watch, size, device: [1e9, 1e12 / size])
+    found = ceilings.measure("cuda:0")
+    assert found["flops"] == dict(rates) | {"float32": 5.0}
+    sizes = [size for size, _ in found["bytes"]]
+    assert (sizes[0], sizes[-1], len(sizes)) == (64 << 10, 1 << 30, 15)
+    assert found["bytes"][0][1] == 1e9
+    assert (found["threads"], found["neighbours"]) == (None, {})
+    assert found["cuda"] == {"driver": "580"}
+
+
+def test_a_card_has_tf32_and_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ceilings, "_products", lambda watch, dtype, device: [1.0])
+    monkeypatch.setattr(ceilings, "_multiply_adds", lambda watch, dtype, device: 2.0)
+    watch = Clockwork(1.0)
+    on_cpu = [(dtype, 1.0) for dtype in DTYPES]
+    assert list(ceilings._rates(watch, "cpu")) == on_cpu
+    on_card = [*on_cpu, ("tf32", 1.0), ("float64", 2.0), ("float32", 2.0)]
+    assert list(ceilings._rates(watch, "cuda:0")) == on_card
+
+
+def test_products_stop_where_the_next_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    sizes: list[int] = []
+
+    def product(watch: Any, matrices: Any) -> float:
+        assert torch.get_float32_matmul_precision() == "highest"
+        sizes.append(matrices.shape[-1])
+        return float(matrices.shape[-1]) ** 3 * 1e-10
+
+    monkeypatch.setattr(ceilings, "_product", product)
+    rates = list(ceilings._products(Clockwork(1.0), "float16", "cpu"))
+    assert sizes == [256, 512, 1024]  # 8 x 0.107 s > LONGEST_PRODUCT
+    assert rates == pytest.approx([2e10] * 3)
+
+
+def test_tf32_is_on_for_tf32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    seen: dict[str, str] = {}
+
+    def products(watch: Any, matrices: Any) -> float:
+        seen[name] = f"{torch.get_float32_matmul_precision()} {matrices.dtype}"
+        return 1.0
+
+    monkeypatch.setattr(ceilings, "_product", products)
+    for name in ("float32", "tf32"):
+        list(ceilings._products(Clockwork(1.0), name, "cpu"))
+    assert seen == {"float32": "highest torch.float32", "tf32": "high torch.float32"}
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+# ---- the multiply-adds -----------------------------------------------------------------------
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_launch_does_what_its_flop_say(dtype: str) -> None:
+    """With slope and offset 1, each thread counts its multiply-adds."""
+    steps, blocks = 64, 2
+    launch = emulator.on_cpu(ceilings.multiply_adds(dtype, steps))
+    sums = np.full(blocks * ceilings.BLOCK, np.nan, dtype)
+    line = np.array([(1.0, 1.0)], dtype=[("slope", dtype), ("offset", dtype)])
+    launch((blocks, 1, 1), (ceilings.BLOCK, 1, 1), (sums, line), shared_mem=0)
+    begun_at = ceilings.CHAINS * (ceilings.CHAINS - 1) // 2
+    assert (sums == ceilings.CHAINS * steps + begun_at).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("compiler", ahead.COMPILERS)
+def test_multiply_adds_compile_for_sm_90(compiler: str, dtype: str) -> None:
+    reason = ahead.missing(compiler)
+    if reason:
+        pytest.skip(reason)
+    used = ahead.resources(ceilings.multiply_adds(dtype), compiler)
+    assert (used.stack_bytes, used.spilled_bytes) == (0, 0)
+    assert used.registers <= 65536 // (8 * ceilings.BLOCK)  # 8 blocks are resident
+
+
+def test_the_rate_is_the_launch_over_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU only the calls can be checked: sizes, arguments, FLOP."""
+    launches: list[Any] = []
+    fake = SimpleNamespace(empty=np.empty, cuda=SimpleNamespace(Device=lambda index: OnDevice()))
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(ceilings.cuda, "processors", lambda device: 132)
+    watch = Clockwork(1e-3)
+
+    def launcher(*call: Any, **more: Any) -> None:
+        watch.step()
+        launches.append((*call, more))
+
+    monkeypatch.setattr(ceilings.cuda, "on_gpu", lambda kernel, device: launcher)
+    monkeypatch.setattr(ceilings, "SECONDS", 1e-3)
+    rate = ceilings._multiply_adds(watch, "float64", "cuda:0")
+    threads = 132 * 24 * 256
+    assert rate == pytest.approx(2 * 8 * 4096 * threads / 1e-3)
+    grid, block, (sums, line), more = launches[-1]
+    assert (grid, block, more) == ((132 * 24, 1, 1), (256, 1, 1), {"shared_mem": 0})
+    assert (sums.size, sums.dtype, line.nbytes) == (threads, np.float64, 16)
+
+
+class OnDevice:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+# ---- the GPU ---------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+def test_ceilings_of_a_card_stand_in_their_order() -> None:
+    found = ceilings.measure("cuda:0")
+    card = cards.cards()[0]
+    flops, steps = found["flops"], found["bytes"]
+    assert set(flops) == {*DTYPES, "tf32"}
+    assert steps[-1][0] >= 1 << 30
+    in_cache = max(rate for size, rate in steps if size <= card["l2_bytes"] // 2)
+    assert in_cache > 1.1 * steps[-1][1]
+    if card["compute_capability"] == "9.0":
+        assert flops["bfloat16"] > flops["tf32"] > flops["float32"]
+        assert flops["float32"] >= 0.8 * 2 * 128 * card["multiprocessors"] * most_hertz()
+
+
+def most_hertz() -> float:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByPciBusId(cards.pci_address("cuda:0"))
+        return pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM) * 1e6
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_launch_on_a_card_does_what_its_flop_say(dtype: str) -> None:
+    import cupy
+
+    with cupy.cuda.Device(0):
+        launch = ceilings.cuda.on_gpu(ceilings.multiply_adds(dtype), "cuda:0")
+        sums = cupy.full(4 * ceilings.BLOCK, cupy.nan, dtype=dtype)
+        line = np.array([(1.0, 1.0)], dtype=[("slope", dtype), ("offset", dtype)])
+        launch((4, 1, 1), (ceilings.BLOCK, 1, 1), (sums, line), shared_mem=0)
+        begun_at = ceilings.CHAINS * (ceilings.CHAINS - 1) // 2
+        assert bool((sums == ceilings.CHAINS * ceilings.STEPS + begun_at).all())
