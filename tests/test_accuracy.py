@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcross import accuracy, data, reference
+from convcross import accuracy, arrays, data, reference
 from convkernels import Problem, bounds, namespaces
+from convkernels.fft.fft import padded_size
 from convkernels.problem import DTYPES, ROUNDOFF
-from problems import case
+from places import IDS, PLACES, STRICT, admit_strict, play_card
+from problems import FIXED, case
 
 PROBLEM = Problem((48, 40), (7, 7), mode="same")
 
@@ -199,3 +202,158 @@ def test_errors_are_finite_on_all_data(kind: str) -> None:
     assert np.isfinite(list(found.model_dump().values())).all()
     assert found.rel_l2 > 1e-9
     assert found.componentwise < 1e12
+
+
+# ---- in any library, on any device -----------------------------------------------------------
+
+
+@pytest.fixture(params=PLACES, ids=IDS)
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> arrays.Place:
+    if request.param == STRICT:
+        admit_strict(monkeypatch)
+    elif reason := namespaces.missing(request.param[0]):
+        pytest.skip(reason)
+    there: arrays.Place = request.param
+    return there
+
+
+def placed(problem: Problem, place: arrays.Place) -> tuple[accuracy.Truth, accuracy.Truth]:
+    """The truth there and, from the same operands, on NumPy."""
+    given_ = case(problem)
+    x, w = given_.x.astype(float), given_.w.astype(float)
+    return accuracy.truth(problem, x, w, 0, place=place), accuracy.truth(problem, x, w, 0)
+
+
+def result(problem: Problem, place: arrays.Place, y: np.ndarray) -> Any:
+    """y as a contender there would give it, float32 where the library has no such dtype."""
+    lacks = place == STRICT and problem.dtype == "float16"
+    lacks |= problem.dtype == "bfloat16" and place[0] != "torch"
+    return namespaces.from_numpy(y, *place, "float32" if lacks else problem.dtype)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_truths_agree_wherever_they_lie(name: str, place: arrays.Place) -> None:
+    problem = FIXED[name]
+    there, known = placed(problem, place)
+    for mine, numpys in ((there.y, known.y), (there.scale, known.scale), (there.x, known.x)):
+        assert namespaces.of(mine) == place
+        assert namespaces.dtype_name(mine) == "float64"
+        values = namespaces.to_numpy(mine)
+        assert np.abs(values - numpys).max() <= 1e-13 * max(1.0, np.abs(numpys).max())
+    assert there.norm == pytest.approx(known.norm, rel=1e-13)
+    assert there.certificate["points"] == 16
+    noise = np.random.default_rng(0).standard_normal(problem.y_shape)
+    y = namespaces.round_to(known.y * (1 + 4 * ROUNDOFF[problem.dtype] * noise), problem.dtype)
+    bound = 8 * ROUNDOFF[problem.dtype]
+    mine = result(problem, place, y)
+    assert accuracy.verify(mine, bound, there) is None
+    found, expected = accuracy.errors(mine, there), accuracy.errors(y, known)
+    if problem.dtype == "float64":  # the references differ as much as the results do
+        assert found.rel_l2 == pytest.approx(expected.rel_l2, rel=10)
+        return
+    assert found.rel_l2 == pytest.approx(expected.rel_l2, rel=1e-6)
+    assert found.max_rel == pytest.approx(expected.max_rel, rel=1e-6)
+    relative = accuracy.relative_error(mine, there)
+    assert relative == pytest.approx(accuracy.relative_error(y, known), rel=1e-6)
+    if name != "wide-padding":  # most of which is 0, but for either library's noise
+        assert found.model_dump() == pytest.approx(expected.model_dump(), rel=1e-6)
+
+
+def test_planted_errors_are_found_wherever_the_truth_lies(
+    place: arrays.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "CACHED", 1000)  # 9600 outputs in 10 pieces
+    problem = Problem((100, 96), (3, 3), mode="same")
+    there, known = placed(problem, place)
+    good = known.y.astype(np.float32)
+    bound = 1e-3
+    for home in {place, ("numpy", "cpu")}:  # in its own library, and brought from NumPy
+
+        def verdict(y: np.ndarray, dtype: str = "float32", home: arrays.Place = home) -> str | None:
+            return accuracy.verify(namespaces.from_numpy(y, *home, dtype), bound, there)
+
+        assert verdict(good) is None
+        for pixel in ((0, 0), (10, 39), (10, 40), (99, 95)):
+            y = good.copy()
+            y[pixel] += np.float32(0.7 * bound * known.norm)
+            told = verdict(y)
+            assert told == accuracy.verify(y, bound, known)
+            assert told is not None
+            assert told.startswith(f"output {pixel} is off by ")
+            y[pixel], y[30, 30] = np.nan, -np.inf
+            assert verdict(y) == "2 of 9600 outputs are not finite"
+        assert verdict(good.T) == "shape (96, 100); expected (100, 96)"
+        assert verdict(np.round(good), "int32") == "dtype int32; expected float32"
+        assert verdict(-good) == accuracy.verify(-good, bound, known)
+        assert "relative L2 error" in (verdict(-good) or "")
+
+
+def test_the_bound_is_that_of_the_size_padded_to_there() -> None:
+    """7 · 2ⁿ is a good size for torch, not for SciPy."""
+    problem = Problem((50, 50), (7, 7), mode="full", dtype="float64")
+    there, known = placed(problem, ("torch", "cpu"))
+    sizes = {name: padded_size(problem, name) for name in ("torch", "numpy")}
+    assert sizes["torch"] == (56, 56) != sizes["numpy"]
+    assert there.bound == bounds.fourier(problem, 56 * 56) != known.bound
+
+
+@pytest.mark.parametrize("home", ["torch", "cupy"])
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+def test_only_windows_and_samples_leave_the_card(
+    library: str, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem((64, 64), (5, 5), mode="same", in_channels=2, out_channels=3)
+    given_ = case(problem)
+    monkeypatch.setattr(accuracy, "SAMPLED", 100)
+    known = accuracy.truth(problem, given_.x.astype(float), given_.w.astype(float), 0)
+    player = {"torch": "torch", "cupy": "numpy"}
+    x, w = (
+        namespaces.from_numpy(v, player[library], "cpu", "float64") for v in (given_.x, given_.w)
+    )
+    y = namespaces.from_numpy(known.y, player[home], "cpu", "float32")
+    fetched = play_card(monkeypatch)
+    there = accuracy.truth(problem, x, w, 0)
+    assert there.place == (library, "cuda:0")
+    assert max(fetched) <= 2 * 5 * 5
+    del fetched[:]
+    assert accuracy.verify(y, 1e-6, there) is None
+    assert accuracy.verify(-y, 1e-6, there) is not None
+    assert fetched == []
+    assert accuracy.errors(y, there).rel_l2 < 1e-6
+    assert max(fetched) <= 200
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("library", ["torch", "cupy"])
+@pytest.mark.parametrize("home", [("torch", "cuda:0"), ("cupy", "cuda:0"), ("torch", "cpu")])
+def test_results_of_the_other_library(library: str, home: arrays.Place) -> None:
+    for name in (library, home[0]):
+        if reason := namespaces.missing(name):
+            pytest.skip(reason)
+    there, known = placed(PROBLEM, (library, "cuda:0"))
+    y = known.y.astype(np.float32)
+    with namespaces.on(*home):
+        mine = namespaces.from_numpy(y, *home, "float32")
+    assert accuracy.verify(mine, 1e-6, there) is None
+    assert accuracy.errors(mine, there).model_dump() == pytest.approx(
+        accuracy.errors(y, known).model_dump(), rel=1e-6
+    )
+    with namespaces.on(*home):
+        mine[47, 39] = float("nan")
+    assert accuracy.verify(mine, 1e-6, there) == "1 of 1920 outputs are not finite"
+
+
+def test_a_result_so_large_that_its_square_overflows_is_wrong() -> None:
+    with np.errstate(over="ignore"):
+        told = verify(np.full((48, 40), 1e300))
+    assert told == f"relative L2 error inf; allowed: {bounds.summation(PROBLEM):.2e}"
+
+
+def test_quantiles_of_a_large_image_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = truth()
+    y = known.y.astype(np.float32)
+    every = accuracy.errors(y, known)
+    monkeypatch.setattr(accuracy, "SAMPLED", 500)
+    assert accuracy._sampled_ulps(y, known).shape == (640,)
+    some = accuracy.errors(y, known)
+    assert some.ulp_median == pytest.approx(every.ulp_median, rel=0.2)

@@ -1,4 +1,8 @@
-"""What is true: float64 references of a problem, and exact sums that certify them."""
+"""What is true: float64 references of a problem, and exact sums that certify them.
+
+References are computed by the library that holds x and w, on their device. Exact sums are added on
+the host; only what they read is fetched.
+"""
 
 from __future__ import annotations
 
@@ -10,36 +14,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkernels import Problem, bounds
-from convkernels.fft.fft import padded_size
+from convcross.arrays import Array, norm
+from convkernels import Problem, bounds, namespaces
 from convkernels.registry import find
 
 Floats = NDArray[np.float64]
 
 
-def whole_image(problem: Problem, x: Floats, w: Floats) -> tuple[Floats, float]:
+def whole_image(problem: Problem, x: Array, w: Array) -> tuple[Array, float]:
     """The answer at every output, by FFT in float64, and its own a-priori relative L2 bound.
 
-    x and w have the problem's shapes and the values that its storage type holds.
+    x and w are float64 arrays of one library on one device, as is the answer; they have the
+    problem's shapes and the values that its storage type holds. The FFT is that library's (cuFFT
+    on a card), and the bound is that of the size which it was padded to there.
     """
     double = dataclasses.replace(problem, dtype="float64")
-    instance = find("fft").prepare(double, "numpy", "cpu")
+    instance = find("fft").prepare(double, *namespaces.of(x))
     instance.load(w)
-    y: Floats = instance.run(x)
-    return y, bounds.fourier(double, math.prod(padded_size(double, "numpy")))
+    return instance.run(x), bounds.fourier(double, math.prod(instance.provenance()["padded"]))
 
 
-def magnitudes(problem: Problem, x: Floats, w: Floats) -> Floats:
+def magnitudes(problem: Problem, x: Array, w: Array) -> Array:
     """|x|*|w| at every output: the scale of its rounding errors.
 
     At least the noise of the transforms that compute it, which is all they leave where it is 0.
     """
-    y, bound = whole_image(problem, np.abs(x), np.abs(w))
-    noise = bound * math.sqrt(float(np.mean(y**2)))
-    return np.maximum(y, max(noise, float(np.finfo(np.float64).tiny)))
+    xp = namespaces.namespace(namespaces.of(x)[0])
+    y, bound = whole_image(problem, xp.abs(x), xp.abs(w))
+    noise = max(bound * _root_mean_square(y), float(np.finfo(np.float64).tiny))
+    return xp.maximum(y, xp.asarray(noise, dtype=y.dtype, device=y.device))
 
 
-def exact(problem: Problem, x: Floats, w: Floats, output: tuple[int, ...]) -> float:
+def _root_mean_square(array: Array) -> float:
+    return norm(array) / math.sqrt(math.prod(array.shape))
+
+
+def exact(problem: Problem, x: Array, w: Array, output: tuple[int, ...]) -> float:
     """One output by the definition, correctly rounded.
 
     Each product is split into its rounded value and its rounding error (Dekker 1971), and
@@ -54,14 +64,26 @@ def exact(problem: Problem, x: Floats, w: Floats, output: tuple[int, ...]) -> fl
         channels // problem.groups for channels in (problem.in_channels, problem.out_channels)
     )
     group = out // outputs
-    images = x.reshape(problem.batch, problem.in_channels, *problem.image)
-    filters = w.reshape(problem.out_channels, inputs, *problem.kernel)
+    xp = namespaces.namespace(namespaces.of(x)[0])
+    images = xp.reshape(x, (problem.batch, problem.in_channels, *problem.image))
+    filters = xp.reshape(w, (problem.out_channels, inputs, *problem.kernel))
     rows = _reads(problem, 0, row)
     columns = _reads(problem, 1, column)
-    window = images[item, group * inputs : (group + 1) * inputs][:, rows[:, 1]][:, :, columns[:, 1]]
-    taps = filters[out][:, rows[:, 0]][:, :, columns[:, 0]]
-    high, low = _two_product(window.ravel(), taps.ravel())
+    channels = images[item, group * inputs : (group + 1) * inputs, ...]
+    window = _crossings(channels, rows[:, 1], columns[:, 1])
+    taps = _crossings(filters[out, ...], rows[:, 0], columns[:, 0])
+    high, low = _two_product(window, taps)
     return math.fsum(itertools.chain(high.tolist(), low.tolist()))
+
+
+def _crossings(planes: Array, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
+    """Where these rows and columns of (channels, height, width) cross, flattened, on the host."""
+    xp = namespaces.namespace(namespaces.of(planes)[0])
+    for axis, indices in ((1, rows), (2, columns)):
+        indices = xp.asarray(np.ascontiguousarray(indices), device=planes.device)
+        planes = xp.take(planes, indices, axis=axis)
+    values: Floats = namespaces.to_numpy(planes).ravel()
+    return values
 
 
 def _reads(problem: Problem, axis: int, output: int) -> NDArray[np.int64]:
@@ -112,10 +134,10 @@ def sampled_outputs(
 
 def certify(
     problem: Problem,
-    x: Floats,
-    w: Floats,
-    y: Floats,
-    scale: Floats,
+    x: Array,
+    w: Array,
+    y: Array,
+    scale: Array,
     random: np.random.Generator,
     count: int = 16,
 ) -> dict[str, float]:
@@ -127,12 +149,11 @@ def certify(
         "points", and "worst": the largest |y − exact| ÷ (root mean square of |x|*|w|), which an
         FFT's error is relative to.
     """
-    full = (problem.batch, problem.out_channels, *problem.output)
-    root = max(math.sqrt(float(np.mean(scale**2))), float(np.finfo(np.float64).tiny))
+    xp = namespaces.namespace(namespaces.of(y)[0])
+    full = xp.reshape(y, (problem.batch, problem.out_channels, *problem.output))
+    root = max(_root_mean_square(scale), float(np.finfo(np.float64).tiny))
     points = sampled_outputs(problem, count, random)
-    worst = max(
-        abs(float(y.reshape(full)[point]) - exact(problem, x, w, point)) / root for point in points
-    )
+    worst = max(abs(float(full[point]) - exact(problem, x, w, point)) / root for point in points)
     return {"points": len(points), "worst": worst}
 
 
