@@ -107,6 +107,7 @@ ORDINARY = {
     "aten::fft_rfftfreq": None,
     "aten::__lshift__": None,
     "void scale<fft_direction>(fftDirection_t, float)": None,
+    "void scale<std::tuple<float>, regular_fft>(int)": None,
     "void diffft(int)": None,
 }
 

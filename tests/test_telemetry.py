@@ -217,6 +217,32 @@ def test_nvml_is_open_while_its_gauge_lives(card: Card) -> None:
     assert card.opened == 0
 
 
+class Driver:
+    """A stand-in for libcuda with two cards, of which the second has a context."""
+
+    def cuDeviceGet(self, handle: Any, index: Any) -> int:
+        handle._obj.value = 40 + index.value
+        return 0 if index.value < 2 else 101  # CUDA_ERROR_INVALID_DEVICE
+
+    def cuDeviceGetPCIBusId(self, text: Any, length: int, handle: Any) -> int:
+        text.value = f"0000:{handle.value}:00.0".encode()
+        return 0
+
+    def cuDevicePrimaryCtxGetState(self, handle: Any, flags: Any, active: Any) -> int:
+        active._obj.value = handle.value == 41
+        return 0
+
+
+def test_the_driver_tells_address_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "_driver", Driver)
+    assert [cards.pci_address(f"cuda:{index}") for index in range(3)] == [
+        b"0000:40:00.0",
+        b"0000:41:00.0",
+        None,
+    ]
+    assert [cards.holds_context(f"cuda:{index}") for index in range(3)] == [False, True, False]
+
+
 def test_no_card_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "_driver", lambda: None)
     assert cards.pci_address("cuda:0") is None
