@@ -146,6 +146,7 @@ def test_before_and_after(card: Card) -> None:
         ([os.getpid(), 1], False, 1),
         ([1, 2], False, 2),  # this process has not used the card
         ([1, 2], True, 1),  # in a container: one of them is this process
+        ([0, 0, 0], True, 2),
         ([], False, 0),
     ],
 )

@@ -21,6 +21,7 @@ from convcross import machine
 
 KEPT = 12  # kernels a run: those of the largest shares
 LONGEST = 200  # characters of a name
+RUNS = 3  # on a card, as CUPTI before CUDA 13.1 may lose a session's first kernels (pytorch#192021)
 SETTLING = 0.06  # seconds that CUPTI is given to detach; guessed, not measured
 
 # An FFT, by a part of a name between "::" and before "<" or "(":
@@ -55,20 +56,20 @@ ENGINES = (
 
 
 def executed(run: Callable[[], object], device: str) -> dict[str, Any]:
-    """The kernels of one run: torch's profiler sees those of the whole process, CuPy's included.
+    """The kernels of a run: torch's profiler sees those of the whole process, CuPy's included.
 
     On the CPU they are torch's operators, by self time; a library that is not torch shows none. The
     run should have been made before, or its plans and its compilation are recorded too.
 
-    On a card the profiler subscribes to CUPTI, which makes every later launch slower until it is
-    detached (see ``_detach``): time first, ask this last.
+    On a card RUNS are recorded, and the profiler subscribes to CUPTI, which makes every later
+    launch slower until it is detached (see ``_detach``): time first, ask this last.
 
     Returns
     -------
     dict
-        "kernels": [{"name", "share", "calls"}], the KEPT of the largest shares of the run's time on
-        the device, largest first; "streams": the profiler's numbers of the streams that they ran on
-        (7 is the default stream; empty on a CPU); "reason": why there are no kernels, or None.
+        "kernels": [{"name", "share"}], the KEPT of the largest shares of the time on the device,
+        largest first; "streams": the profiler's numbers of the streams that they ran on (7 is the
+        default stream; empty on a CPU); "reason": why there are no kernels, or None.
 
     Raises what the run raises.
     """
@@ -85,7 +86,7 @@ def executed(run: Callable[[], object], device: str) -> dict[str, Any]:
     if torch.autograd._profiler_enabled():
         return _nothing("another profiler is at work")
     # Not torch.profiler.profile: that imports all of torch._inductor at its first start, for 1 s.
-    watch = profiler.profile(use_cpu=not cuda, use_device="cuda" if cuda else None, use_kineto=True)
+    watch = profiler.profile(use_device="cuda" if cuda else None, use_kineto=True)
     with contextlib.ExitStack() as stack:
         if cuda:
             if tuple(int(part) for part in (torch.version.cuda or "0").split(".")) >= (12, 6):
@@ -96,7 +97,8 @@ def executed(run: Callable[[], object], device: str) -> dict[str, Any]:
             stack.enter_context(watch)
         except RuntimeError as error:
             return _nothing(f"the profiler did not start: {error}")
-        run()
+        for _ in range(RUNS if cuda else 1):
+            run()
         if cuda:
             torch.cuda.synchronize(device)
     return _summary(watch.function_events, device)
@@ -198,7 +200,6 @@ def _nothing(reason: str) -> dict[str, Any]:
 def _summary(events: Iterable[Any], device: str) -> dict[str, Any]:
     """Of a profile's events, those of this device."""
     spent: collections.Counter[str] = collections.Counter()
-    calls: collections.Counter[str] = collections.Counter()
     streams = set()
     for event in events:
         if device == "cpu":
@@ -213,16 +214,11 @@ def _summary(events: Iterable[Any], device: str) -> dict[str, Any]:
         else:
             continue
         spent[event.name] += microseconds
-        calls[event.name] += 1
     whole = sum(spent.values())
     if whole <= 0:
         return _nothing("torch's profiler saw no kernel")
     kernels = [
-        {
-            "name": name[:LONGEST],
-            "share": math.floor(1e4 * microseconds / whole) / 1e4,
-            "calls": calls[name],
-        }
+        {"name": name[:LONGEST], "share": math.floor(1e4 * microseconds / whole) / 1e4}
         for name, microseconds in spent.most_common(KEPT)
     ]
     return {"kernels": kernels, "streams": sorted(streams), "reason": None}

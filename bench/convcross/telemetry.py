@@ -191,8 +191,8 @@ def _card(device: str, owner: Gauge) -> Asks:
         return [THROTTLE.get(bit, f"reason {bit:#x}") for bit in bits]
 
     def other_processes() -> int:
-        numbers = {process.pid for process in ask("nvmlDeviceGetComputeRunningProcesses")}
-        # In a container NVML may give the host's numbers: this process is one of them, unnamed.
+        numbers = [process.pid for process in ask("nvmlDeviceGetComputeRunningProcesses")]
+        # In a container NVML gives the host's numbers, or 0: this process is one of them, unnamed.
         own = os.getpid() in numbers or cards.holds_context(device)
         if own and not numbers:
             raise NotTold("NVML lists no process, not even this one")
