@@ -56,7 +56,7 @@ class CudaStopwatch:
         self._ran = False
         with self._card:
             self._scrub = scrub(device)
-            self._gate = Gate(device)
+            self._gate = gate(device)
             self._clock = SMClock(device)
         with self._on_stream() as stream:  # each of them once, so that none loads in a hold
             self._gate.close()
@@ -106,16 +106,18 @@ class CudaStopwatch:
             marks = [events.Event() for _ in range(len(steps) + 1)]
             self._card.synchronize()
             self._clock.clear()
-            with self.hold() if hold else contextlib.nullcontext():
-                if flush:
-                    self._flush()
-                self._clock.stamp(0)
-                marks[0].record(stream)
-                for step, mark in zip(steps, marks[1:], strict=True):
-                    step()
-                    mark.record(stream)
-                self._clock.stamp(1)
-            stream.synchronize()
+            try:
+                with self.hold() if hold else contextlib.nullcontext():
+                    if flush:
+                        self._flush()
+                    self._clock.stamp(0)
+                    marks[0].record(stream)
+                    for step, mark in zip(steps, marks[1:], strict=True):
+                        step()
+                        mark.record(stream)
+                    self._clock.stamp(1)
+            finally:  # nothing of a sample that failed is left to run
+                stream.synchronize()
             milliseconds = (events.get_elapsed_time(*pair) for pair in itertools.pairwise(marks))
             return [value * 1e-3 for value in milliseconds]
 
@@ -168,6 +170,12 @@ class Gate:
         """
         self._words[0] = self._ticket
         return bool(self._words[1] != self._ticket)
+
+
+@functools.cache
+def gate(device: str) -> Gate:
+    """The device's only one: its words outlive every hold that may still look at them."""
+    return Gate(device)
 
 
 class SMClock:
