@@ -76,7 +76,7 @@ def executed(run: Callable[[], object], device: str) -> dict[str, Any]:
     # Read when Kineto starts: below 6 it writes lines of its own to stderr, past any capture.
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")
     cuda = device != "cpu"
-    if not cuda and "torch" not in sys.modules:
+    if not cuda and sys.modules.get("torch") is None:
         return _nothing("torch, whose profiler this is, was not imported")
     import torch
     from torch.autograd import profiler
