@@ -33,10 +33,15 @@ def fft(crossing: float, scale: float = 1.0) -> Curve:
     return lambda N, n: scale * direct()(N, 1) * (direct()(N, crossing) / direct()(N, 1))
 
 
-def header(machine: str = "Test Machine", started_at: str = "2026-11-01T00:00:00Z") -> Header:
+def header(
+    machine: str = "Test Machine",
+    started_at: str = "2026-11-01T00:00:00Z",
+    ceilings: dict[str, Any] | None = None,
+) -> Header:
     return Header(
         machine={"name": machine, "cpu": "Test CPU", "gpus": [], "os": "Test OS"},
         software={"python": "3.11", "numpy": "2.4", "commit": "unknown"},
+        ceilings=ceilings,
         sweep={"name": "synthetic"},
         contenders=[],
         started_at=started_at,
@@ -87,6 +92,9 @@ def timed(
             "rounds": list(range(len(run))),
             "fresh_rounds": list(range(len(run))),
             "median_s": float(np.median(run)),
+            "ci_low_s": float(np.quantile(run, 0.3)),
+            "ci_high_s": float(np.quantile(run, 0.7)),
+            "settled": True,
             "error": Errors(
                 rel_l2=error,
                 max_rel=2 * error,

@@ -18,6 +18,11 @@ from convkernels import Problem
 
 HOSTILE = "<script>alert(1)</script>"
 KINDS = ("time", "crossover", "fastest", "error", "pareto")
+CEILINGS = {
+    "device": "cpu",
+    "flops": {"float32": 1e12, "float64": 5e11},
+    "memory": [[2**16, 2e11], [2**20, 1.9e11], [2**24, 1e11], [2**28, 2e10]],
+}
 CONTENDERS = {
     "direct/numpy": synthetic.direct(),
     "scipy-convolve2d/numpy": synthetic.direct(1.5),
@@ -69,15 +74,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_every_figure_is_written(written: list[Path]) -> None:
     stem = "cpu-warm-float32-convolution-same-normal"
-    assert written[0].name == "report.html"
+    assert [path.name for path in written[:2]] == ["report.html", "points.csv"]
     expected = [f"{stem}-{kind}{suffix}" for kind in KINDS for suffix in (".png", ".svg")]
-    assert [path.name for path in written[1:]] == expected
+    assert [path.name for path in written[2:]] == expected
     for path in written:
         assert path.stat().st_size > 5000
 
 
 def test_figures_have_sound_sizes_and_are_not_blank(written: list[Path]) -> None:
-    for path in written[1:]:
+    for path in written[2:]:
         if path.suffix == ".png":
             height, width, _ = matplotlib.image.imread(path).shape
             assert 600 <= width <= 2400
@@ -129,6 +134,8 @@ def test_the_page_has_its_parts(written: list[Path]) -> None:
         "Crossovers",
         "Fastest contender of each layer",
         "11×11 kernel on 64×64, 3 → 96 channels, batch 8, stride (2, 2)",
+        "When preparation pays",
+        "Every measurement",
         "Left out",
         "How to read the numbers",
         "Test CPU",
@@ -155,7 +162,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     rows = left_out(load([synthetic.write(tmp_path / "a.jsonl", duels)]).frame)
     columns = ["contender", "status", "count", "reason"]
     assert set(rows[columns].itertuples(index=False, name=None)) == {
-        ("direct/numpy", "impossible", 1, ""),
+        ("direct/numpy", "impossible", 1, "its time lies below the floor of the hardware"),
         ("direct/numpy", "wrong", 2, "past its bound"),
         ("scipy-convolve2d/numpy", "timeout", 2, "about 0.3 s"),
     }
@@ -165,12 +172,12 @@ def test_each_set_of_conditions_has_its_figures(tmp_path: Path) -> None:
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15])
     duels += synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15], problem={"dtype": "float64"})
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
-    stems = {path.stem.rpartition("-")[0] for path in files[1:]}
+    stems = {path.stem.rpartition("-")[0] for path in files[2:]}
     assert stems == {
         "cpu-warm-float32-convolution-same-normal",
         "cpu-warm-float64-convolution-same-normal",
     }
-    assert len(files) == 1 + 2 * 2 * len(KINDS)
+    assert len(files) == 2 + 2 * 2 * len(KINDS)
 
 
 def test_without_a_crossover_the_page_says_why(tmp_path: Path) -> None:
@@ -187,20 +194,20 @@ def test_no_verdict_spoils_a_figure(tmp_path: Path, fft: synthetic.Curve) -> Non
         {"direct/numpy": synthetic.direct(), "fft/numpy": fft}, sizes=[256], kernels=[3, 15]
     )
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
-    assert len(files) == 1 + 2 * len(KINDS)
+    assert len(files) == 2 + 2 * len(KINDS)
 
 
 def test_nothing_usable_still_has_a_page(tmp_path: Path) -> None:
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3], status="timeout")
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
-    assert len(files) == 1
+    assert [path.name for path in files] == ["report.html", "points.csv"]
     assert "no usable time, so no crossover (3 timeout)" in page_of(files).text
 
 
 def test_layers_alone_have_their_table(tmp_path: Path) -> None:
     duels = synthetic.duels(CONTENDERS, sizes=[64], kernels=[3], problem={"stride": (2, 2)})
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
-    assert len(files) == 1
+    assert [path.name for path in files] == ["report.html", "points.csv"]
     assert "3×3 kernel on 64×64, stride (2, 2)" in page_of(files).text
 
 

@@ -40,6 +40,9 @@ Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda:0, cuda:all, or several with commas. [default: the best here]"),
 ]
+Flagged = Annotated[
+    bool, typer.Option("--include-flagged", help="Use what is flagged too: impossible, ran-fft…")
+]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results files.")]
 
 
@@ -266,13 +269,16 @@ def crossover(
     ] = None,
     phase: Annotated[str, typer.Option(help="steady, fresh, first.")] = "steady",
     cost: Annotated[str, typer.Option(help="time, error, workspace.")] = "time",
+    include_flagged: Flagged = False,
     as_json: Json = False,
 ) -> None:
     """Print n*(N), the kernel size from which one contender stays faster than another."""
     from convcross.analysis import crossover as analysis
 
     pairs = [_pair(text) for text in pair] if pair else None
-    rows = analysis.crossovers(files, pairs=pairs, phase=phase, cost=cost)
+    rows = analysis.crossovers(
+        files, pairs=pairs, phase=phase, cost=cost, include_flagged=include_flagged
+    )
     if as_json:
         _print_json([row.to_json() for row in rows])
     else:
@@ -292,8 +298,9 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder. [default: reports/<machine>/<results file>]")
     ] = None,
+    include_flagged: Flagged = False,
 ) -> None:
-    """Write figures (PNG, SVG) and one self-contained HTML page."""
+    """Write figures (PNG, SVG), every measurement (CSV) and one self-contained HTML page."""
     from convcross import report as reporting
     from convcross.records import read
 
@@ -301,9 +308,9 @@ def report(
     if folder is None:
         stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
         folder = Path("reports") / str(read(files[0]).header.machine["name"]) / stem
-    written = reporting.write(files, folder)
-    print(f"{len(written) - 1} figures, PNG and SVG, in {folder}")
-    print(written[0])
+    page, table, *figures = reporting.write(files, folder, include_flagged=include_flagged)
+    print(f"{len(figures) // 2} figures, PNG and SVG, and {table.name} in {folder}")
+    print(page)
 
 
 @app.command()

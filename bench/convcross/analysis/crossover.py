@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,11 @@ from rich.table import Table
 
 from convcross.analysis import costs, pairs
 from convcross.analysis.costs import COSTS, PHASE_WORDS
-from convcross.analysis.load import CONDITIONS, Results, load
-from convcross.analysis.pairs import Pair, Side
-from convcross.analysis.samples import Samples, log_ratio
+from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
+from convcross.analysis.pairs import Pair
+from convcross.analysis.series import Grid
 from convcross.analysis.verdict import Curve, judge
 from convcross.failures import BadInput
-
-DRAWS = 1000
-SEED = 20260101
 
 
 class Crossover(BaseModel):
@@ -73,6 +70,7 @@ def crossovers(
     pairs: Sequence[Pair] | None = None,
     phase: str = "steady",
     cost: str = "time",
+    include_flagged: bool = False,
 ) -> list[Crossover]:
     """The crossover of each pair at each image size of the N×n grid in the files.
 
@@ -82,13 +80,15 @@ def crossovers(
     pairs : (A, B): B overtakes A; None for the default pairs
     phase : "steady", "fresh" or "first"
     cost : "time", "error" or "workspace"
+    include_flagged : compare flagged measurements too
 
     Raises
     ------
     BadInput
         Says what cannot be compared, and why.
     """
-    return of_results(load(paths), pairs=pairs, phase=phase, cost=cost)
+    results = load(paths, include_flagged=include_flagged)
+    return of_results(results, pairs=pairs, phase=phase, cost=cost)
 
 
 def of_results(
@@ -100,10 +100,11 @@ def of_results(
 ) -> list[Crossover]:
     """``crossovers`` of files that are loaded."""
     costs.check(phase, cost)
-    grid = comparable(results)
+    rows = comparable(results)
+    grid = Grid(rows, phase, cost)
     found: list[Crossover] = []
-    for pair in chosen_pairs(grid, pairs):
-        for conditions, N, curve in curves(grid, pair, phase, cost):
+    for pair in chosen_pairs(rows, pairs):
+        for conditions, N, curve in grid.curves(pair):
             verdict = judge(curve, N)
             found.append(
                 Crossover(
@@ -118,7 +119,7 @@ def of_results(
                 )
             )
     if not found:
-        asked = "; ".join(f"{a},{b}" for a, b in chosen_pairs(grid, pairs))
+        asked = "; ".join(f"{a},{b}" for a, b in chosen_pairs(rows, pairs))
         raise BadInput(
             f"pair {asked}: no cell in which both have a usable {cost} in phase {phase}; allowed: "
             "pairs measured on the same problem and in the same regime"
@@ -137,8 +138,7 @@ def comparable(results: Results) -> pd.DataFrame:
             "the fastest contender of each layer"
         )
     if grid.empty:
-        left_out = frame[frame["is_grid"]]
-        counts = left_out["status"].where(left_out["status"] != "ok", "impossible").value_counts()
+        counts = why_left_out(frame[frame["is_grid"]]).value_counts()
         told = ", ".join(f"{count} {status}" for status, count in counts.items())
         raise BadInput(f"{names}: no usable time, so no crossover ({told})")
     if len(set(grid["contender"] + grid["device"])) == 1:
@@ -158,49 +158,6 @@ def chosen_pairs(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Pair]
     return list(asked)
 
 
-def curves(
-    grid: pd.DataFrame, pair: Pair, phase: str, cost: str
-) -> Iterable[tuple[dict[str, Any], int, Curve]]:
-    """(conditions, N, curve of log(A/B)) for each N where both sides have a common kernel."""
-    sides = (Side.parse(pair[0]), Side.parse(pair[1]))
-    fixed = sides[0].device is not None and sides[1].device is not None
-    keys = CONDITIONS[1:] if fixed else CONDITIONS
-    for values, group in grid.groupby(keys, sort=True):
-        conditions = dict(zip(keys, values, strict=True))
-        rows = [_of_side(side, group, grid, conditions) for side in sides]
-        devices = {side.device or conditions.get("device") for side in sides}
-        conditions["device"] = " against ".join(sorted(map(str, devices)))
-        for N in sorted(set(rows[0]["N"]) & set(rows[1]["N"])):
-            curve = _curve([side_rows[side_rows["N"] == N] for side_rows in rows], phase, cost)
-            if curve is not None:
-                yield conditions, int(N), curve
-
-
-def _of_side(
-    side: Side, group: pd.DataFrame, grid: pd.DataFrame, conditions: dict[str, Any]
-) -> pd.DataFrame:
-    """Rows of one side, under the group's conditions but for a device that it names itself."""
-    if side.device is not None and "device" in conditions:
-        same = [key for key in CONDITIONS if key != "device"]
-        alike = (grid[same] == pd.Series({key: conditions[key] for key in same})).all(axis=1)
-        group = grid[alike]
-    rows = group[group[side.column] == side.who]
-    return rows if side.device is None else rows[rows["device"] == side.device]
-
-
-def _curve(sides: Sequence[pd.DataFrame], phase: str, cost: str) -> Curve | None:
-    rng = np.random.default_rng(SEED)
-    series, names = zip(*(_series(rows, phase, cost) for rows in sides), strict=True)
-    sizes = sorted(set(series[0]) & set(series[1]))
-    if not sizes:
-        return None
-    compared = [log_ratio(series[0][n], series[1][n], DRAWS, rng) for n in sizes]
-    points, replicates = zip(*compared, strict=True)
-    exact = any(series[0][n].exact for n in sizes)
-    stood = ([names[0][n] for n in sizes], [names[1][n] for n in sizes])
-    return Curve(np.array(sizes, dtype=float), np.array(points), np.stack(replicates), exact, stood)
-
-
 def _stood(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
     """Contenders that were compared next to n*, or at every n where there is no n*."""
     places = np.arange(len(curve.n))
@@ -209,34 +166,6 @@ def _stood(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
         places = np.array([above - 1, above])
     a, b = (sorted({name for place in places for name in side[place]}) for side in curve.stood)
     return a, b
-
-
-def _series(
-    rows: pd.DataFrame, phase: str, cost: str
-) -> tuple[dict[int, Samples], dict[int, list[str]]]:
-    """n → samples of the cost, of the contender that is fastest there; n → its name.
-
-    Two names where the halves of the rounds chose two.
-    """
-    times = costs.samples(rows, phase, "time")
-    values = times if cost == "time" else costs.samples(rows, phase, cost)
-    found: dict[int, Samples] = {}
-    stood: dict[int, list[str]] = {}
-    names, sizes = list(rows["contender"]), rows["n"].to_numpy()
-    for n in np.unique(sizes):
-        places = np.flatnonzero(sizes == n)
-        cell = [names[place] for place in places]
-        time = costs.by_contender(cell, [times[place] for place in places])
-        if not time:
-            continue
-        chosen, samples = pairs.represent(time)
-        if cost != "time":
-            value = costs.by_contender(cell, [values[place] for place in places])
-            if chosen[0] not in value:
-                continue
-            samples = value[chosen[0]]
-        found[int(n)], stood[int(n)] = samples, sorted(set(chosen.values()))
-    return found, stood
 
 
 # ---- in words ------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from convcross import records
+from convcross.analysis.samples import Array, median
 from convcross.failures import BadInput
 from convkernels.problem import Problem
 
@@ -20,8 +23,13 @@ log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
 CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "batch", "channels"]
-# Round numbers start anew in each duel; this keeps those of two duels apart, and keeps parity.
-ROUNDS_A_DUEL = 1_000_000
+# Round numbers start anew in each duel and memory group; this keeps those of two apart.
+ROUNDS_A_GROUP = 1_000_000
+FLAGS = {
+    "impossible": "its time lies below the floor of the hardware",
+    "ran-fft": "of family direct, it executed an FFT kernel",
+    "power-limited": "it ran at a clock more than 2 % below its rivals'",
+}
 
 
 def _is_grid(problem: Problem) -> bool:
@@ -49,7 +57,7 @@ class Results:
     machine : its name
     headers : of each file, in the order given
     frame : one row a record; see ``_row`` for the columns
-    notes : what was left out or doubled, one sentence each
+    notes : what was left out, doubled or included with a flag, one sentence each
     paths : the files
     """
 
@@ -65,10 +73,10 @@ class Results:
         return self.frame[self.frame["usable"] & self.frame["is_grid"]]
 
 
-def load(paths: Sequence[Path]) -> Results:
+def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     """Read results files of one machine; of a contender measured twice the newest record counts.
 
-    Notes are logged as warnings too.
+    Flagged records are not usable unless ``include_flagged``. Notes are logged as warnings too.
 
     Raises
     ------
@@ -78,16 +86,52 @@ def load(paths: Sequence[Path]) -> Results:
     """
     if not paths:
         raise BadInput("no results file given; allowed: one or more files of one machine")
-    files = [records.read(Path(path)) for path in paths]
-    machine = _one_machine(files)
+    with _no_collector():
+        files = [records.read(Path(path)) for path in paths]
+        machine = _one_machine(files)
+        rows, notes = _rows(files)
+    if not rows:
+        names = ", ".join(str(path) for path in paths)
+        raise BadInput(f"{names}: no finished duel; allowed: at least one record")
+    frame = pd.DataFrame(rows)
+    _one_thread_count(frame)
+    measured = frame.pop("measured")
+    flagged = frame["flags"].map(bool) & measured
+    frame["usable"] = measured if include_flagged else measured & ~flagged
+    notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
+    for note in notes:
+        log.warning(note)
+    return Results(machine, [file.header for file in files], frame, notes, [f.path for f in files])
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the cyclic garbage collector, which would walk all that is read again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _rows(files: Sequence[records.Results]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The newest row of each measurement, and notes on what was dropped or doubled."""
     notes = [f"{file.path.name}: {file.dropped} was left out" for file in files if file.dropped]
-    duels: dict[tuple[int, str], int] = {}
+    groups: dict[tuple[int, str, Any], int] = {}
     newest: dict[tuple[object, ...], tuple[str, dict[str, Any]]] = {}
     doubled: Counter[str] = Counter()
     for number, file in enumerate(files):
+        problems: dict[str, tuple[Problem, bool]] = {}
         for record in file.records:
-            duel = duels.setdefault((number, record.duel), len(duels))
-            row = _row(record, duel, file.path.name)
+            together = (number, record.duel, record.telemetry.get("group"))
+            group = groups.setdefault(together, len(groups))
+            text = str(record.problem)
+            if text not in problems:
+                problem = _problem(record, file.path.name)
+                problems[text] = problem, _is_grid(problem)
+            row = _row(record, *problems[text], group, file.path.name)
             parts = ("problem", "data", "seed", "regime", "contender", "device")
             key = tuple(row[part] for part in parts)
             when = record.started_at or file.header.started_at
@@ -96,18 +140,20 @@ def load(paths: Sequence[Path]) -> Results:
                 if when < newest[key][0]:
                     continue
             newest[key] = (when, row)
-    if not newest:
-        names = ", ".join(str(path) for path in paths)
-        raise BadInput(f"{names}: no finished duel; allowed: at least one record")
     notes += [
         f"{name}: {count} measurement{'s' if count > 1 else ''} found twice; the newest counts"
         for name, count in doubled.items()
     ]
-    frame = pd.DataFrame([row for _, row in newest.values()])
-    _one_thread_count(frame)
-    for note in notes:
-        log.warning(note)
-    return Results(machine, [file.header for file in files], frame, notes, [f.path for f in files])
+    return [row for _, row in newest.values()], notes
+
+
+def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
+    if flags.empty:
+        return []
+    counts = Counter(flag for one in flags for flag in one)
+    told = ", ".join(f"{count} {flag}" for flag, count in sorted(counts.items()))
+    cells = f"{len(flags)} flagged measurement{'s' if len(flags) > 1 else ''} ({told})"
+    return [f"{cells} included as asked" if included else f"{cells} left out (--include-flagged)"]
 
 
 def _one_machine(files: Sequence[records.Results]) -> str:
@@ -135,14 +181,17 @@ def _problem(record: records.Record, source: str) -> Problem:
         raise BadInput(f"{source}: duel {record.duel}: problem: {error}") from None
 
 
-def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
-    """A record as a flat row: conditions, N and n, status, costs, and its raw samples."""
-    problem = _problem(record, source)
+def _row(
+    record: records.Record, problem: Problem, is_grid: bool, group: int, source: str
+) -> dict[str, Any]:
+    """A record as a flat row: conditions, N and n, status, costs, and its raw samples.
+
+    Samples, the median and its interval are divided by the pacer's ratio where rivals were timed
+    in several memory groups: column ``pacer`` has it.
+    """
+    pacer = float(record.telemetry.get("pacer_ratio") or 1.0)
     channels = (problem.in_channels, problem.out_channels)
-    run, fresh, plan = (
-        np.asarray(record.phase_seconds.get(phase, ()), dtype=np.float64)
-        for phase in ("run", "fresh", "plan")
-    )
+    run, fresh, load = (_samples(record, phase) / pacer for phase in ("run", "fresh", "load"))
     rounds = {}
     for phase, samples, numbers in (
         ("run", run, record.rounds),
@@ -153,23 +202,23 @@ def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
                 f"{source}: duel {record.duel}, {record.contender}: {len(numbers)} rounds for "
                 f"{len(samples)} {phase} samples; allowed: one round a sample"
             )
-        rounds[phase] = np.asarray(numbers, dtype=np.int64) + duel * ROUNDS_A_DUEL
-    kinds = [record.image_data]
+        rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * ROUNDS_A_GROUP
+    data = record.image_data
     if record.kernel_data != "normal":
-        kinds.append(f"{record.kernel_data} kernel")
-    timed = len(run) > 0 and bool((run > 0).all())
+        data += f", {record.kernel_data} kernel"
+    timed = len(run) > 0 and bool(run.min() > 0)
     return {
         "device": record.device,
         "regime": record.regime,
         "dtype": problem.dtype,
         "op": problem.op,
         "mode": problem.mode,
-        "data": ", ".join(kinds),
+        "data": data,
         "batch": problem.batch,
         "channels": channels[0] if channels[0] == channels[1] else channels,
         "N": problem.image[0],
         "n": problem.kernel[0],
-        "is_grid": _is_grid(problem),
+        "is_grid": is_grid,
         "problem": problem,
         "contender": f"{record.algorithm}/{record.namespace}",
         "family": record.family,
@@ -178,15 +227,29 @@ def _row(record: records.Record, duel: int, source: str) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason or "",
         "flags": tuple(record.flags),
-        "usable": record.status == "ok" and "impossible" not in record.flags and timed,
-        "seconds": float(np.median(run)) if timed else np.nan,
-        "low": np.nan if record.ci_low_s is None else record.ci_low_s,
-        "high": np.nan if record.ci_high_s is None else record.ci_high_s,
+        "measured": record.status == "ok" and timed,
+        "settled": bool(record.settled),
+        "pacer": pacer,
+        "floor": np.nan if record.floor_s is None else record.floor_s,
+        "seconds": median(run) if timed else np.nan,
+        "low": np.nan if record.ci_low_s is None else record.ci_low_s / pacer,
+        "high": np.nan if record.ci_high_s is None else record.ci_high_s / pacer,
         "error": record.error.rel_l2 if record.error else np.nan,
         "workspace": np.nan if record.workspace_bytes is None else record.workspace_bytes,
         "run": run,
         "rounds": rounds["run"],
         "fresh": fresh,
         "fresh_rounds": rounds["fresh"],
-        "plan": plan,
+        "load": load,
+        "plan": _samples(record, "plan"),
     }
+
+
+def _samples(record: records.Record, phase: str) -> Array:
+    return np.asarray(record.phase_seconds.get(phase, ()), dtype=np.float64)
+
+
+def why_left_out(rows: pd.DataFrame) -> pd.Series[str]:
+    """The status of each row that is not usable; of an "ok" one, its flags, or "no time"."""
+    flags = rows["flags"].map(lambda words: ", ".join(sorted(words)) or "no time")
+    return rows["status"].where(rows["status"] != "ok", flags)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Rounds = npt.NDArray[np.int64]
 
 _FAR = 100.0  # a log ratio beyond any measurement: where one sample says nothing of its spread
+
+
+def median(values: Array) -> float:
+    """As ``np.median``, which takes ten times as long on a few dozen values."""
+    ordered = np.sort(values)
+    return float(ordered[len(values) // 2] + ordered[~(len(values) // 2)]) / 2
 
 
 @dataclass(frozen=True)
@@ -24,14 +32,13 @@ class Samples:
     """
 
     parts: tuple[Array, ...]
-    rounds: npt.NDArray[np.int64] | None = None
+    rounds: Rounds | None = None
     exact: bool = False
 
-    @property
+    @cached_property
     def middle(self) -> float:
         """Logarithm of the sum of the parts' medians."""
-        medians = [np.median(part) for part in self.parts]
-        return float(np.logaddexp.reduce(medians))
+        return float(np.logaddexp.reduce([median(part) for part in self.parts]))
 
     def half(self, odd: int) -> Samples:
         """Every second round, from the first (0) or the second (1) on."""
@@ -42,13 +49,15 @@ class Samples:
         return min(len(part) for part in self.parts)
 
 
-def in_rounds(values: Array, rounds: npt.NDArray[np.int64]) -> Samples:
+def in_rounds(values: Array, rounds: Rounds) -> Samples:
     """Samples that can be paired, in the order of their rounds; one a round (its median)."""
+    if (rounds[1:] > rounds[:-1]).all():
+        return Samples((np.log(values),), rounds)
     order = np.argsort(rounds, kind="stable")
     logs, ids = np.log(values[order]), rounds[order]
     starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
     if len(starts) < len(ids):
-        logs = np.array([np.median(part) for part in np.split(logs, starts[1:])])
+        logs = np.array([median(part) for part in np.split(logs, starts[1:])])
     return Samples((logs,), ids[starts])
 
 
@@ -76,13 +85,22 @@ def log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> t
         point = a.middle - b.middle
         return point, np.full(draws, point)
     if a.rounds is not None and b.rounds is not None:
-        _, at_a, at_b = np.intersect1d(a.rounds, b.rounds, assume_unique=True, return_indices=True)
+        at_a, at_b = _common(a.rounds, b.rounds)
         if len(at_a) and 2 * len(at_a) >= min(len(a), len(b)):
             ratios = a.parts[0][at_a] - b.parts[0][at_b]
-            return float(np.median(ratios)), resampled_median(ratios, draws, rng)
+            return median(ratios), resampled_median(ratios, draws, rng)
     sums = [_resampled_sum(side, draws, rng) for side in (a, b)]
     replicates: Array = sums[0] - sums[1]
     return a.middle - b.middle, replicates
+
+
+def _common(a: Rounds, b: Rounds) -> tuple[Rounds, Rounds]:
+    """The places of the rounds that both have, in each."""
+    if np.array_equal(a, b):
+        places = np.arange(len(a))
+        return places, places
+    _, at_a, at_b = np.intersect1d(a, b, assume_unique=True, return_indices=True)
+    return at_a, at_b
 
 
 def _resampled_sum(side: Samples, draws: int, rng: np.random.Generator) -> Array:
@@ -109,7 +127,7 @@ def resampled_median(values: Array, draws: int, rng: np.random.Generator) -> Arr
         return far
     ordered = np.sort(values)
     place = (count + 1) * middles
-    below = np.clip(place.astype(np.int64), 1, count - 1)
+    below = np.minimum(np.maximum(place.astype(np.int64), 1), count - 1)
     slope = ordered[below] - ordered[below - 1]
     resampled: Array = ordered[below - 1] + (place - below) * slope
     return resampled

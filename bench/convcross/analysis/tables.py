@@ -4,23 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from convcross.analysis import crossover
+from convcross.analysis.load import FLAGS, why_left_out
 from convcross.analysis.pairs import Pair
 from convcross.analysis.samples import Array
+from convcross.analysis.series import Grid
 from convkernels.problem import Problem
 
 
 def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
     """One row for each contender, N and n: medians over the duels of that cell.
 
-    Columns: contender, family, N, n, seconds with its 95 % interval low and high, error.
+    Columns: contender, family, N, n, seconds with its 95 % interval low and high, error, floor
+    (seconds), settled (all of them) and flagged (any).
     """
     keys = ["contender", "family", "N", "n"]
-    return grid.groupby(keys, as_index=False)[["seconds", "low", "high", "error"]].median()
+    groups = grid.assign(flagged=grid["flags"].map(bool)).groupby(keys, as_index=False)
+    return groups.agg(
+        seconds=("seconds", "median"),
+        low=("low", "median"),
+        high=("high", "median"),
+        error=("error", "median"),
+        floor=("floor", "min"),
+        settled=("settled", "all"),
+        flagged=("flagged", "any"),
+    )
+
+
+def with_gaps(cells: pd.DataFrame, vain: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``by_cell``, and one without numbers for each cell that a contender tried in
+    vain (timed out, wrong, left out for a flag…), by n.
+
+    Parameters
+    ----------
+    vain : records of the grid that are not usable, under the conditions of ``cells``
+    """
+    keys = ["contender", "family", "N", "n"]
+    tried = vain[keys].drop_duplicates()
+    gaps = tried[~tried.set_index(keys).index.isin(cells.set_index(keys).index)]
+    return pd.concat([cells.astype({"settled": object, "flagged": object}), gaps]).sort_values("n")
 
 
 def fastest(cells: pd.DataFrame) -> pd.DataFrame:
@@ -28,11 +54,14 @@ def fastest(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.loc[cells.groupby(["N", "n"])["seconds"].idxmin()]
 
 
-def speed_up(grid: pd.DataFrame, pair: Pair) -> dict[tuple[int, int], float]:
-    """Time of A over time of B at each (N, n), as the crossover sees it; empty without both."""
-    found: dict[tuple[int, int], float] = {}
-    for _, N, curve in crossover.curves(grid, pair, "steady", "time"):
-        found |= {(N, int(n)): float(r) for n, r in zip(curve.n, np.exp(curve.ratio), strict=True)}
+def speed_ups(
+    rows: pd.DataFrame, pair: Pair
+) -> dict[tuple[Any, ...], dict[tuple[int, int], float]]:
+    """Conditions → (N, n) → time of A over time of B there, as the crossover sees it."""
+    found: dict[tuple[Any, ...], dict[tuple[int, int], float]] = {}
+    for conditions, N, curve in Grid(rows, "steady", "time").curves(pair, draws=0):
+        here = found.setdefault(tuple(conditions.values()), {})
+        here |= {(N, int(n)): float(r) for n, r in zip(curve.n, np.exp(curve.ratio), strict=True)}
     return found
 
 
@@ -94,11 +123,14 @@ def left_out(frame: pd.DataFrame) -> pd.DataFrame:
     """How many records of each contender are in no crossover and no map, and why.
 
     Columns: contender, device, status, reason, count. An unusable "ok" record has the status of
-    its flag. Reasons that differ in their numbers alone are counted together; the first is shown.
+    its flags. Reasons that differ in their numbers alone are counted together; the first is shown.
     """
     rows = frame[~frame["usable"]].copy()
-    no_time = np.where(["impossible" in flags for flags in rows["flags"]], "impossible", "no time")
-    rows["status"] = rows["status"].where(rows["status"] != "ok", no_time)
+    meant = rows["flags"].map(
+        lambda words: "; ".join(FLAGS.get(w, "flagged") for w in sorted(words))
+    )
+    rows["reason"] = rows["reason"].where(rows["status"] != "ok", meant)
+    rows["status"] = why_left_out(rows)
     rows["alike"] = rows["reason"].str.replace(r"\d+(\.\d+)?(e[+-]\d+)?", "#", regex=True)
     groups = rows.groupby(["contender", "device", "status", "alike"], as_index=False)
     counted = groups.agg(reason=("reason", "first"), count=("reason", "size"))

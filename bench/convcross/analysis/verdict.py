@@ -13,7 +13,7 @@ from convcross.analysis.samples import Array
 CONFIDENCE = 0.95
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
 _STEPS = 32  # places between two measured kernels where the interval is looked at
-_TAILS = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+_TAIL = (1 - CONFIDENCE) / 2
 
 Signs = npt.NDArray[np.int64]
 
@@ -65,8 +65,7 @@ def judge(curve: Curve, N: int) -> Verdict:
     - beyond-grid: B is not better to the end (n* > low), or A is nowhere (n* ≤ high).
     """
     n, ratio = curve.n, curve.ratio
-    low, high = np.quantile(curve.replicates, _TAILS, axis=1)
-    significant = (low > 0).astype(np.int64) - (high < 0)
+    significant = _significant(curve.replicates)
     clear = np.where(np.abs(ratio) >= TIE, significant, 0)
     signs = clear if {-1, 1} <= set(clear) else significant
     told = [int(cell) for cell in np.flatnonzero(signs)]
@@ -85,17 +84,25 @@ def judge(curve: Curve, N: int) -> Verdict:
     if not brackets:
         return Verdict("beyond-grid", high=n[told[0]])
     left, right = brackets[-1]
-    interval = _interval(curve, left, right, zeros[-1])
-    band = _tie_band(curve, left, right, clear, zeros[-1])
+    interval, tie = _interval_and_tie_band(curve, left, right, clear, zeros[-1])
     return Verdict(
         "crosses",
         zeros[-1],
         low=interval[0],
         high=interval[1],
-        tie_low=band[0],
-        tie_high=band[1],
+        tie_low=tie[0],
+        tie_high=tie[1],
         crossings=zeros,
     )
+
+
+def _significant(replicates: Array) -> Signs:
+    """The sign of each row whose 95 % interval (of its replicates) leaves out zero, else 0."""
+    most = _TAIL * replicates.shape[1]
+    above = np.count_nonzero(replicates <= 0, axis=1) < most
+    below = np.count_nonzero(replicates >= 0, axis=1) < most
+    signs: Signs = above.astype(np.int64) - below
+    return signs
 
 
 def _zero(curve: Curve, left: int, right: int) -> float:
@@ -107,8 +114,8 @@ def _zero(curve: Curve, left: int, right: int) -> float:
     return float(np.exp(logs[0] + (logs[1] - logs[0]) * before / (before - after)))
 
 
-def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Array]:
-    """n, ratio and the ratio's 95 % interval (2, ·) between two cells, interpolated over log n."""
+def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Signs]:
+    """n, ratio and the significant signs between two cells, interpolated over log n."""
     place = np.linspace(left, right, (right - left) * _STEPS + 1)
     below = np.minimum(place.astype(np.int64), right - 1)
     weight = place - below
@@ -117,7 +124,7 @@ def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Array]:
     ratio = curve.ratio[below] * (1 - weight) + curve.ratio[below + 1] * weight
     share = weight[:, None]
     replicates = curve.replicates[below] * (1 - share) + curve.replicates[below + 1] * share
-    return n, ratio, np.quantile(replicates, _TAILS, axis=1)
+    return n, ratio, _significant(replicates)
 
 
 def _hull(n: Array, open_: npt.NDArray[np.bool_], zero: float) -> tuple[float, float]:
@@ -127,22 +134,19 @@ def _hull(n: Array, open_: npt.NDArray[np.bool_], zero: float) -> tuple[float, f
     return float(n[first]), float(n[last])
 
 
-def _interval(
-    curve: Curve, left: int, right: int, zero: float
-) -> tuple[float, float] | tuple[None, None]:
-    if curve.exact:
-        return None, None
-    n, _, (low, high) = _refined(curve, left, right)
-    return _hull(n, (low <= 0) & (high >= 0), zero)
-
-
-def _tie_band(
+def _interval_and_tie_band(
     curve: Curve, left: int, right: int, clear: Signs, zero: float
-) -> tuple[float, float]:
-    """From the last kernel where A is clearly better to the first where B is."""
+) -> tuple[tuple[float, float] | tuple[None, None], tuple[float, float]]:
+    """Where the ratio is not significant between left and right; and where it is not clear, from
+    the last kernel where A is clearly better to the first where B is."""
     before = np.flatnonzero(clear[: left + 1])
     after = np.flatnonzero(clear[right:])
-    left = int(before[-1]) if len(before) else 0
-    right = right + int(after[0]) if len(after) else len(clear) - 1
-    n, ratio, (low, high) = _refined(curve, left, right)
-    return _hull(n, (np.abs(ratio) < TIE) | ((low <= 0) & (high >= 0)), zero)
+    first = int(before[-1]) if len(before) else 0
+    last = right + int(after[0]) if len(after) else len(clear) - 1
+    n, ratio, signs = _refined(curve, first, last)
+    open_ = signs == 0
+    tie = _hull(n, (np.abs(ratio) < TIE) | open_, zero)
+    if curve.exact:
+        return (None, None), tie
+    inner = slice((left - first) * _STEPS, (right - first) * _STEPS + 1)
+    return _hull(n[inner], open_[inner], zero), tie

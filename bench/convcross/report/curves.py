@@ -3,81 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from convcross.analysis.crossover import Crossover, number
-from convcross.report import style
+from convcross.report import labels, style
+from convcross.report.labels import End
 from convcross.report.style import Look
 
-PANEL_INCHES = 2.6
-OVERTAKES = "n*: {1} overtakes {0}"
+PANEL_INCHES = (2.6, 1.95)  # of the axes alone, about
+MARKS = "Hollow: not settled within the limit of samples or seconds."
+FLAGGED = "Cross: flagged, included as asked."
+FLOOR = Look(style.SOFT, "None")
 
 
 def time(
     cells: pd.DataFrame, rows: Sequence[Crossover], looks: Mapping[str, Look], where: str
 ) -> Figure:
-    """Time against n, a panel an image size, the crossover in ``rows`` marked."""
+    """Time against n, a panel an image size, the crossover in ``rows`` marked.
+
+    Parameters
+    ----------
+    cells : see ``tables.with_gaps``: a line breaks where its contender was not timed
+    """
     sizes = sorted(cells["N"].unique())
-    pair = rows[0].pair if rows else ("", "")
+    note = ["Lower is better. Lines: medians; bands: their 95 % intervals. Both axes logarithmic."]
+    if any(row.n_star is not None for row in rows):
+        a, b = rows[0].pair
+        note.append(f"Dashed upright: n*, where {b} overtakes {a}; grey: its 95 % interval.")
+    floors = cells["floor"].notna().any()
+    if floors:
+        note.append("Dashed curve: the hardware's floor, the lowest of the contenders'.")
+    note += marks(cells)
+    names = cells.loc[cells["seconds"].notna(), "contender"]
     made, axes, side = style.panels(
         len(sizes),
         "Time of one run against kernel size",
         where,
-        "Lower is better. Lines: medians; bands: their 95 % intervals. Both axes logarithmic.",
-        labels=[*cells["contender"], OVERTAKES.format(*pair)],
+        " ".join(note),
+        labels=[*names, *(["floor"] if floors else [])],
+        ends=True,
     )
     by_size = {row.N: row for row in rows}
     for panel, N in zip(axes, sizes, strict=True):
         here = cells[cells["N"] == N]
-        _lines(panel, here, "seconds", looks)
+        ends = _lines(panel, here, "seconds", looks)
+        floor = here.groupby("n")["floor"].min().dropna()
+        if len(floor):
+            panel.plot(floor.index, floor, color=FLOOR.colour, linestyle=(0, (4, 2)), linewidth=1.1)
+            ends.append(End(floor.index[-1], floor.iloc[-1], "floor", FLOOR))
         _n_axis(panel, here)
         panel.set_title(f"N = {N}", loc="left", fontweight="bold")
         style.cost_ticks(panel.yaxis, "s")
         panel.set_ylabel("time of one run")
         if N in by_size:
             _mark(panel, by_size[N])
-    handles = _handles(cells, looks)
-    if any(row.n_star is not None for row in rows):
-        label = OVERTAKES.format(*pair)
-        handles += [
-            Line2D([], [], color=style.INK, linestyle="--", label=label),
-            Patch(color=style.FAINT, label="its 95 % interval"),
-        ]
-    _legend(side, handles)
+        if side is None:
+            labels.at_ends(panel, ends, PANEL_INCHES[1])
+    if side is not None:
+        floor_line = [Line2D([], [], color=FLOOR.colour, linestyle="--", label="floor")]
+        legend(side, [*handles(names, looks), *(floor_line if floors else [])])
     return made
 
 
 def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
-    """Relative L2 error against n, a panel an image size."""
-    cells = cells[cells["error"] > 0]
-    sizes = sorted(cells["N"].unique())
+    """Relative L2 error against n, a panel an image size; ``cells`` as in ``time``."""
+    cells = cells[(cells["error"] > 0) | cells["seconds"].isna()]
+    known = cells[cells["error"] > 0]
+    sizes = sorted(known["N"].unique())
     made, axes, side = style.panels(
         len(sizes),
         "Error against kernel size",
         where,
         "Lower is better. Distance from a float64 reference, over the norm of the reference.",
-        labels=cells["contender"],
+        labels=known["contender"],
+        ends=True,
     )
     for panel, N in zip(axes, sizes, strict=True):
         here = cells[cells["N"] == N]
-        _lines(panel, here, "error", looks)
+        ends = _lines(panel, here, "error", looks)
         _n_axis(panel, here)
         panel.set_title(f"N = {N}", loc="left", fontweight="bold")
         panel.set_ylabel("relative L2 error")
-        panel.set_ylim(cells["error"].min() / 1.5, cells["error"].max() * 1.5)
+        panel.set_ylim(known["error"].min() / 1.5, known["error"].max() * 1.5)
         style.cost_ticks(panel.yaxis)
-    _legend(side, _handles(cells, looks))
+        if side is None:
+            labels.at_ends(panel, ends, PANEL_INCHES[1])
+    if side is not None:
+        legend(side, handles(known["contender"], looks))
     return made
 
 
 def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
-    """Time against error at the largest image that two contenders ran, for three kernel sizes."""
+    """Time against error at the largest image that two contenders ran, for three kernel sizes.
+
+    Parameters
+    ----------
+    cells : see ``tables.by_cell``
+    """
     cells = cells[cells["error"] > 0]
     counts = cells.groupby(["N", "n"])["contender"].nunique()
     several = counts[counts > 1].index if (counts > 1).any() else counts.index
@@ -88,7 +114,12 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure
         len(chosen),
         f"Time against error at N = {N}",
         where,
-        "Lower left is better. Grey line: contenders that no other beats in both.",
+        " ".join(
+            [
+                "Lower left is better. Grey line: contenders that no other beats in both.",
+                *marks(cells[(cells["N"] == N) & cells["n"].isin(chosen)]),
+            ]
+        ),
         labels=cells["contender"],
     )
     for panel, n in zip(axes, chosen, strict=True):
@@ -97,17 +128,8 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure
         panel.step(
             front["error"], front["seconds"], where="pre", color="#999999", linewidth=1, zorder=1
         )
-        for row in here.itertuples():
-            look = looks[str(row.contender)]
-            panel.plot(
-                row.error,
-                row.seconds,
-                look.marker,
-                color=look.colour,
-                markersize=8,
-                markeredgecolor="white",
-                markeredgewidth=0.7,
-            )
+        for name, own in here.groupby("contender", sort=False):
+            scatter(panel, own, "error", "seconds", looks[str(name)], 7.0)
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.margins(0.12)
@@ -116,28 +138,73 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure
         panel.set_xlabel("relative L2 error")
         panel.set_ylabel("time of one run")
         panel.set_title(f"n = {n}", loc="left", fontweight="bold")
-    _legend(side, _handles(cells, looks, line="none"))
+    assert side is not None
+    legend(side, handles(cells["contender"], looks, line=False))
     return made
 
 
-def _lines(panel: Axes, cells: pd.DataFrame, column: str, looks: Mapping[str, Look]) -> None:
-    size = 7.0  # markers shrink from one contender to the next: equal curves both show
+def marks(cells: pd.DataFrame) -> list[str]:
+    """What the markers of ``scatter`` mean, as far as they occur."""
+    timed = cells[cells["seconds"].notna()]
+    told = [MARKS] if not timed["settled"].astype(bool).all() else []
+    return told + ([FLAGGED] if timed["flagged"].astype(bool).any() else [])
+
+
+def scatter(
+    panel: Axes,
+    cells: pd.DataFrame,
+    x: str,
+    y: str,
+    look: Look,
+    size: float,
+    alpha: float = 1.0,
+) -> None:
+    """The cells of one contender: full markers, hollow ones where unsettled, crosses if flagged."""
+    settled, flagged = cells["settled"].astype(bool), cells["flagged"].astype(bool)
+    kinds = (
+        (settled & ~flagged, look.marker, look.colour),
+        (~settled & ~flagged, look.marker, "white"),
+        (flagged, "x", look.colour),
+    )
+    for chosen, marker, face in kinds:
+        panel.plot(
+            cells.loc[chosen, x],
+            cells.loc[chosen, y],
+            linestyle="none",
+            marker=marker,
+            color=look.colour,
+            markerfacecolor=face,
+            markersize=size,
+            markeredgewidth=1.6 if marker == "x" else 1.1,
+            alpha=alpha,
+        )
+
+
+def _lines(panel: Axes, cells: pd.DataFrame, column: str, looks: Mapping[str, Look]) -> list[End]:
+    """A line a contender with its markers, and where each ends."""
+    size, ends = 6.5, []  # markers shrink from one contender to the next: equal curves both show
     for name, look in looks.items():
         line = cells[cells["contender"] == name].sort_values("n")
-        if line.empty:
+        known = line[line[column].notna()]
+        if known.empty:
             continue
-        panel.plot(line["n"], line[column], color=look.colour, marker=look.marker, markersize=size)
-        size = max(3.5, size - 0.4)
+        panel.plot(line["n"], line[column], color=look.colour)
         if column == "seconds":
+            scatter(panel, known, "n", column, look, size)
             panel.fill_between(
                 line["n"], line["low"], line["high"], color=look.colour, alpha=0.18, linewidth=0
             )
+        else:
+            panel.plot(known["n"], known[column], look.marker, color=look.colour, markersize=size)
+        ends.append(End(known["n"].iloc[-1], known[column].iloc[-1], name, look))
+        size = max(3.5, size - 0.4)
     panel.set_xscale("log")
     panel.set_yscale("log")
+    return ends
 
 
 def _n_axis(panel: Axes, cells: pd.DataFrame) -> None:
-    style.numbered_ticks(panel.xaxis, sorted(cells["n"].unique()), PANEL_INCHES)
+    style.numbered_ticks(panel.xaxis, sorted(cells["n"].unique()), PANEL_INCHES[0])
     panel.set_xlabel("kernel size n (n × n)")
 
 
@@ -158,16 +225,22 @@ def _mark(panel: Axes, row: Crossover) -> None:
     panel.set_title(told, loc="right", fontsize=8.5)
 
 
-def _handles(
-    cells: pd.DataFrame, looks: Mapping[str, Look], line: Literal["-", "none"] = "-"
-) -> list[Line2D | Patch]:
-    shown = set(cells["contender"])
+def handles(names: pd.Series[str], looks: Mapping[str, Look], line: bool = True) -> list[Line2D]:
+    """Of a legend: the contenders named, in the order of their looks."""
+    shown = set(names)
     return [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle=line, label=name)
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            linestyle="-" if line else "none",
+            label=name,
+        )
         for name, look in looks.items()
         if name in shown
     ]
 
 
-def _legend(side: Axes, handles: Sequence[Line2D | Patch]) -> None:
+def legend(side: Axes, handles: Sequence[Line2D]) -> None:
     side.legend(handles=handles, loc="upper left", borderaxespad=0, handlelength=1.8)

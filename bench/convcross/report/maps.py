@@ -16,7 +16,8 @@ from convcross.analysis.crossover import Crossover
 from convcross.analysis.pairs import Pair
 from convcross.analysis.samples import Array
 from convcross.analysis.tables import fastest, matrix
-from convcross.report import style
+from convcross.report import labels, style
+from convcross.report.labels import End
 from convcross.report.style import Look
 
 SHORTEST = 1.0  # cells; a shorter line is noise of a single cell
@@ -30,16 +31,21 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
         "Crossover n* against image size",
         where,
         "From n* on, B stays faster than A. Bars: 95 % intervals. Arrows: n* lies beyond a bound.",
-        labels=[name for row in rows for name in (f"over {row.pair[0]}", row.pair[1])],
+        labels=[f"{row.pair[1]} over {row.pair[0]}" for row in rows],
         size=(5.6, 3.9),
+        ends=True,
     )
     sizes = sorted({row.N for row in rows})
     pairs = list(dict.fromkeys(row.pair for row in rows))
-    family_look = Look(style.INK, "X")
+    ends = []
     for place, pair in enumerate(pairs):
         shift = 1.06 ** (place - (len(pairs) - 1) / 2)  # side by side, where they agree
-        look = looks.get(pair[0].partition("@")[0], family_look)
-        _pair(panel, [row for row in rows if row.pair == pair], look, shift)
+        look = looks.get(pair[0].partition("@")[0], Look(style.INK, "X"))
+        own = [row for row in rows if row.pair == pair]
+        _pair(panel, own, look, shift)
+        name = f"{pair[1]} over {pair[0]}"
+        shown = [(row.N, row.n_star or row.low or row.high) for row in own]
+        ends += [End(N * shift, y, name, look) for N, y in shown if y is not None][-1:]
     panel.set_xscale("log")
     panel.set_yscale("log")
     style.numbered_ticks(panel.xaxis, sizes, 5.0)
@@ -52,12 +58,18 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
     panel.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     panel.set_xlabel("image size N (N × N)")
     panel.set_ylabel("n* (n × n kernel)")
-    handles = []
-    for a, b in pairs:
-        look = looks.get(a.partition("@")[0], family_look)
-        label = f"{b}\nover {a}"
-        handles.append(Line2D([], [], color=look.colour, marker=look.marker, label=label))
-    side.legend(handles=handles, loc="upper left", borderaxespad=0, labelspacing=0.8)
+    if side is None:
+        labels.at_ends(panel, ends, 3.1)
+    else:
+        side.legend(
+            handles=[
+                Line2D([], [], color=end.look.colour, marker=end.look.marker, label=end.name)
+                for end in ends
+            ],
+            loc="upper left",
+            borderaxespad=0,
+            labelspacing=0.8,
+        )
     return made
 
 
@@ -141,6 +153,7 @@ def fastest_map(
     ]
     if len(shown) < len(sizes) * len(kernels):
         handles.append(Patch(color=style.MISSING, label="not measured"))
+    assert side is not None
     side.legend(
         handles=handles, loc="upper left", borderaxespad=0, title="fastest", alignment="left"
     )

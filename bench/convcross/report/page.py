@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import jinja2
+import pandas as pd
 
 from convcross.analysis import crossover, tables
+from convcross.analysis.amortisation import Comparison
 from convcross.analysis.crossover import Crossover
 from convcross.analysis.load import Results
 from convcross.analysis.pairs import Pair
@@ -22,18 +25,31 @@ TITLES = {
     "fastest": "Fastest contender",
     "error": "Error against kernel size",
     "pareto": "Time against error",
+    "roofline": "Roofline",
 }
+REGIMES = {
+    "warm": "caches as the run before left them",
+    "flushed": "caches hold no operand",
+    "graph": "replayed as a CUDA graph",
+    "wall": "the host's clock around a synchronised call",
+}
+# What the points of one table share; those off the grid are told by their problem.
+SHARED = ["device", "regime", "dtype", "op", "mode", "data"]
 READING = {
-    "time": "A panel an image size. Direct sums grow with n², FFT stays almost flat; the dashed "
-    "line marks where {b} overtakes {a}, the grey band its 95 % interval.",
-    "crossover": "The kernel size from which B stays faster than A. A falling curve: FFT pays off "
-    "earlier on larger images. Arrows: n* lies beyond the bound drawn.",
+    "time": "A panel an image size; bands are 95 % intervals of the medians. Direct sums grow with "
+    "n², FFT stays almost flat; the dashed line marks where {b} overtakes {a}, the grey band its "
+    "95 % interval. A line breaks where its contender gave no usable time.",
+    "crossover": "The kernel size from which B stays faster than A; bars are 95 % intervals. A "
+    "falling curve: FFT pays off earlier on larger images. Arrows: n* lies beyond the bound drawn.",
     "fastest": "Colour and marker: the contender with the least median time at that N and n. "
     "Lines: how many times faster the best of {b} is than the best of {a}; at 1× they are equal.",
     "error": "Relative L2 distance from a float64 reference. A flat curve does not suffer from "
     "larger kernels.",
     "pareto": "Faster is lower, more accurate is further left. What lies off the grey line is "
     "beaten in both by some contender on it.",
+    "roofline": "Up: more FLOP a second. Right: more FLOP a byte. The nearer a point lies to the "
+    "lines above it, the less is left to gain for its algorithm; FLOP and bytes are those that "
+    "the algorithm declares.",
 }
 
 
@@ -48,8 +64,10 @@ class Picture:
     files: tuple[str, ...] = ()
 
     @classmethod
-    def captioned(cls, kind: str, where: str, pair: Pair) -> Self:
-        return cls(TITLES[kind], where, READING[kind].format(a=pair[0], b=pair[1]))
+    def captioned(cls, kind: str, where: str, regime: str, pair: Pair) -> Self:
+        told = READING[kind].format(a=pair[0], b=pair[1])
+        meant = f" ({REGIMES[regime]})" if regime in REGIMES else ""
+        return cls(TITLES[kind], where, f"{told} Regime: {regime}{meant}.")
 
     def of(self, svg: Path) -> Self:
         """With the image in it, and the names of its files."""
@@ -58,11 +76,21 @@ class Picture:
         return replace(self, source=f"data:image/svg+xml;base64,{data}", files=names)
 
 
+@dataclass(frozen=True)
+class Paid:
+    """Comparisons of plan, load and run under one set of conditions."""
+
+    where: str
+    comparisons: list[Comparison]
+
+
 def render(
     results: Results,
     rows: Sequence[Crossover],
     unsaid: str | None,
     pictures: Sequence[Picture],
+    paid: Sequence[Paid],
+    points: pd.DataFrame,
     out: Path,
 ) -> str:
     """The page as HTML.
@@ -70,6 +98,7 @@ def render(
     Parameters
     ----------
     rows : of the default pairs; empty where ``unsaid`` says why there is none
+    points : see ``analysis.points.points``; they stand in points.csv too
     out : the folder it will stand in, from which the raw files are linked
     """
     environment = jinja2.Environment(
@@ -80,12 +109,15 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["seconds"] = seconds
+    environment.filters["times"] = times
     usable = int(results.frame["usable"].sum())
     return environment.get_template("page.html.j2").render(
         machine=results.machine,
         summary=summary(rows) if rows else unsaid,
         groups=list(_tables(rows)),
         pictures=pictures,
+        paid=paid,
+        points=list(_points(points)),
         layers=tables.layers(results.frame),
         left_out=tables.left_out(results.frame).to_dict("records"),
         usable=usable,
@@ -123,6 +155,48 @@ def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
     for group in groups.values():
         cells = [(f"{row.pair[1]} over {row.pair[0]}", *crossover.cells(row)) for row in group]
         yield {"heading": crossover.heading(group[0]), "rows": cells}
+
+
+def _points(points: pd.DataFrame) -> Iterable[Mapping[str, Any]]:
+    """Heading and cells of each table of points."""
+    grid = points[points["is_grid"]]
+    layers = points[~points["is_grid"]].assign(batch="", channels="")
+    for part, own in (("N", grid), ("problem", layers)):
+        keys = [*SHARED, "batch", "channels"]
+        for values, group in own.groupby(keys, sort=True, dropna=False):
+            *shared, batch, channels = values
+            told = ", ".join(str(value) for value in shared if value is not None)
+            if part == "N" and (batch, channels) != (1, 1):
+                told += f", batch {batch}, channels {channels}"
+            places = zip(group["N"], group["n"], strict=True)
+            cells = [f"{N} · {n}" for N, n in places] if part == "N" else group["problem"]
+            yield {
+                "heading": told,
+                "place": "N · n" if part == "N" else "problem",
+                "rows": list(zip(cells, *_texts(group), strict=True)),
+            }
+
+
+def _texts(points: pd.DataFrame) -> Iterable[Iterable[str]]:
+    """The columns of a table of points, as text."""
+    yield points["contender"]
+    yield points["median_s"].map(lambda value: "" if math.isnan(value) else seconds(value))
+    yield [
+        "" if math.isnan(low) or math.isnan(high) else f"{seconds(low)} to {seconds(high)}"
+        for low, high in zip(points["low_s"], points["high_s"], strict=True)
+    ]
+    yield [str(count) if count else "" for count in points["samples"]]
+    yield points["settled"].map({True: "yes", False: "no"}).fillna("")
+    yield points["floor_percent"].map(lambda value: "" if math.isnan(value) else f"{value:.3g} %")
+    yield points["error"].map(lambda value: "" if math.isnan(value) else f"{value:.1e}")
+    yield points["flags"]
+    yield points["status"].where(points["status"] != "ok", "")
+    yield points["reason"]
+
+
+def times(count: int | None) -> str:
+    """A break-even: from 1,200 on, always, never."""
+    return "never" if count is None else "always" if count == 0 else f"from {count:,}"
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

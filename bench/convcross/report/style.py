@@ -7,6 +7,7 @@ each family, a shade of it for each contender, so that the two sides of a crosso
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ SHADES = {
 }
 MARKERS = "osD^vP*Xph<>"
 KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
-INK, FAINT, MISSING = "#222222", "#D9D9D9", "#EFEFEF"
+INK, SOFT, FAINT, MISSING = "#222222", "#666666", "#D9D9D9", "#EFEFEF"
+AT_MOST = 8  # lines that are named at their ends; more have a legend
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 9,
@@ -102,29 +104,39 @@ def panels(
     *,
     labels: Iterable[str],
     size: tuple[float, float] = (3.3, 2.7),
-) -> tuple[Figure, list[Axes], Axes]:
+    ends: bool = False,
+) -> tuple[Figure, list[Axes], Axes | None]:
     """A figure with ``count`` panels, a bold title over machine and conditions, and a note below.
 
     Returns the figure, the panels, and the axes at their right that hold the legend, wide enough
-    for its ``labels``.
+    for its ``labels``. With ``ends`` and few labels there is no legend (None), but room at the
+    right of each panel for labels at the ends of its lines: see ``labels.at_ends``.
     """
-    columns = count if count <= 3 else 2 if count == 4 else 3
+    names = set(labels)
+    label_width = 0.6 + 0.075 * max(map(len, names), default=0)
+    at_ends = ends and len(names) <= AT_MOST
+    columns = min(count, 2) if at_ends else count if count <= 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
-    legend_width = 0.6 + 0.075 * max(map(len, labels), default=0)
-    top, bottom = 0.62, 0.3
-    width, height = columns * size[0] + legend_width, rows * size[1] + top + bottom
+    panel = size[0] + (label_width if at_ends else 0.0)
+    width = columns * panel + (0.0 if at_ends else label_width)
+    lines = textwrap.wrap(note, int(17.5 * width))
+    top, bottom = 0.62, 0.17 + 0.13 * len(lines)
+    height = rows * size[1] + top + bottom
     inner = (0.0, bottom / height, 1.0, 1 - (top + bottom) / height)
     made = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=inner))
     FigureCanvasAgg(made)
-    ratios = [size[0]] * columns + [legend_width]
-    grid = made.add_gridspec(rows, columns + 1, width_ratios=ratios)
-    axes = [made.add_subplot(grid[divmod(place, columns)]) for place in range(count)]
-    side = made.add_subplot(grid[:, -1])
-    side.axis("off")
     left = 0.1 / width
     made.text(left, 1 - 0.1 / height, what, va="top", fontsize=12, fontweight="bold")
-    made.text(left, 1 - 0.34 / height, where, va="top", fontsize=9, color="#555555")
-    made.text(left, 0.08 / height, note, va="bottom", fontsize=8, color="#555555")
+    under = "\n".join(textwrap.wrap(where, int(15.5 * width)))
+    made.text(left, 1 - 0.34 / height, under, va="top", fontsize=9, color="#555555")
+    made.text(left, 0.08 / height, "\n".join(lines), va="bottom", fontsize=8, color="#555555")
+    ratios = [panel] * columns + ([] if at_ends else [label_width])
+    grid = made.add_gridspec(rows, len(ratios), width_ratios=ratios)
+    axes = [made.add_subplot(grid[divmod(place, columns)]) for place in range(count)]
+    if at_ends:
+        return made, axes, None
+    side = made.add_subplot(grid[:, -1])
+    side.axis("off")
     return made, axes, side
 
 

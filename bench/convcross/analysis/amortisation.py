@@ -1,0 +1,117 @@
+"""What planning and loading cost beside running, and when the dearer preparation pays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from convcross.analysis.pairs import FAMILIES
+from convcross.analysis.samples import median
+
+
+class Line(NamedTuple):
+    """Seconds of k pieces of work: fixed + k · each."""
+
+    fixed: float
+    each: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Median seconds of plan, load and run of a contender in a cell."""
+
+    contender: str
+    family: str
+    plan: float
+    load: float
+    run: float
+
+    @property
+    def images(self) -> Line:
+        """Of k images through one filter: plan + load + k · run."""
+        return Line(self.plan + self.load, self.run)
+
+    @property
+    def filters(self) -> Line:
+        """Of k filters, one image each: plan + k · (load + run)."""
+        return Line(self.plan, self.load + self.run)
+
+
+def break_even(a: Line, b: Line) -> int | None:
+    """The least k ≥ 0 from which on B costs less than A: 0 for always, None for never.
+
+    Never also where B is cheaper only up to some k: ``break_even(b, a)`` is that bound.
+    """
+    ahead = Fraction(b.fixed) - Fraction(a.fixed)  # exact: B costs this more to begin with
+    gain = Fraction(a.each) - Fraction(b.each)
+    if gain > 0:
+        return max(0, math.floor(ahead / gain) + 1)
+    return 0 if gain == 0 and ahead < 0 else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two contenders in a cell, and from how many images and filters on B is cheaper."""
+
+    N: int
+    n: int
+    what: str
+    a: Parts
+    b: Parts
+
+    @property
+    def images(self) -> int | None:
+        return break_even(self.a.images, self.b.images)
+
+    @property
+    def filters(self) -> int | None:
+        return break_even(self.a.filters, self.b.filters)
+
+
+def comparisons(rows: pd.DataFrame, n_star: Mapping[int, float]) -> Iterable[Comparison]:
+    """The best of family direct against the best of family fft, and the second fastest contender
+    against the fastest, at the smallest kernel, the nearest to n*, and the largest.
+
+    Parameters
+    ----------
+    rows : usable grid of one set of conditions
+    n_star : N → n*, where it is known
+    """
+    for N, image in rows.groupby("N", sort=True):
+        cells = {}
+        for n, cell in image.groupby("n", sort=True):
+            ranked = _ranked(cell)
+            if len(ranked) > 1:
+                cells[int(str(n))] = ranked
+        for n in _shown(list(cells), n_star.get(int(str(N)))):
+            ranked = cells[n]
+            best = {part.family: part for part in reversed(ranked)}
+            direct, fft = (best.get(family) for family in FAMILIES)
+            if direct is not None and fft is not None:
+                yield Comparison(int(str(N)), n, "best direct, best fft", direct, fft)
+            yield Comparison(int(str(N)), n, "second, fastest", ranked[1], ranked[0])
+
+
+def _ranked(cell: pd.DataFrame) -> list[Parts]:
+    """Contenders whose three phases were timed, the fastest run first."""
+    found = []
+    for (contender, family), own in cell.groupby(["contender", "family"]):
+        phases = [np.concatenate(own[phase].tolist()) for phase in ("plan", "load", "run")]
+        if all(map(len, phases)):
+            found.append(Parts(str(contender), str(family), *map(median, phases)))
+    return sorted(found, key=lambda part: part.run)
+
+
+def _shown(kernels: list[int], n_star: float | None) -> list[int]:
+    if not kernels:
+        return []
+    chosen = {kernels[0], kernels[-1]}
+    if n_star is not None:
+        chosen.add(min(kernels, key=lambda n: abs(n - n_star)))
+    return sorted(chosen)

@@ -1,0 +1,135 @@
+"""The roofline: attained FLOP/s against arithmetic intensity, under the machine's ceilings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+
+from convcross.analysis.roof import Roof
+from convcross.report import curves, labels, style
+from convcross.report.labels import End
+from convcross.report.style import Look
+
+PANEL_INCHES = (5.8, 3.9)
+
+
+def roofline(
+    points: pd.DataFrame,
+    roof: Roof,
+    foreign: Sequence[str],
+    looks: Mapping[str, Look],
+    where: str,
+) -> Figure:
+    """A point for each contender and cell.
+
+    Parameters
+    ----------
+    points, foreign : see ``analysis.roof.points``
+    """
+    note = [
+        "Higher is better. A point a contender and cell: the FLOP and bytes that its algorithm "
+        "declares, over its median time. Lines: what memory and arithmetic allow at most; a point "
+        "above main memory's worked in a cache.",
+        *curves.marks(points),
+    ]
+    if foreign:
+        note.append(f"Not registered here, shown by the sum's FLOP: {', '.join(foreign)}.")
+    names = points["contender"]
+    made, [panel], side = style.panels(
+        1,
+        "Roofline",
+        where,
+        " ".join(note),
+        labels=names,
+        size=(6.4, 4.4),
+        ends=True,
+    )
+    ends = []
+    for name, look in looks.items():
+        own = points[names == name].sort_values(["intensity", "rate"])
+        if own.empty:
+            continue
+        curves.scatter(panel, own, "intensity", "rate", look, 4.0, alpha=0.75)
+        ends.append(End(own["intensity"].iloc[-1], own["rate"].iloc[-1], name, look))
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.set_xlim(points["intensity"].min() / 2, points["intensity"].max() * 2)
+    panel.set_ylim(points["rate"].min() / 2, max(points["rate"].max(), roof.flops) * 3)
+    _ceilings(panel, roof)
+    panel.set_xlabel("arithmetic intensity (FLOP/byte)")
+    panel.set_ylabel("attained FLOP/s")
+    panel.yaxis.set_major_formatter(EngFormatter(unit="FLOP/s", places=0))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(LogLocator(numticks=12))
+        axis.set_minor_formatter(NullFormatter())
+    if side is None:
+        labels.at_ends(panel, ends, PANEL_INCHES[1])
+    else:
+        curves.legend(side, curves.handles(names, looks, line=False))
+    return made
+
+
+def _ceilings(panel: Axes, roof: Roof) -> None:
+    """The arithmetic ceiling, and one of each level of memory up to it, named along the lines."""
+    (left, right), low = panel.get_xlim(), panel.get_ylim()[0]
+    panel.plot([left, right], [roof.flops] * 2, color=style.INK, linewidth=1.3, zorder=1)
+    told = f"peak arithmetic, {_quantity(roof.flops, 'FLOP/s')}"
+    panel.annotate(
+        told,
+        xy=(right, roof.flops),
+        xytext=(-3, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+    )
+    for size, rate in roof.memory:
+        first, last = max(left, low / rate), min(right, roof.flops / rate)
+        if first >= last:
+            continue
+        main = size is None
+        panel.plot(
+            [first, last],
+            [first * rate, last * rate],
+            color=style.INK if main else style.SOFT,
+            linewidth=1.3 if main else 0.9,
+            linestyle="-" if main else "--",
+            zorder=1,
+        )
+        name = "main memory" if size is None else f"cache, {_binary(size)}"
+        panel.annotate(
+            f"{name}, {_quantity(rate, 'B/s')}",
+            xy=(last, last * rate),
+            xytext=(-18, -8),
+            textcoords="offset points",
+            ha="right",
+            rotation=_slope(panel),
+            rotation_mode="anchor",
+            fontsize=8,
+            color=style.INK if main else style.SOFT,
+        )
+
+
+def _slope(panel: Axes) -> float:
+    """Degrees of a line of constant bandwidth, as drawn."""
+    (left, right), (low, high) = panel.get_xlim(), panel.get_ylim()
+    across = PANEL_INCHES[0] / math.log(right / left)
+    up = PANEL_INCHES[1] / math.log(high / low)
+    return math.degrees(math.atan2(up, across))
+
+
+def _quantity(value: float, unit: str) -> str:
+    return EngFormatter(unit=unit, places=0)(value)
+
+
+def _binary(size: float) -> str:
+    """Bytes as 256 KiB or 32 MiB."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size:.0f} B"
