@@ -25,8 +25,15 @@ PLACES = [
 IDS = ["numpy", "torch", "strict", "torch-cuda", "cupy"]
 
 
-def admit_strict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """array-api-strict becomes one of the libraries, for arrays that use the standard alone."""
+def admit(place: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip where the library is not here; array-api-strict becomes one of the libraries."""
+    if place == STRICT:
+        _admit_strict(monkeypatch)
+    elif reason := namespaces.missing(place[0]):
+        pytest.skip(reason)
+
+
+def _admit_strict(monkeypatch: pytest.MonkeyPatch) -> None:
     strict = pytest.importorskip("array_api_strict")
 
     def given(array: Any) -> bool:

@@ -14,7 +14,7 @@ from convcross import accuracy, arrays, data, reference
 from convkernels import Problem, bounds, namespaces
 from convkernels.fft.fft import padded_size
 from convkernels.problem import DTYPES, ROUNDOFF
-from places import IDS, PLACES, STRICT, admit_strict, play_card
+from places import IDS, PLACES, STRICT, admit, play_card
 from problems import FIXED, case
 
 PROBLEM = Problem((48, 40), (7, 7), mode="same")
@@ -209,10 +209,7 @@ def test_errors_are_finite_on_all_data(kind: str) -> None:
 
 @pytest.fixture(params=PLACES, ids=IDS)
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> arrays.Place:
-    if request.param == STRICT:
-        admit_strict(monkeypatch)
-    elif reason := namespaces.missing(request.param[0]):
-        pytest.skip(reason)
+    admit(request.param, monkeypatch)
     there: arrays.Place = request.param
     return there
 

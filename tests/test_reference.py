@@ -11,8 +11,17 @@ import pytest
 from hypothesis import given, settings
 
 from convcross import accuracy, reference
-from convkernels import Problem
+from convcross.arrays import Place
+from convkernels import Problem, namespaces
+from places import IDS, PLACES, admit
 from problems import FIXED, case, problems
+
+
+@pytest.fixture(params=PLACES, ids=IDS)
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
+    admit(request.param, monkeypatch)
+    there: Place = request.param
+    return there
 
 
 @settings(max_examples=60)
@@ -77,6 +86,17 @@ def test_exact_at_every_output(name: str) -> None:
         assert found == pytest.approx(full[output], abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["circular-same", "stride-dilation", "groups", "wide-padding"])
+def test_exact_reads_the_same_wherever_the_operands_lie(name: str, place: Place) -> None:
+    problem = dataclasses.replace(FIXED[name], dtype="float64")
+    given_ = case(problem)
+    with namespaces.on(*place):
+        x, w = (namespaces.from_numpy(v, *place, "float64") for v in (given_.x, given_.w))
+        for output in reference.sampled_outputs(problem, 20, np.random.default_rng(0)):
+            known = reference.exact(problem, given_.x, given_.w, output)
+            assert reference.exact(problem, x, w, output) == known
+
+
 def test_sampled_outputs_hold_corners_and_tile_borders() -> None:
     problem = Problem((70, 80), (3, 3), mode="same", batch=2, in_channels=2, out_channels=3)
     points = reference.sampled_outputs(problem, 40, np.random.default_rng(0))
@@ -117,7 +137,9 @@ def test_certify_catches_a_corrupted_reference(spoil: str, worst: float) -> None
     assert found["points"] == 16
 
 
-def test_truth_refuses_a_reference_that_exact_sums_deny(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truth_refuses_a_reference_that_exact_sums_deny(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given_ = case(Problem((20, 20), (3, 3), mode="same"))
     whole = reference.whole_image
 
@@ -128,4 +150,4 @@ def test_truth_refuses_a_reference_that_exact_sums_deny(monkeypatch: pytest.Monk
     monkeypatch.setattr(reference, "whole_image", off)
     x, w = given_.x.astype(float), given_.w.astype(float)
     with pytest.raises(accuracy.ReferenceDisagrees, match="16 outputs; allowed: "):
-        accuracy.truth(given_.problem, x, w, 0)
+        accuracy.truth(given_.problem, x, w, 0, place=place)
