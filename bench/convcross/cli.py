@@ -144,6 +144,9 @@ def run(
     contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
     device: Device = None,
     algorithms: Algorithms = None,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Measure energy too: 4 s for each contender.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Results file.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a results file.")] = False,
     budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 8m, 2h.")] = None,
@@ -160,7 +163,7 @@ def run(
         for key, text in lists.items()
         if text is not None
     }
-    given = {"sizes": sizes, "kernels": kernels, "regime": regime}
+    given = {"sizes": sizes, "kernels": kernels, "regime": regime, "energy": energy or None}
     overrides |= {key: value for key, value in given.items() if value is not None}
     with _progress() as progress:
         outcome = run_sweep(
@@ -245,6 +248,13 @@ def _summary(outcome: Outcome, budget: str | None) -> None:
             count = outcome.statuses[name, status]
             if count:
                 print(f"{name}: {count} {status}: {outcome.reasons[name, status]}")
+    for (name, flag), count in sorted(outcome.flags.items()):
+        print(f"{name}: {count} flagged {flag}: in no crossover unless asked for")
+    for device in outcome.unbounded:
+        print(
+            f"note: the ceilings of {device} are not known, so no time was held to a floor; "
+            f"convcross doctor --ceilings --device {device} measures them"
+        )
     total = sum(outcome.seconds.values())
     if total:
         labels = {"measured": "measured code", "warmup": "warm-up and flushes", "rest": "the rest"}
@@ -335,19 +345,29 @@ def doctor(
     ceilings: Annotated[
         bool, typer.Option("--ceilings", help="Measure peak arithmetic and bandwidths instead.")
     ] = False,
+    cross_check: Annotated[
+        bool, typer.Option("--cross-check", help="Hold our timer against others' instead.")
+    ] = False,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Tell what was found here and what is missing, with the command that installs it.
 
     --ceilings takes some 10 s a device and keeps the best ever seen of each figure in
-    results/<machine>/ceilings.json: no time can lie below what they allow.
+    results/<machine>/ceilings.json: no time can lie below what they allow. --cross-check takes up
+    to 3 minutes on a CPU and up to 5 on a GPU, and exits with 1 where a peer disagrees.
     """
     from convcross import doctor as examining
     from convcross.duels import devices_named
 
+    devices = list(dict.fromkeys(name for group in devices_named(device) for name in group))
+    if cross_check:
+        from convcross.cross_check import show
+
+        if not show(devices, as_json):
+            raise typer.Exit(1)
+        return
     if ceilings:
-        devices = dict.fromkeys(name for group in devices_named(device) for name in group)
         measured = [examining.measure_ceilings(name) for name in devices]
         if as_json:
             _print_json(measured)

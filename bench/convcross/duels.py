@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -52,6 +52,9 @@ class Duel(BaseModel):
     threads: int | None
     limits: Limits
     algorithm_paths: list[str] = []
+    ceilings: dict[str, dict[str, Any]] = {}  # of each device of which they are known
+    profiled: bool = False  # which kernels ran is asked and recorded
+    energy: bool = False  # of each contender's run, over windows of seconds
 
 
 def available(devices: Sequence[str]) -> list[Contender]:
@@ -129,13 +132,19 @@ def devices_named(text: str | None) -> list[list[str]]:
 
 
 def duels(
-    sweep: Sweep, groups: Sequence[Sequence[str]], algorithm_paths: Sequence[str] = ()
+    sweep: Sweep,
+    groups: Sequence[Sequence[str]],
+    algorithm_paths: Sequence[str] = (),
+    ceilings: Mapping[str, dict[str, Any]] | None = None,
 ) -> list[Duel]:
     """All duels of a sweep, the most informative first.
+
+    What ran is asked of the smallest and the largest kernel of each image size, and of layers.
 
     Raises BadInput where a pattern matches no contender.
     """
     found = []
+    ends = {min(sweep.kernels), max(sweep.kernels)} if sweep.kernels else set()
     for devices in groups:
         try:
             contenders = [str(one) for one in matching(sweep.contenders, devices)]
@@ -155,9 +164,18 @@ def duels(
                     threads=sweep.threads,
                     limits=sweep.limits,
                     algorithm_paths=list(algorithm_paths),
+                    ceilings={
+                        name: one for name, one in (ceilings or {}).items() if name in devices
+                    },
+                    profiled=not _on_grid(problem, sweep) or problem.kernel[0] in ends,
+                    energy=sweep.energy,
                 )
             )
     return by_information(found, sweep)
+
+
+def _on_grid(problem: Problem, sweep: Sweep) -> bool:
+    return problem.image[0] in sweep.sizes and problem.kernel[0] in sweep.kernels
 
 
 def _id(problem: Problem, image_data: str, kernel_data: str) -> str:

@@ -17,6 +17,7 @@ from convcross import accuracy, data, memory, threads
 from convcross.duels import Contender, Duel
 from convcross.entry import Entry, Ledger, alive, classify, guarded
 from convcross.neighbours import Watch
+from convcross.observe import gauge, observe
 from convcross.phases import time_fresh, time_plan, time_run, warm_up
 from convcross.prepare import prepare, verify_again
 from convcross.records import Record
@@ -224,11 +225,18 @@ def _compete(
         guarded(entry, prepare, duel, truth, ledger)
     for entry in alive(group):
         guarded(entry, warm_up, duel.limits, ledger)
+    gauges = {entry.contender.device: gauge(entry.contender.device) for entry in alive(group)}
+    before = {device: one.read() for device, one in gauges.items()}
     time_run(alive(group), duel, order, ledger, first)
     time_fresh(alive(group), duel, order, ledger, first)
+    since = {device: one.since(before[device]) for device, one in gauges.items()}
+    for entry in alive(group):
+        entry.record.telemetry.update(since[entry.contender.device])
     for entry in alive(group):
         guarded(entry, time_plan, duel.limits.seconds, ledger)
     for entry in alive(group):
         guarded(entry, verify_again, truth, ledger)
+    for entry in alive(group):
+        guarded(entry, observe, duel, ledger)
     for entry in group:
         entry.release()

@@ -64,6 +64,7 @@ def _first_run(entry: Entry) -> Any:
         try:
             entry.load, entry.run = graphs.capture([entry.load, entry.run], *place)
         except UnsupportedProblem as refusal:  # a load that looks at values, perhaps
+            entry.load()  # what the capture left in the instance has no values
             (entry.run,) = graphs.capture([entry.run], *place)
             entry.load = None
             entry.record.provenance["fresh"] = str(refusal)

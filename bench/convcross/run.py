@@ -6,11 +6,11 @@ import collections
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from convcross import machine
+from convcross import ceilings, machine
 from convcross.duels import Duel, duels
 from convcross.failures import BadInput
 from convcross.measure import measure
@@ -34,6 +34,8 @@ class Outcome:
     neighbours : who else used the cores → its share of them × seconds
     wall : seconds from the run's begin to its end
     interrupted : stopped by Ctrl-C
+    flags : (contender, flag) → records of this run
+    unbounded : devices whose ceilings are not known: their times were held to no floor
     """
 
     path: Path
@@ -48,6 +50,10 @@ class Outcome:
     neighbours: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     wall: float = 0.0
     interrupted: bool = False
+    flags: collections.Counter[tuple[str, str]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    unbounded: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def failed(self) -> bool:
@@ -84,12 +90,14 @@ def run(
     BadInput
         A file that exists and is not to be resumed, or that another sweep made.
     """
-    wanted = duels(sweep, groups, algorithm_paths)
-    header = _header(sweep, groups, wanted)
+    known = _ceilings({device for devices in groups for device in devices})
+    wanted = duels(sweep, groups, algorithm_paths, known)
+    header = _header(sweep, groups, wanted, known)
     path = out or _default_path(sweep, header, resume)
     done = _resumable(path, header, resume)
     left = [duel for duel in wanted if duel.id not in done]
     outcome = Outcome(path, before=len(wanted) - len(left), left=len(left))
+    outcome.unbounded = sorted({device for devices in groups for device in devices} - set(known))
     begin = time.perf_counter()
     writer = Writer(path, header)
     try:
@@ -129,16 +137,29 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> list[Record]:
     for record in records:
         key = (record.contender, record.status)
         outcome.statuses[key] += 1
+        outcome.flags.update((record.contender, flag) for flag in record.flags)
         if record.reason:
             outcome.reasons.setdefault(key, record.reason)
     return records
 
 
-def _header(sweep: Sweep, groups: Sequence[Sequence[str]], wanted: Sequence[Duel]) -> Header:
+def _ceilings(devices: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Those of each device, of which they were measured."""
+    found = {device: ceilings.load(machine.name(device)) for device in devices}
+    return {device: known for device, known in found.items() if known is not None}
+
+
+def _header(
+    sweep: Sweep,
+    groups: Sequence[Sequence[str]],
+    wanted: Sequence[Duel],
+    known: Mapping[str, dict[str, Any]],
+) -> Header:
     device = groups[0][0]
     return Header(
         machine=machine.describe(device),
         software=machine.software(device),
+        ceilings=known.get(device),
         sweep=sweep.model_dump(mode="json"),
         contenders=sorted({name for duel in wanted for name in duel.contenders}),
         started_at=_now().isoformat(timespec="seconds"),
@@ -183,7 +204,9 @@ def _differences(before: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
     if before.machine.get("name") != now.machine["name"]:
         yield "machine", before.machine.get("name"), now.machine["name"]
     for key, value in now.sweep.items():
-        if before.sweep.get(key) != value:
-            yield key, before.sweep.get(key), value
+        field = Sweep.model_fields[key]  # an earlier version may not have had it
+        earlier = before.sweep.get(key, field.get_default(call_default_factory=True))
+        if earlier != value:
+            yield key, earlier, value
     if before.contenders != now.contenders:
         yield "contenders", before.contenders, now.contenders

@@ -129,6 +129,7 @@ class Sweep(Strict):
         None, strict=True, ge=1, le=1024
     )  # None: the cores this process may use
     contenders: Names = ["*"]
+    energy: bool = Field(False, strict=True)  # measure it too, some 4 s for each contender
     limits: Limits = Limits()
 
     @model_validator(mode="after")

@@ -1,0 +1,147 @@
+"""Floors, executed kernels and energy, as a duel's records have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convcross import observe, telemetry
+from convcross.duels import Duel, duels
+from convcross.measure import measure
+from convcross.records import Record
+from convcross.spec import Limits, Sweep
+from convkernels import Problem
+from planted import forgotten, plant
+
+DISGUISED = """
+import torch
+from convkernels import algorithm
+
+
+@algorithm(
+    name="disguised", family="direct", namespaces=["torch"], arithmetic="ieee", source="a test"
+)
+def disguised(x, w, problem):
+    size = [x.shape[0] + w.shape[0] - 1, x.shape[1] + w.shape[1] - 1]
+    spectrum = torch.fft.rfft2(x, s=size) * torch.fft.rfft2(w, s=size)
+    top, left = w.shape[0] // 2, w.shape[1] // 2
+    return torch.fft.irfft2(spectrum, s=size)[top : top + x.shape[0], left : left + x.shape[1]]
+"""
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was() -> Iterator[None]:
+    with forgotten():
+        yield
+
+
+def ceilings(flops: float, copy: float) -> dict[str, Any]:
+    return {
+        "flops": dict.fromkeys(("float64", "float32", "float16", "bfloat16"), flops),
+        "bytes": [[1 << 14, copy], [1 << 30, copy]],
+        "threads": 1,
+        "neighbours": {},
+    }
+
+
+def records(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> list[Record]:
+    duel = Duel(
+        id="a-duel",
+        problem=Problem((16, 16), (3, 3), mode="same").to_json(),
+        contenders=list(contenders),
+        image_data="normal",
+        kernel_data="normal",
+        seed=0,
+        regime=None,
+        limits=Limits(seconds=0.001, samples=5, run_seconds=60.0),
+        algorithm_paths=list(paths),
+        **{"threads": 1, **more},
+    )
+    result = measure(duel.model_dump(mode="json"))
+    return [Record.model_validate(record) for record in result["records"]]
+
+
+def test_a_time_under_the_floor_is_impossible() -> None:
+    (record,) = records("direct/numpy@cpu", ceilings={"cpu": ceilings(1.0, 1e20)})
+    assert record.floor_s is not None
+    assert record.median_s is not None
+    assert record.floor_s > 1e3 > record.median_s
+    assert record.flags == ["impossible"]
+
+
+def test_a_time_over_the_floor_is_possible() -> None:
+    (record,) = records("direct/numpy@cpu", ceilings={"cpu": ceilings(1e20, 1e20)})
+    assert record.floor_s is not None
+    assert 0 < record.floor_s < 1e-9
+    assert record.flags == []
+
+
+@pytest.mark.parametrize("known", [{}, {"cuda:0": ceilings(1.0, 1.0)}], ids=["none", "another's"])
+def test_no_ceilings_no_floor(known: dict[str, Any]) -> None:
+    (record,) = records("direct/numpy@cpu", ceilings=known)
+    assert record.floor_s is None
+    assert record.flags == []
+
+
+def test_more_threads_than_the_ceilings_were_measured_with_have_no_floor() -> None:
+    known = {"cpu": ceilings(1.0, 1.0)}
+    (record,) = records("direct/numpy@cpu", ceilings=known, threads=2)
+    assert record.floor_s is None
+
+
+def test_a_direct_sum_that_runs_an_fft_is_flagged(tmp_path: Path) -> None:
+    path = plant(tmp_path, DISGUISED)
+    found = records("disguised/torch@cpu", "fft/torch@cpu", paths=(path,), profiled=True)
+    disguised, fft = found
+    assert (disguised.status, disguised.flags) == ("ok", ["ran-fft"])
+    assert any("fft" in kernel["name"] for kernel in disguised.provenance["kernels"])
+    assert (fft.status, fft.flags) == ("ok", [])
+    (again,) = records("disguised/torch@cpu", paths=(path,))
+    assert again.flags == []
+    assert "kernels" not in again.provenance
+
+
+def test_libraries_are_named() -> None:
+    import numpy as np
+
+    (record,) = records("direct/numpy@cpu")
+    assert record.provenance["libraries"]["numpy"] == np.__version__
+
+
+def test_energy_is_measured_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def energy(run: Any, synchronize: Any, gauge: telemetry.Gauge) -> dict[str, Any]:
+        run()
+        asked.append("asked")
+        return {"j_per_run": [1.0, 2.0, 3.0]}
+
+    monkeypatch.setattr(observe, "energy", energy)
+    (record,) = records("direct/numpy@cpu")
+    assert asked == []
+    assert "energy" not in record.telemetry
+    (record,) = records("direct/numpy@cpu", energy=True)
+    assert asked == ["asked"]
+    assert record.telemetry["energy"] == {"j_per_run": [1.0, 2.0, 3.0]}
+
+
+def test_clocks_are_read_before_and_after() -> None:
+    (record,) = records("direct/numpy@cpu")
+    assert set(record.telemetry) == {"before", "after", "missing"}
+
+
+def test_the_ends_of_each_row_are_profiled() -> None:
+    sweep = Sweep(name="a", sizes=[32, 64], kernels=[3, 5, 7], contenders=["direct/numpy"])
+    found = duels(sweep, [["cpu"]], ceilings={"cpu": {"a": 1}, "cuda:0": {"b": 2}})
+    kernels = {(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found}
+    profiled = {
+        (duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found if duel.profiled
+    }
+    assert kernels - profiled == {(32, 5), (64, 5)}
+    assert all(duel.ceilings == {"cpu": {"a": 1}} for duel in found)
+    layer = {"name": "one", "image": (8, 8), "kernel": (3, 3)}
+    alone = Sweep.model_validate({"name": "a", "layers": [layer], "contenders": ["direct/numpy"]})
+    assert [duel.profiled for duel in duels(alone, [["cpu"]])] == [True]
