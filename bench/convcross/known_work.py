@@ -1,0 +1,66 @@
+"""Contenders of known work or known length, which a stopwatch is held against.
+
+``cross_check`` loads this file by its path: no sweep and no list has them. Both compute a
+convolution with a 1×1 kernel, so that they are verified as every contender is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from convcross import cuda_clock
+from convkernels import Problem, algorithm
+from convkernels.cuda import kernel as cuda
+from convkernels.registry import Defaults, forward_only
+
+TURNS = 20_000  # of a loop of integer arithmetic: about a millisecond of plain Python
+SPINS = {"spin-1ms": 1e-3, "spin-4ms": 4e-3}  # seconds
+KERNEL = cuda_clock.source("spin")
+
+
+@algorithm(
+    name="fixed-work",
+    family="direct",
+    namespaces=["numpy"],
+    arithmetic="ieee",
+    source="the cross-check: a fixed number of steps of a linear congruential generator",
+)
+def fixed_work(x: Any, w: Any, problem: Problem) -> Any:
+    state = 1
+    for _ in range(TURNS):
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+    return x * w[0, 0]
+
+
+class Spin(Defaults):
+    """``cuda/spin.cu``: one block that waits on the device's own clock."""
+
+    seconds: float
+
+    @staticmethod
+    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
+        if problem.kernel != (1, 1) or problem.dtype != "float32" or not problem.is_image:
+            return "1×1 kernels on float32 images only"
+        return forward_only(problem)
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        super().plan(problem, xp, device)
+        self.xp, self.launcher = xp, cuda.on_gpu(KERNEL, device)
+
+    def run(self, a: Any) -> Any:
+        y = self.xp.empty(self.problem.y_shape, dtype=self.xp.float32)
+        length = np.uint64(round(1e9 * self.seconds))
+        self.launcher((1,), (32,), (a, self.b, y, np.int32(y.size), length))
+        return y
+
+
+for _name, _seconds in SPINS.items():
+    algorithm(
+        name=_name,
+        family="direct",
+        namespaces=["cupy"],
+        arithmetic="ieee",
+        source="the cross-check: a wait of known length on %globaltimer",
+    )(type(_name, (Spin,), {"seconds": _seconds}))
