@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convcross import observe, telemetry
+from convcross import observe, profiling, telemetry
 from convcross.duels import Duel, duels
 from convcross.measure import measure
 from convcross.records import Record
@@ -32,6 +32,15 @@ def disguised(x, w, problem):
 """
 
 
+DIES = """
+
+@algorithm(name="dies", family="direct", namespaces=["torch"], arithmetic="ieee", source="a test")
+def dies(x, w, problem):
+    import os
+    os._exit(3)
+"""
+
+
 @pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
     with forgotten():
@@ -47,8 +56,8 @@ def ceilings(flops: float, copy: float) -> dict[str, Any]:
     }
 
 
-def records(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> list[Record]:
-    duel = Duel(
+def a_duel(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> Duel:
+    return Duel(
         id="a-duel",
         problem=Problem((16, 16), (3, 3), mode="same").to_json(),
         contenders=list(contenders),
@@ -60,6 +69,10 @@ def records(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> list[
         algorithm_paths=list(paths),
         **{"threads": 1, **more},
     )
+
+
+def records(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> list[Record]:
+    duel = a_duel(*contenders, paths=paths, **more)
     result = measure(duel.model_dump(mode="json"))
     return [Record.model_validate(record) for record in result["records"]]
 
@@ -102,6 +115,20 @@ def test_a_direct_sum_that_runs_an_fft_is_flagged(tmp_path: Path) -> None:
     (again,) = records("disguised/torch@cpu", paths=(path,))
     assert again.flags == []
     assert "kernels" not in again.provenance
+
+
+def test_kernels_are_told_by_a_process_of_their_own(tmp_path: Path) -> None:
+    path = plant(tmp_path, DISGUISED + DIES)
+    duel = a_duel("disguised/torch@cpu", "dies/torch@cpu", paths=(path,))
+    told = profiling.executed(duel, "dies/torch@cpu")
+    assert told["kernels"] == []
+    assert "BrokenProcessPool" in told["reason"]
+    told = profiling.executed(duel, "absent/torch@cpu")
+    assert told["kernels"] == []
+    assert "absent" in told["reason"]
+    told = profiling.executed(duel, "disguised/torch@cpu")
+    assert any("fft" in kernel["name"] for kernel in told["kernels"])
+    assert not told["reason"]
 
 
 def test_libraries_are_named() -> None:

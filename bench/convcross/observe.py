@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from convcross import provenance, threads
+from convcross import profiling, provenance, threads
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger
 from convcross.floor import floor, impossible
@@ -30,16 +30,19 @@ def observe(entry: Entry, duel: Duel, ledger: Ledger) -> None:
     record.provenance["libraries"] = provenance.libraries(entry.contender.namespace, device)
     with ledger.charge("preparation"):
         if duel.profiled:
-            _profile(entry)
+            _profile(entry, duel)
         if duel.energy:
             record.telemetry["energy"] = energy(entry.run, entry.synchronize, gauge(device))
 
 
-def _profile(entry: Entry) -> None:
+def _profile(entry: Entry, duel: Duel) -> None:
     """Which kernels a run executes; a direct sum that executes an FFT is flagged."""
     assert entry.run is not None
     record = entry.record
-    told = provenance.executed(entry.run, entry.contender.device)
+    if entry.contender.device == "cpu":
+        told = provenance.executed(entry.run, "cpu")
+    else:
+        told = profiling.executed(duel, entry.name)
     names = {"kernels": "kernels", "streams": "streams", "reason": "kernels_untold"}
     record.provenance.update({names[key]: value for key, value in told.items() if value})
     if (engine := provenance.engine(told["kernels"])) is not None:

@@ -1,0 +1,60 @@
+"""Which kernels a contender runs on a card, asked in a process of its own.
+
+CUPTI, which torch's profiler subscribes to, may slow down every later launch of its process; a
+process that times must not meet it. The other process lives as long as the sweep and only works
+when it is asked, between two timings.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures
+import functools
+import multiprocessing
+from typing import Any
+
+from convcross import data, provenance
+from convcross.duels import Contender, Duel
+from convkernels import Problem, namespaces
+from convkernels.registry import load_path
+
+
+def executed(duel: Duel, contender: str) -> dict[str, Any]:
+    """What ``provenance.executed`` tells of one run of this contender of the duel.
+
+    Where the other process failed there are no kernels, and its error is the reason.
+    """
+    try:
+        answer = _process().submit(_executed, duel.model_dump(mode="json"), contender).result()
+    except Exception as error:  # whatever the contender raises there, or a process that died
+        if isinstance(error, concurrent.futures.BrokenExecutor):
+            _process.cache_clear()
+        lines = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
+        return {"kernels": [], "streams": [], "reason": reason}
+    return answer
+
+
+@functools.cache
+def _process() -> concurrent.futures.ProcessPoolExecutor:
+    spawned = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+    process = concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=spawned)
+    atexit.register(process.shutdown)
+    return process
+
+
+def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:
+    duel, contender = Duel.model_validate(duel_json), Contender.parse(name)
+    for path in duel.algorithm_paths:
+        load_path(path)
+    problem = Problem.from_json(duel.problem)
+    place = contender.namespace, contender.device
+    with namespaces.on(*place):
+        x = data.image(duel.image_data, problem.x_shape, duel.seed)
+        w = data.kernel(duel.kernel_data, problem.w_shape, duel.seed)
+        a, b = (namespaces.from_numpy(values, *place, problem.dtype) for values in (x, w))
+        instance = contender.found.prepare(problem, *place)
+        instance.load(b)
+        instance.run(a)
+        namespaces.synchronize(*place)
+        return provenance.executed(functools.partial(instance.run, a), contender.device)
