@@ -4,8 +4,10 @@
 #   bench/gpu-visit.sh [--dry-run] [chapter...]      default: every chapter, in this order
 #
 #   verify   tests that need a GPU, and every contender against SciPy
+#   clock    the card's ceilings, and our timer against outside ones
 #   image    one image, one kernel: N 64 to 8192, n 3 to 255, float32; then the other dtypes
 #   cnn      layers of networks
+#   profile  which kernels each contender runs, and Nsight Compute on our own where it is there
 #
 # Each chapter ends within 9 minutes, runs alone, prints a short table last and leaves one archive,
 # $OUT/<chapter>.tar.gz (OUT is ./visit by default), of results/, reports/ and its log. A chapter
@@ -21,13 +23,13 @@ cd "$(dirname "$0")/.."
 root=$PWD
 export PYTHONPATH=$root/bench:$root/kernels PYTHONUNBUFFERED=1
 OUT=$(realpath -m "${OUT:-visit}")
-CHAPTERS=(verify image cnn)
+CHAPTERS=(verify clock image cnn profile)
 mkdir -p "$OUT"
 
-device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweeps=
+dry_run= device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweeps=
 if [ "${1:-}" = --dry-run ]; then
   shift
-  device=cpu budget=20s problems=5 tests=("$root/tests/test_stages.py")
+  dry_run=1 device=cpu budget=20s problems=5 tests=("$root/tests/test_stages.py")
   sweeps=$root/bench/gpu-visit-dry-run/
   cd "$OUT" # its results are no reference
 fi
@@ -52,6 +54,7 @@ card=$("$PYTHON" -c "from convcross import machine; print(machine.name('$device'
 # sweep NAME BUDGET: run it, or go on with its newest results; then its crossovers and its report.
 sweep() {
   local name=$1 time=$2 newest status=0
+  [ -n "$dry_run" ] || [ -f results/"$card"/ceilings.json ] || convcross doctor --ceilings --device "$device"
   newest=$(ls results/"$card"/*-"$name"-*.jsonl 2>/dev/null | tail -n 1 || true)
   convcross run "${sweeps:+$sweeps}$name${sweeps:+.toml}" --device "$device" \
     --budget "$time" ${newest:+--resume --out "$newest"} || status=$?
@@ -77,6 +80,25 @@ image() {
   return $status
 }
 cnn() { sweep cnn "$budget"; }
+clock() {
+  local status=0
+  convcross doctor --ceilings --device "$device" || status=$?
+  [ -n "$dry_run" ] || convcross doctor --cross-check --device "$device" || status=$?
+  return $status
+}
+profile() {
+  local status=0
+  sweep profile 3m || status=$?
+  "$PYTHON" "$root/bench/kernels-table.py" "$(ls results/"$card"/*-profile-*.jsonl | tail -n 1)" ||
+    status=$?
+  if [ -z "$dry_run" ] && command -v ncu >/dev/null; then
+    ncu --clock-control none --kernel-name-base demangled --kernel-name regex:direct \
+      --launch-count 6 --section SpeedOfLight --section Occupancy --section LaunchStats \
+      "$PYTHON" -m convcross run profile --contenders cuda-direct --device "$device" \
+      --out "$carried/ncu.jsonl" || status=$?
+  fi
+  return $status
+}
 
 failed=0
 for chapter in "${chapters[@]}"; do

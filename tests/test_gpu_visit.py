@@ -22,14 +22,18 @@ def visit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("chapter", ["verify", "image", "cnn"])
+@pytest.mark.parametrize("chapter", ["verify", "clock", "image", "cnn", "profile"])
 def test_chapter(chapter: str, tmp_path: Path) -> None:
     done = visit(tmp_path, chapter)
     assert done.returncode == 0, done.stdout + done.stderr
     with tarfile.open(tmp_path / f"{chapter}.tar.gz") as archive:
         names = archive.getnames()
     assert f"{chapter}.log" in names
-    if chapter != "verify":
+    if chapter == "clock":
+        assert any(name.endswith("ceilings.json") for name in names)
+    elif chapter == "profile":
+        assert "aten::_fft_r2c" in done.stdout
+    if chapter not in ("verify", "clock"):
         assert any(name.endswith(".jsonl") for name in names)
         assert any(name.endswith("report.html") for name in names)
 
@@ -51,4 +55,6 @@ def test_failed_chapter_is_told(tmp_path: Path) -> None:
 def test_unknown_chapter_names_the_allowed_ones(tmp_path: Path) -> None:
     done = visit(tmp_path, "imagee")
     assert done.returncode == 2
-    assert done.stderr == "gpu-visit: chapter is 'imagee'; allowed: verify image cnn\n"
+    assert (
+        done.stderr == "gpu-visit: chapter is 'imagee'; allowed: verify clock image cnn profile\n"
+    )

@@ -278,7 +278,7 @@ def test_a_problem_larger_than_memory_is_oom_for_all_and_never_allocated() -> No
 def test_an_unsupported_cell_stays_so_where_the_reference_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(*arguments: Any) -> None:
+    def short(*arguments: Any, **more: Any) -> None:
         raise MemoryError("planted")
 
     monkeypatch.setattr(measuring.accuracy, "truth", short)
@@ -305,8 +305,8 @@ def test_contenders_that_do_not_fit_together_are_timed_in_groups_with_a_common_p
     assert groups == [["direct", "fft", "im2col-gemm"]]
     assert not any("pacer_ratio" in record.telemetry for record in found.values())
     groups.clear()
-    monkeypatch.setattr(memory, "free", lambda namespace, device: 20e3)
-    monkeypatch.setattr(measuring, "MEMORY", 1.0)  # about what im2col-gemm takes alone
+    monkeypatch.setattr(memory, "free", lambda namespace, device: 1e9)
+    monkeypatch.setattr(measuring, "MEMORY", 20e3 / 1e9)  # about what im2col-gemm takes alone
     found = measured(names)
     assert {record.status for record in found.values()} == {"ok"}
     assert groups == [["direct", "fft"], ["im2col-gemm", "direct"]]

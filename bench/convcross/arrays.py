@@ -55,6 +55,32 @@ def moved(array: Array, place: Place) -> Array:
         return importlib.import_module(name).from_dlpack(array)
 
 
+def copied(array: Array, place: Place, dtype: str) -> Array:
+    """A fresh, contiguous array in another place, rounded to a dtype.
+
+    Parameters
+    ----------
+    array : of NumPy, torch or CuPy
+    place : (namespace, device)
+    dtype : "float32", …
+    """
+    if namespaces.of(array)[0] == "numpy":
+        return namespaces.from_numpy(array, *place, dtype)
+    array = moved(array, place)
+    if place[0] == "numpy":
+        return namespaces.from_numpy(array, *place, dtype)
+    with namespaces.on(*place):
+        if place[0] == "torch":
+            import torch
+
+            return torch.empty(array.shape, dtype=getattr(torch, dtype), device=place[1]).copy_(
+                array
+            )
+        import cupy
+
+        return cupy.array(array, dtype=dtype, order="C")
+
+
 def _carried(array: Array, name: str, device: str) -> Array:
     """An array of torch or CuPy on another device."""
     if name == "torch":

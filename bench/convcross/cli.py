@@ -134,7 +134,9 @@ def check(
 
 @app.command()
 def run(
-    sweep: Annotated[str, typer.Argument(help="quick, image, dtypes, cnn, seed, or a TOML file.")],
+    sweep: Annotated[
+        str, typer.Argument(help="quick, image, dtypes, cnn, profile, seed, or a TOML file.")
+    ],
     sizes: Annotated[str | None, typer.Option(help="Image sizes N: 256,512 or 64:512:64.")] = None,
     kernels: Annotated[str | None, typer.Option(help="Kernel sizes n: 3,5,7 or 3:63:2.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,

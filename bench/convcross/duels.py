@@ -16,6 +16,8 @@ from convcross.spec import Limits, Sweep
 from convkernels import Problem, namespaces
 from convkernels.registry import Algorithm, algorithms, find
 
+FEW = 4  # kernels of a sweep, of which each is profiled
+
 
 class Contender(BaseModel, frozen=True):
     """An algorithm on an array library on a device."""
@@ -139,12 +141,14 @@ def duels(
 ) -> list[Duel]:
     """All duels of a sweep, the most informative first.
 
-    What ran is asked of the smallest and the largest kernel of each image size, and of layers.
+    What ran is asked of the smallest and the largest kernel of each image size, of all where they
+    are few, and of layers.
 
     Raises BadInput where a pattern matches no contender.
     """
     found = []
-    ends = {min(sweep.kernels), max(sweep.kernels)} if sweep.kernels else set()
+    kernels = sorted(sweep.kernels)
+    profiled = kernels if len(kernels) <= FEW else [kernels[0], kernels[-1]]
     for devices in groups:
         try:
             contenders = [str(one) for one in matching(sweep.contenders, devices)]
@@ -167,7 +171,7 @@ def duels(
                     ceilings={
                         name: one for name, one in (ceilings or {}).items() if name in devices
                     },
-                    profiled=not _on_grid(problem, sweep) or problem.kernel[0] in ends,
+                    profiled=not _on_grid(problem, sweep) or problem.kernel[0] in profiled,
                     energy=sweep.energy,
                 )
             )

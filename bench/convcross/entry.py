@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import stopwatch
+from convcross import arrays, stopwatch
 from convcross.duels import Contender
 from convcross.records import Record
 from convkernels import Problem, UnsupportedProblem, namespaces
@@ -78,8 +78,8 @@ class Entry:
 
     def operands(self, problem: Problem, x: Any, w: Any) -> tuple[Any, Any]:
         """Its own copies of x and w."""
-        place = self.contender.namespace, self.contender.device, problem.dtype
-        return namespaces.from_numpy(x, *place), namespaces.from_numpy(w, *place)
+        place = self.contender.namespace, self.contender.device
+        return arrays.copied(x, place, problem.dtype), arrays.copied(w, place, problem.dtype)
 
     def bytes(self) -> float:
         """What it holds at once: its operands and result, and the workspace it declares."""

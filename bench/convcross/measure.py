@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from convcross import accuracy, data, memory, threads
+from convcross.arrays import Place
 from convcross.duels import Contender, Duel
 from convcross.entry import Entry, Ledger, alive, classify, guarded
 from convcross.neighbours import Watch
@@ -75,8 +76,8 @@ def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -
     count = duel.threads or threads.usable()
     with threads.pinned(count):
         try:
-            truth = _truth(duel, problem, operands, ledger)
-        except (accuracy.ReferenceDisagrees, MemoryError) as error:
+            truth = _truth(duel, problem, entries, operands, ledger)
+        except (RuntimeError, MemoryError) as error:
             for entry in alive(entries):
                 entry.fail(*classify(error))
         else:
@@ -91,13 +92,18 @@ def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -
     }
 
 
-def _truth(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> accuracy.Truth:
-    """The duel's operands and the reference. Raises ReferenceDisagrees and MemoryError."""
-    import psutil
+def _truth(
+    duel: Duel, problem: Problem, entries: list[Entry], operands: Operands, ledger: Ledger
+) -> accuracy.Truth:
+    """The duel's operands and the reference: on the first card that a contender is on, else in
+    NumPy.
 
+    Raises ReferenceDisagrees, and where memory runs out MemoryError or torch's RuntimeError.
+    """
+    place = _place(entries)
     double = dataclasses.replace(problem, dtype="float64")
     need = 4.0 * double.min_bytes + find("fft").implementation.cost(double).workspace
-    free = psutil.virtual_memory().available
+    free = memory.free(*place)
     if need > free:  # a system that overcommits would kill the process instead
         raise MemoryError(
             f"the reference needs {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
@@ -106,8 +112,15 @@ def _truth(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> 
         x, w = (
             namespaces.round_to(values, problem.dtype).astype("float64") for values in operands()
         )
-    with ledger.charge("verification"):
-        return accuracy.truth(problem, x, w, duel.seed)
+    with ledger.charge("verification"), namespaces.on(*place):
+        return accuracy.truth(problem, x, w, duel.seed, place=place)
+
+
+def _place(entries: list[Entry]) -> Place:
+    cards = [entry.contender.device for entry in alive(entries) if entry.contender.device != "cpu"]
+    if not cards:
+        return "numpy", "cpu"
+    return "torch" if cards[0] in namespaces.devices("torch") else "cupy", cards[0]
 
 
 def _entry(duel: Duel, problem: Problem, name: str) -> Entry:

@@ -41,14 +41,13 @@ def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
         if dtype != problem.dtype:
             entry.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
             return
-        y = namespaces.to_numpy(entry.first)
         bound = entry.algorithm.implementation.error_bound(problem)
-        reason = accuracy.verify(y, bound, truth)
+        reason = accuracy.verify(entry.first, bound, truth)
         entry.record.provenance["reference"] = truth.certificate
         if reason is not None:
             entry.fail("wrong", reason)
             return
-        entry.record.error = accuracy.errors(y, truth)
+        entry.record.error = accuracy.errors(entry.first, truth)
 
 
 def _first_run(entry: Entry) -> Any:
@@ -163,7 +162,7 @@ def verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
                 y = run_on_negated()
             entry.synchronize()
             bound = entry.algorithm.implementation.error_bound(entry.problem)
-            reason = accuracy.verify(-namespaces.to_numpy(y), bound, truth)
+            reason = accuracy.verify(-y, bound, truth)
     if reason is not None:
         entry.fail("wrong", f"after timing: {reason}")
 
