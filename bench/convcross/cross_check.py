@@ -41,11 +41,11 @@ from convkernels import Problem, namespaces
 from convkernels.registry import find, load_path
 
 ROUNDS = 4
-# Seconds after which no turn begins. A turn is bounded too: ours by the limits of its duel, that of
-# a peer by its own, or by peers.LONGEST; so the table of a CPU ends inside 3 minutes, that of a
-# card inside 5.
-BUDGET = {"cpu": 165.0, "cuda": 240.0}
-LIMITS = {"cpu": Limits(seconds=0.5), "cuda": Limits(seconds=0.2)}
+# Seconds after which no turn begins. A turn is bounded too: ours by the limits of its duels, a
+# peer's by what it is asked for or by the limit of its process (15 s of pyperf's, 45 s of
+# cuda-bench's). So the table of a CPU ends inside 3 minutes and that of a card inside 5.
+BUDGET = {"cpu": 165.0, "cuda": 235.0}
+LIMITS = {"cpu": Limits(seconds=0.8), "cuda": Limits(seconds=0.2)}
 CPU_PEERS: list[Peer] = [PyPerf(), TorchTimer()]
 CUDA_PEERS: list[Peer] = [DoBench(), CudaBench(), KnownLength()]
 
@@ -103,17 +103,22 @@ class Row:
         return dataclasses.asdict(self)
 
 
-def cases(device: str) -> list[Case]:
-    """What is compared on a device ("cpu", "cuda:0"), as far as its libraries are installed."""
+def groups(device: str) -> list[list[Case]]:
+    """What is compared on a device ("cpu", "cuda:0"), as far as its libraries are installed: in
+    groups that take turns. On a card all are one: a process takes longer to start than to time.
+    """
     load_path(KNOWN_WORK)
-    kind = device.partition(":")[0]
-    return [
-        Case(f"{name}@{device}", Problem((size, size), (n, n), mode="same"), regime)
-        for size, n, names in (ON_CPU if kind == "cpu" else ON_CUDA)
-        for regime in (("warm",) if kind == "cpu" else ("flushed", "warm"))
-        for name in names
-        if find(name.partition("/")[0]).missing(name.partition("/")[2]) is None
+    on_cpu = device == "cpu"
+    found = [
+        [
+            Case(f"{name}@{device}", Problem((size, size), (n, n), mode="same"), regime)
+            for regime in (("warm",) if on_cpu else ("flushed", "warm"))
+            for name in names
+            if find(name.partition("/")[0]).missing(name.partition("/")[2]) is None
+        ]
+        for size, n, names in (ON_CPU if on_cpu else ON_CUDA)
     ]
+    return found if on_cpu else [list(itertools.chain.from_iterable(found))]
 
 
 def missing(peers: Iterable[Peer]) -> dict[str, str]:
@@ -126,7 +131,7 @@ def missing(peers: Iterable[Peer]) -> dict[str, str]:
 
 
 def compare(
-    found: Sequence[Case],
+    groups: Sequence[Sequence[Case]],
     peers: Sequence[Peer],
     *,
     limits: Limits,
@@ -138,14 +143,14 @@ def compare(
 
     Parameters
     ----------
-    found : cases of one device
+    groups : cases of one device, timed one group after the other
     peers : of those that are installed
     limits : of each duel
     budget : seconds after which no turn begins
     tell : takes a line of progress
     """
     deadline = time.perf_counter() + budget
-    groups = [list(group) for _, group in itertools.groupby(found, lambda case: case.problem)]
+    found = list(itertools.chain.from_iterable(groups))
     ours: dict[Case, list[Median]] = {case: [] for case in found}
     theirs: dict[tuple[Case, Peer], list[float]] = {
         (case, peer): [] for case in found for peer in peers
@@ -156,7 +161,8 @@ def compare(
     for number, group in itertools.product(range(rounds), groups):
         if time.perf_counter() > deadline:
             break
-        tell(f"round {number + 1} of {rounds}: {group[0].name}{', …' * (len(group) > 1)}")
+        turn = f"round {number + 1} of {rounds}"
+        tell(f"{turn}: {_what(group)}: ours")
         begin = time.perf_counter()
         records, share = _ours(group, limits)
         spent += (took := time.perf_counter() - begin)
@@ -177,12 +183,13 @@ def compare(
                     asked[case] = ours[case][-1][0]
             if not asked or time.perf_counter() > deadline:
                 continue
+            tell(f"{turn}: {_what(list(asked))}: {peer.name}")
             try:
                 answers = peer.medians(list(asked), asked)
             except Exception as error:  # a peer that fails costs its own rows
                 said = f"{type(error).__name__}: {error}".splitlines()[0]
                 failures.update({(case, peer): said for case in asked})
-                tell(f"round {number + 1} of {rounds}: {peer.name}: {said}")
+                tell(f"{turn}: {peer.name}: {said}")
                 continue
             for case, answer in answers.items():
                 if isinstance(answer, str):
@@ -198,16 +205,20 @@ def compare(
     ]
 
 
+def _what(cases: Sequence[Case]) -> str:
+    return cases[0].name if len(cases) == 1 else f"{len(cases)} cases"
+
+
 def _ours(group: Sequence[Case], limits: Limits) -> tuple[dict[Case, Record], float]:
-    """The records of a problem's cases, a duel for each regime; and the largest share of the cores
-    that other processes took."""
+    """The records of the cases, a duel for each problem and regime; and the largest share of the
+    cores that other processes took."""
     records: dict[Case, Record] = {}
     others = 0.0
-    for regime, part in itertools.groupby(group, lambda case: case.regime):
+    for (problem, regime), part in itertools.groupby(group, lambda x: (x.problem, x.regime)):
         members = list(part)
         duel = Duel(
             id=f"cross-check-{members[0].name}",
-            problem=members[0].problem.to_json(),
+            problem=problem.to_json(),
             contenders=[case.contender for case in members],
             image_data="normal",
             kernel_data="normal",
@@ -277,7 +288,7 @@ def show(devices: Sequence[str], as_json: bool) -> bool:
         there = [peer for peer in peers if peer.name not in lacking]
         if there:
             limits, budget = LIMITS[kind], BUDGET[kind]
-            rows += compare(cases(device), there, limits=limits, budget=budget, tell=tell)
+            rows += compare(groups(device), there, limits=limits, budget=budget, tell=tell)
     if as_json:
         report = {
             "rows": [row.to_json() for row in rows],

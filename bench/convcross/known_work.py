@@ -15,7 +15,7 @@ from convkernels import Problem, algorithm
 from convkernels.cuda import kernel as cuda
 from convkernels.registry import Defaults, forward_only
 
-TURNS = 20_000  # of a loop of integer arithmetic: about a millisecond of plain Python
+TURNS = 5_000  # of a loop of integer arithmetic: less than a millisecond of plain Python
 SPINS = {"spin-1ms": 1e-3, "spin-4ms": 4e-3}  # seconds
 KERNEL = cuda_clock.source("spin")
 

@@ -32,7 +32,7 @@ KNOWN_WORK = str(Path(__file__).with_name("known_work.py"))
 SEED = 0
 THREADS = 1  # timers are compared, not libraries: one core is the quieter place
 SECONDS = 0.5  # that a peer on a CPU times a case for, warm-up aside
-LONGEST = 40.0  # seconds of a peer's process
+LONGEST = {"pyperf": 15.0, "cuda-bench": 45.0}  # seconds of a peer's process
 CUDA_BENCH = (
     "--stopping-criterion stdrel --min-time 0.1 --max-noise 0.5 --batch-target-time 0.1 --timeout 1"
 )
@@ -270,16 +270,21 @@ class KnownLength:
 def _child(peer: str, *arguments: str) -> None:
     """Run this file in a process of its own, which finds the modules that this one finds.
 
-    Raises RuntimeError with the first error that it told of, and after LONGEST seconds.
+    Raises RuntimeError with the first error that it told of, or after LONGEST seconds.
     """
     command = [sys.executable, "-m", "convcross.peers", peer, *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         subprocess.run(
-            command, env=environment, check=True, capture_output=True, text=True, timeout=LONGEST
+            command,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=LONGEST[peer],
         )
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"{peer}: no answer in {LONGEST:g} s") from None
+        raise RuntimeError(f"{peer}: no answer in {LONGEST[peer]:g} s") from None
     except subprocess.CalledProcessError as error:
         said = str(error.stderr or error.stdout).strip()
         # pyperf's own error comes last, after that of its worker.
