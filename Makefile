@@ -1,4 +1,4 @@
-# make bench        sweep this machine's best device; draw and print the crossover
+# make bench        sweep this machine's best device; draw and print the crossover; once, its ceilings
 # make test         ruff, mypy --strict and pytest
 # make microbench   every contender as a pytest benchmark
 # make proofs       the claims of the statistics, by simulation: tables
@@ -32,6 +32,9 @@ STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 .PHONY: bench test microbench proofs wheels clean
 
 bench: $(READY)
+	@machine=$$($(BIN)/python -c "from convcross import duels, machine; \
+	  print(machine.name(duels.devices_named(None)[0][0]))") && \
+	{ [ -f "results/$$machine/ceilings.json" ] || $(BIN)/convcross doctor --ceilings; }
 	@$(BIN)/convcross run quick; status=$$?; [ $$status -le 1 ] || exit $$status; \
 	results=$$(ls -t results/*/*-quick-*.jsonl | head -n 1) && \
 	$(BIN)/convcross crossover "$$results" && \
