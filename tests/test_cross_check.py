@@ -178,8 +178,8 @@ def test_ours_that_fails_is_no_agreement(ours: list[float]) -> None:
 
 def test_no_turn_begins_after_the_budget(ours: list[float]) -> None:
     stand = Stand()
-    [row], _ = compared([DIRECT], stand, budget=-1.0)
-    assert stand.turns == []
+    [row], lines = compared([DIRECT], stand, budget=-1.0)
+    assert (stand.turns, lines) == ([], [])
     assert (row.within, row.rounds) == (None, 0)
     assert "time was spent" in (row.reason or "")
 
@@ -378,6 +378,7 @@ def test_what_cuda_bench_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     peers._cuda_bench("out.json", DIRECT.to_json(), FFT.to_json())
     assert list(benchmarks) == ["case-0", "case-1"]
     assert given[0][given[0].index("--json") + 1] == "out.json"
+    assert given[0][given[0].index("--timeout") + 1] == "1"
     assert [state.launches for state in states] == [3, 3]
     assert all(state.summaries["launch"] > 0 for state in states)
 

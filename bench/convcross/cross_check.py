@@ -118,7 +118,8 @@ def groups(device: str) -> list[list[Case]]:
         ]
         for size, n, names in (ON_CPU if on_cpu else ON_CUDA)
     ]
-    return found if on_cpu else [list(itertools.chain.from_iterable(found))]
+    together = found if on_cpu else [list(itertools.chain.from_iterable(found))]
+    return [group for group in together if group]
 
 
 def missing(peers: Iterable[Peer]) -> dict[str, str]:
