@@ -6,14 +6,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.lines import Line2D
 
 import synthetic
 from convcross import report
+from convcross.analysis import roof, tables
 from convcross.analysis.load import load
 from convcross.analysis.tables import left_out
 from convcross.failures import BadInput
-from convcross.report import style
+from convcross.records import Record
+from convcross.report import curves, roofline, style
+from convcross.report.style import Look, Sheet
 from convkernels import Problem
 
 HOSTILE = "<script>alert(1)</script>"
@@ -21,7 +27,7 @@ KINDS = ("time", "crossover", "fastest", "error", "pareto")
 CEILINGS = {
     "device": "cpu",
     "flops": {"float32": 1e12, "float64": 5e11},
-    "memory": [[2**16, 2e11], [2**20, 1.9e11], [2**24, 1e11], [2**28, 2e10]],
+    "bytes": [[2**16, 2e11], [2**20, 1.9e11], [2**24, 1e11], [2**28, 2e10]],
 }
 CONTENDERS = {
     "direct/numpy": synthetic.direct(),
@@ -224,6 +230,220 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     path = synthetic.write(tmp_path / "a.jsonl", duels)
     with pytest.raises(BadInput, match="cannot be written"):
         report.write([path], path)
+
+
+# ---- what a figure shows -------------------------------------------------------------------
+
+
+def time_figure(
+    path: Path, duels: list[list[Record]], *, include_flagged: bool = False
+) -> tuple[Sheet, dict[str, Look]]:
+    results = load([synthetic.write(path / "a.jsonl", duels)], include_flagged=include_flagged)
+    frame = results.frame
+    cells = tables.with_gaps(tables.by_cell(results.grid), frame[~frame["usable"]])
+    looks = style.looks(frame)
+    with style.settings():
+        return curves.time(cells, [], looks, "here"), looks
+
+
+def drawn(sheet: Sheet, look: Look) -> list[Line2D]:
+    return [line for line in sheet.axes[0].lines if line.get_color() == look.colour]
+
+
+def test_a_line_breaks_where_its_contender_timed_out(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5, 7, 9])
+    duels[2][0] = synthetic.record(
+        "direct/numpy", Problem((256, 256), (7, 7), mode="same"), status="timeout"
+    )
+    sheet, looks = time_figure(tmp_path, duels)
+    line, markers, *_ = drawn(sheet, looks["direct/numpy"])
+    assert np.isnan(np.asarray(line.get_ydata())).tolist() == [False, False, True, False]
+    assert np.asarray(markers.get_xdata()).tolist() == [3, 5, 9]
+    whole = drawn(sheet, looks["fft/numpy"])[0]
+    assert not np.isnan(np.asarray(whole.get_ydata())).any()
+
+
+def test_unsettled_points_are_hollow_and_flagged_ones_are_crosses(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5, 7])
+    duels[0][0].settled = False
+    duels[1][0].flags = ["power-limited"]
+    sheet, looks = time_figure(tmp_path, duels, include_flagged=True)
+    look = looks["direct/numpy"]
+    _, full, hollow, cross, *_ = drawn(sheet, look)
+    assert (list(full.get_xdata()), full.get_markerfacecolor()) == ([7], look.colour)
+    assert (list(hollow.get_xdata()), hollow.get_markerfacecolor()) == ([3], "white")
+    assert (list(cross.get_xdata()), cross.get_marker()) == ([5], "x")
+    note = " ".join(" ".join(text.get_text() for text in sheet.texts).split())
+    assert curves.MARKS in note
+    assert curves.FLAGGED in note
+    plain, looks = time_figure(tmp_path / "without", duels)
+    assert [line.get_marker() for line in drawn(plain, look)].count("x") == 0
+    assert np.isnan(np.asarray(drawn(plain, looks["direct/numpy"])[0].get_ydata())[1])
+
+
+def test_the_floor_is_the_least_of_the_contenders(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5])
+    assert not drawn(time_figure(tmp_path / "none", duels)[0], curves.FLOOR)
+    for record, floor in zip(duels[0], (3e-6, 2e-6, 4e-6), strict=True):
+        record.floor_s = floor
+    duels[1][2].floor_s = 5e-6
+    (floor_line,) = [
+        line for line in drawn(time_figure(tmp_path, duels)[0], curves.FLOOR) if line.is_dashed()
+    ]
+    assert floor_line.get_xydata().tolist() == [[3, 2e-6], [5, 5e-6]]
+
+
+@pytest.mark.parametrize("count", [8, 9])
+def test_up_to_eight_lines_are_named_at_their_ends(tmp_path: Path, count: int) -> None:
+    names = [f"{letter}/numpy" for letter in "abcdefghi"[:count]]
+    duels = synthetic.duels(dict.fromkeys(names, synthetic.direct()), sizes=[64], kernels=[3, 5])
+    sheet, _ = time_figure(tmp_path, duels)
+    at_ends = {text.get_text() for text in sheet.axes[0].texts} - {""}
+    legends = [axes.get_legend() for axes in sheet.axes if axes.get_legend()]
+    if count == 8:
+        assert at_ends == set(names)
+        assert not legends
+    else:
+        assert not at_ends
+        assert {text.get_text() for text in legends[0].get_texts()} == set(names)
+
+
+def test_many_image_sizes_have_some_panels_and_it_is_said(tmp_path: Path) -> None:
+    sizes = [32 * k for k in range(1, 13)]
+    duels = synthetic.duels(CONTENDERS, sizes=sizes, kernels=[3], rounds=2)
+    sheet, _ = time_figure(tmp_path, duels)
+    titles = [axes.get_title(loc="left") for axes in sheet.axes]
+    assert len(titles) == 9
+    assert (titles[0], titles[-1]) == ("N = 32", "N = 384")
+    assert any("9 of 12 image sizes" in text.get_text() for text in sheet.texts)
+
+
+# ---- flags, floors and ceilings on the page --------------------------------------------------
+
+
+def flagged_sweep(path: Path) -> Path:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 9, 15], floor_s=1e-6)
+    duels[0][2].flags = ["impossible"]
+    duels[1][0].flags = ["ran-fft", "power-limited"]
+    duels[2][0].settled = False
+    duels[2][0].telemetry = {"group": 1, "pacer_ratio": 2.0}
+    duels[2][1] = synthetic.record(
+        "scipy-convolve2d/numpy",
+        Problem((256, 256), (15, 15), mode="same"),
+        status="timeout",
+        reason="about 2 s",
+    )
+    return synthetic.write(path / "a.jsonl", duels, synthetic.header(ceilings=CEILINGS))
+
+
+@pytest.fixture(scope="module")
+def unflagged(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The report of ``flagged_sweep``, without what is flagged."""
+    folder = tmp_path_factory.mktemp("unflagged")
+    return report.write([flagged_sweep(folder)], folder / "out")
+
+
+def test_every_measurement_is_in_the_table(unflagged: list[Path]) -> None:
+    rows = pd.read_csv(unflagged[1]).set_index(["n", "contender"])
+    assert len(rows) == 9
+    assert set(rows["regime"]) == {"warm"}
+    paced = rows.loc[15, "direct/numpy"]
+    truth = (
+        load([unflagged[0].parents[1] / "a.jsonl"])
+        .frame.set_index(["n", "contender"])
+        .loc[15, "direct/numpy"]
+    )
+    assert paced["median_s"] == pytest.approx(2 * truth["seconds"])  # as it was measured
+    assert paced["low_s"] < paced["median_s"] < paced["high_s"]
+    assert paced["floor_percent"] == pytest.approx(100 * 1e-6 / paced["median_s"])
+    assert (paced["samples"], str(paced["settled"])) == (20, "False")
+    assert rows.loc[9, "direct/numpy"]["flags"] == "ran-fft power-limited"
+    assert rows.loc[15, "scipy-convolve2d/numpy"][["status", "reason"]].tolist() == [
+        "timeout",
+        "about 2 s",
+    ]
+    page = page_of(unflagged)
+    assert "cpu, warm, float32, convolution, same, normal: 9 measurements" in page.text
+    for told in ("ran-fft power-limited", "impossible", "256 · 9", "256 · 3", "about 2 s", "no"):
+        assert told in page.text
+    assert ("a", {"href": "points.csv"}) in page.tags
+
+
+def test_what_is_flagged_is_left_out_and_said_unless_asked_for(
+    tmp_path: Path, unflagged: list[Path]
+) -> None:
+    without = page_of(unflagged).text
+    told = "2 flagged measurements (1 impossible, 1 power-limited, 1 ran-fft)"
+    assert f"{told} left out (--include-flagged)" in without
+    assert "its time lies below the floor of the hardware" in without
+    assert "power-limited, ran-fft" in without
+    assert "6 of 9 measurements are usable" in without
+    path = flagged_sweep(tmp_path)
+    included = page_of(report.write([path], tmp_path / "with", include_flagged=True)).text
+    assert f"{told} included as asked" in included
+    assert "8 of 9 measurements are usable" in included
+
+
+def test_nothing_flagged_is_fastest(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[31])
+    duels[0][2].flags = ["impossible"]
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    winners = [
+        tables.fastest(tables.by_cell(load([path], include_flagged=asked).grid))["contender"].item()
+        for asked in (False, True)
+    ]
+    assert winners == ["direct/numpy", "fft/numpy"]
+    assert tables.speed_ups(load([path]).grid, ("direct", "fft")) == {}
+
+
+def test_captions_tell_regime_and_intervals(written: list[Path]) -> None:
+    text = " ".join(page_of(written).text.split())
+    assert text.count("Regime: warm (caches as the run before left them).") == len(KINDS)
+    assert "bands are 95 % intervals" in text
+
+
+def test_the_roofline_is_there_with_ceilings(unflagged: list[Path], written: list[Path]) -> None:
+    names = [path.name for path in unflagged if "roofline" in path.name]
+    assert names == [
+        f"cpu-warm-float32-convolution-same-normal-roofline.{s}" for s in ("png", "svg")
+    ]
+    assert not any("roofline" in path.name for path in written)
+
+
+def test_the_roofline_draws_the_ceilings_and_names_foreign_algorithms(tmp_path: Path) -> None:
+    duels = synthetic.duels({**CONTENDERS, "of-elsewhere/numpy": synthetic.direct()})
+    results = load([synthetic.write(tmp_path / "a.jsonl", duels)])
+    above = roof.over(CEILINGS, "cpu", "float32")
+    assert above is not None
+    points, foreign = roof.points(results.grid)
+    with style.settings():
+        sheet = roofline.roofline(points, above, foreign, style.looks(results.frame), "here")
+    panel = sheet.axes[0]
+    told = {text.get_text() for text in panel.texts}
+    assert "peak arithmetic, 1 TFLOP/s" in told
+    assert {"main memory, 20 GB/s", "cache, 16 MiB, 100 GB/s", "cache, 1 MiB, 190 GB/s"} <= told
+    assert "cache, 64 KiB, 200 GB/s" not in told  # hardly faster than the level below
+    slopes = [
+        y / x
+        for line in panel.lines
+        if line.get_linestyle() != "None" and len(line.get_xydata()) == 2
+        for (x, y), (_, top) in [line.get_xydata()]
+        if top > y
+    ]
+    assert sorted(slopes) == pytest.approx([2e10, 1e11, 1.9e11])
+    assert "of-elsewhere" in " ".join(text.get_text() for text in sheet.texts)
+
+
+def test_when_preparation_pays_is_told(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 31])
+    for duel in duels:
+        duel[2].phase_seconds["plan"] = [10.0]
+    page = page_of(report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out"))
+    first, last = re.findall(r"best direct, best fft.*?(?=second|$)", page.text, flags=re.DOTALL)[
+        :2
+    ]
+    assert "never" in first
+    assert re.search(r"10 s.*from [\d,]{5,}", last, flags=re.DOTALL)
 
 
 def test_looks_are_all_different(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from convcross.analysis.load import load
 from convkernels import Problem, registry
 
 LADDER = [[2**14, 8e10], [2**18, 8e10], [2**20, 7e10], [2**24, 2e10], [2**28, 1.5e10]]
-CEILINGS = {"flops": {"float32": 2e11, "float64": 1e11}, "memory": LADDER}
+CEILINGS = {"flops": {"float32": 2e11, "float64": 1e11}, "bytes": LADDER}
 
 
 def test_levels_are_main_memory_and_each_clearly_faster_cache() -> None:
@@ -33,7 +33,7 @@ def test_the_roof_of_a_dtype() -> None:
     [
         (None, "cpu"),
         ({**CEILINGS, "device": "cuda:0"}, "cpu"),
-        ({"flops": {}, "memory": LADDER}, "cpu"),
+        ({"flops": {}, "bytes": LADDER}, "cpu"),
         ({"flops": CEILINGS["flops"]}, "cpu"),
     ],
 )

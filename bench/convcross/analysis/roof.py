@@ -41,7 +41,7 @@ def over(ceilings: Mapping[str, Any] | None, device: str, dtype: str) -> Roof | 
         return None
     rates = ceilings.get("flops", {})
     peak = rates.get(dtype) or rates.get(compute_dtype(dtype))
-    ladder = ceilings.get("memory") or ceilings.get("bytes")
+    ladder = ceilings.get("bytes")
     return Roof(peak, levels(ladder)) if peak and ladder else None
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from convcross.analysis import amortisation, crossover, pairs, roof, tables
 from convcross.analysis.crossover import Crossover
@@ -17,7 +16,7 @@ from convcross.analysis.points import points
 from convcross.failures import BadInput
 from convcross.report import curves, maps, page, roofline, style
 from convcross.report.page import Paid, Picture
-from convcross.report.style import Look
+from convcross.report.style import Look, Sheet
 
 
 def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) -> list[Path]:
@@ -77,7 +76,7 @@ def _sets(
         yield conditions, grid, own
 
 
-def _figures(results: Results, rows: Sequence[Crossover]) -> Iterable[tuple[str, Figure, Picture]]:
+def _figures(results: Results, rows: Sequence[Crossover]) -> Iterable[tuple[str, Sheet, Picture]]:
     """(file name, figure, caption) of each figure of each set of conditions on the N×n grid."""
     looks = style.looks(results.frame)
     pair = rows[0].pair if rows else pairs.FAMILIES
@@ -107,7 +106,7 @@ def _set(
     speed_up: Mapping[tuple[int, int], float],
     looks: dict[str, Look],
     where: str,
-) -> dict[str, Figure]:
+) -> dict[str, Sheet]:
     """The figures of one set of conditions by kind; ``vain``: what its contenders tried in vain."""
     cells = tables.by_cell(grid)
     drawn = tables.with_gaps(cells, vain)

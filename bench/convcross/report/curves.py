@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from convcross.analysis.crossover import Crossover, number
 from convcross.report import labels, style
 from convcross.report.labels import End
-from convcross.report.style import Look
+from convcross.report.style import Look, Sheet
 
 PANEL_INCHES = (2.6, 1.95)  # of the axes alone, about
 MARKS = "Hollow: not settled within the limit of samples or seconds."
 FLAGGED = "Cross: flagged, included as asked."
+MOST_PANELS = 9
 FLOOR = Look(style.SOFT, "None")
 
 
 def time(
     cells: pd.DataFrame, rows: Sequence[Crossover], looks: Mapping[str, Look], where: str
-) -> Figure:
+) -> Sheet:
     """Time against n, a panel an image size, the crossover in ``rows`` marked.
 
     Parameters
     ----------
     cells : see ``tables.with_gaps``: a line breaks where its contender was not timed
     """
-    sizes = sorted(cells["N"].unique())
-    note = ["Lower is better. Lines: medians; bands: their 95 % intervals. Both axes logarithmic."]
+    sizes, note = _panels(cells)
+    note.append("Lower is better. Lines: medians; bands: their 95 % intervals.")
     if any(row.n_star is not None for row in rows):
         a, b = rows[0].pair
         note.append(f"Dashed upright: n*, where {b} overtakes {a}; grey: its 95 % interval.")
@@ -69,16 +70,17 @@ def time(
     return made
 
 
-def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
+def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
     """Relative L2 error against n, a panel an image size; ``cells`` as in ``time``."""
     cells = cells[(cells["error"] > 0) | cells["seconds"].isna()]
     known = cells[cells["error"] > 0]
-    sizes = sorted(known["N"].unique())
+    sizes, note = _panels(known)
+    note.append("Lower is better. Distance from a float64 reference, over the reference's norm.")
     made, axes, side = style.panels(
         len(sizes),
         "Error against kernel size",
         where,
-        "Lower is better. Distance from a float64 reference, over the norm of the reference.",
+        " ".join(note),
         labels=known["contender"],
         ends=True,
     )
@@ -97,7 +99,7 @@ def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
     return made
 
 
-def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
+def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
     """Time against error at the largest image that two contenders ran, for three kernel sizes.
 
     Parameters
@@ -143,6 +145,16 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure
     return made
 
 
+def _panels(cells: pd.DataFrame) -> tuple[list[int], list[str]]:
+    """The image sizes that have a panel, and what to say where there are too many for that."""
+    sizes = sorted(cells["N"].unique())
+    if len(sizes) <= MOST_PANELS:
+        return sizes, []
+    places = np.linspace(0, len(sizes) - 1, MOST_PANELS).round().astype(int)
+    told = f"{MOST_PANELS} of {len(sizes)} image sizes; all are in the table of measurements."
+    return [sizes[place] for place in places], [told]
+
+
 def marks(cells: pd.DataFrame) -> list[str]:
     """What the markers of ``scatter`` mean, as far as they occur."""
     timed = cells[cells["seconds"].notna()]
@@ -167,6 +179,8 @@ def scatter(
         (flagged, "x", look.colour),
     )
     for chosen, marker, face in kinds:
+        if not chosen.any():
+            continue
         panel.plot(
             cells.loc[chosen, x],
             cells.loc[chosen, y],

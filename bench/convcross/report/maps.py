@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from contourpy import contour_generator
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
@@ -18,13 +17,13 @@ from convcross.analysis.samples import Array
 from convcross.analysis.tables import fastest, matrix
 from convcross.report import labels, style
 from convcross.report.labels import End
-from convcross.report.style import Look
+from convcross.report.style import Look, Sheet
 
 SHORTEST = 1.0  # cells; a shorter line is noise of a single cell
 LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> Figure:
+def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> Sheet:
     """n* against N for each pair, with its interval; arrows where only a bound is known."""
     made, [panel], side = style.panels(
         1,
@@ -113,7 +112,7 @@ def fastest_map(
     pair: Pair,
     looks: Mapping[str, Look],
     where: str,
-) -> Figure:
+) -> Sheet:
     """Who is fastest at each measured (N, n), with contours of how much faster B is than A."""
     sizes, kernels = sorted(cells["N"].unique()), sorted(cells["n"].unique())
     made, [panel], side = style.panels(

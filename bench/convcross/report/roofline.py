@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
 from convcross.analysis.roof import Roof
 from convcross.report import curves, labels, style
 from convcross.report.labels import End
-from convcross.report.style import Look
+from convcross.report.style import Look, Sheet
 
 PANEL_INCHES = (5.8, 3.9)
 
@@ -24,7 +23,7 @@ def roofline(
     foreign: Sequence[str],
     looks: Mapping[str, Look],
     where: str,
-) -> Figure:
+) -> Sheet:
     """A point for each contender and cell.
 
     Parameters

@@ -96,6 +96,22 @@ def settings() -> AbstractContextManager[None]:
     return matplotlib.rc_context(SETTINGS)
 
 
+class Sheet(Figure):
+    """A figure whose axes are laid out once, when it is saved, inside ``inner``.
+
+    A layout engine of its own would draw it anew for each file.
+
+    Attributes
+    ----------
+    inner : (left, bottom, width, height), as fractions of the figure
+    """
+
+    def __init__(self, width: float, height: float, top: float, bottom: float) -> None:
+        super().__init__(figsize=(width, height), dpi=160)
+        self.inner = (0.0, bottom / height, 1.0, 1 - (top + bottom) / height)
+        FigureCanvasAgg(self)
+
+
 def panels(
     count: int,
     what: str,
@@ -105,7 +121,7 @@ def panels(
     labels: Iterable[str],
     size: tuple[float, float] = (3.3, 2.7),
     ends: bool = False,
-) -> tuple[Figure, list[Axes], Axes | None]:
+) -> tuple[Sheet, list[Axes], Axes | None]:
     """A figure with ``count`` panels, a bold title over machine and conditions, and a note below.
 
     Returns the figure, the panels, and the axes at their right that hold the legend, wide enough
@@ -122,9 +138,7 @@ def panels(
     lines = textwrap.wrap(note, int(17.5 * width))
     top, bottom = 0.62, 0.17 + 0.13 * len(lines)
     height = rows * size[1] + top + bottom
-    inner = (0.0, bottom / height, 1.0, 1 - (top + bottom) / height)
-    made = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(rect=inner))
-    FigureCanvasAgg(made)
+    made = Sheet(width, height, top, bottom)
     left = 0.1 / width
     made.text(left, 1 - 0.1 / height, what, va="top", fontsize=12, fontweight="bold")
     under = "\n".join(textwrap.wrap(where, int(15.5 * width)))
@@ -187,10 +201,10 @@ def _power(value: float, _: object = None) -> str:
     return f"10{raised}" if factor == "1" else f"{factor}×10{raised}"
 
 
-def save(made: Figure, stem: Path) -> list[Path]:
+def save(made: Sheet, stem: Path) -> list[Path]:
     """Write the figure as PNG and SVG; the same figure gives the same bytes."""
     paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg")]
-    made.savefig(paths[0], dpi=160, facecolor="white", metadata={"Software": None})
-    made.set_layout_engine("none")  # it stays as laid out
+    ConstrainedLayoutEngine(rect=made.inner).execute(made)
+    made.savefig(paths[0], facecolor="white", metadata={"Software": None})
     made.savefig(paths[1], facecolor="white", metadata={"Date": None, "Creator": None})
     return paths
