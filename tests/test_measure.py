@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from convcross import measure as measuring
-from convcross import memory, phases, stopwatch
+from convcross import memory, phases, prepare, stopwatch
 from convcross.duels import Duel
 from convcross.measure import measure, measure_on
 from convcross.records import PHASES, Record
@@ -32,6 +32,7 @@ SOUND = ["direct/numpy@cpu", "fft/torch@cpu", "planted-right/numpy@cpu"]
 @pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
     with forgotten():
+        prepare._slowest.clear()
         yield
 
 
@@ -178,6 +179,16 @@ def test_the_ladder_stops_what_is_too_slow_before_the_whole_is_run(tmp_path: Pat
     assert record.status == "timeout"
     assert "limit: 0.002 s" in (record.reason or "")
     assert set(images_of(path)) == {(128, 128)}  # 64² is short by its declared cost
+
+
+def test_what_was_timed_before_is_not_climbed_to_again(tmp_path: Path) -> None:
+    path = plant(tmp_path, slow("1e9", 0.0))  # five seconds, pessimistically
+    problem = Problem((256, 256), (3, 3), mode="same")
+    assert measured(["slow/numpy@cpu"], problem=problem, paths=(path,), run_seconds=1.0)
+    climbed = len([shape for shape in images_of(path) if shape != (256, 256)])
+    assert climbed > 0
+    assert measured(["slow/numpy@cpu"], problem=problem, paths=(path,), run_seconds=1.0)
+    assert len([shape for shape in images_of(path) if shape != (256, 256)]) == climbed
 
 
 def test_a_cost_that_flatters_does_not_hide_slowness(tmp_path: Path) -> None:

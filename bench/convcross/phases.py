@@ -17,6 +17,7 @@ from typing import Any
 
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, TooSlow, alive, classify
+from convcross.prepare import note_rate
 from convcross.spec import Limits
 from convcross.statistics import CLOCKS, Sample, Series, interleave, median_interval
 
@@ -47,6 +48,7 @@ def warm_up(entry: Entry, limits: Limits, ledger: Ledger) -> None:
                 early, late = (median_interval(part)[0] for part in (times[:half], times[half:]))
                 if abs(late - early) <= STEADY * late:
                     break
+    note_rate(entry, min(times))
     if entry.record.regime in ("warm", "graph"):
         shortest = SHORTEST[entry.contender.device.partition(":")[0]]
         entry.batch = max(1, math.ceil(shortest / max(min(times), 1e-9)))

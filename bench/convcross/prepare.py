@@ -18,7 +18,10 @@ from convkernels.problem import Pair
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
 FAR = 1000.0  # no contender is so much less efficient on a smaller problem
+SLACK = 4.0  # a contender may be so much less efficient than on any problem that it was timed on
 HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
+
+_slowest: dict[str, float] = {}  # contender → its least FLOP/s in this process
 
 
 def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
@@ -33,10 +36,10 @@ def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
         entry.instance = entry.algorithm.prepare(problem, contender.namespace, contender.device)
         entry.synchronize()
         entry.record.provenance["first_plan_s"] = time.perf_counter() - begin
+    with ledger.charge("verification"):
         entry.first = _first_run(entry)
         said = json.dumps(entry.instance.provenance(), allow_nan=False)  # what no file could hold
         entry.record.provenance.update(json.loads(said))
-    with ledger.charge("verification"):
         dtype = namespaces.dtype_name(entry.first)
         if dtype != problem.dtype:
             entry.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
@@ -79,12 +82,14 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
 
     Each step is about four times the one before, so that none is much longer than the limit. The
     first is the largest that the declared cost alone shows to be short; none is taken where it
-    shows so of the problem itself.
+    shows so of the problem itself. How many FLOP a second it does at least is known of a contender
+    that this process has timed, within SLACK, and assumed of others.
 
     Raises TooSlow.
     """
     problem, cost = entry.problem, entry.algorithm.implementation.cost
-    short = (2e8 if entry.contender.device == "cpu" else 1e11) * limit  # FLOP, pessimistically
+    pessimistic = 2e8 if entry.contender.device == "cpu" else 1e11  # FLOP/s
+    short = limit * max(pessimistic, _slowest.get(entry.name, 0.0) / SLACK)  # FLOP
     if cost(problem).flops <= short:
         return
     place = entry.contender.namespace, entry.contender.device
@@ -110,6 +115,12 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
                 break
         if not within:
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
+
+
+def note_rate(entry: Entry, seconds: float) -> None:
+    """Remember how many FLOP a second the contender did, where that is its least so far."""
+    rate = entry.algorithm.implementation.cost(entry.problem).flops / max(seconds, 1e-9)
+    _slowest[entry.name] = min(rate, _slowest.get(entry.name, rate))
 
 
 def _ladder(problem: Problem) -> Iterator[Problem]:
