@@ -21,8 +21,10 @@ from convcross.prepare import note_rate
 from convcross.spec import Limits
 from convcross.statistics import CLOCKS, Sample, Series, interleave, median_interval
 
-# Seconds of a warm sample, for the host's clock and for CUDA's: shorter runs are timed in batches.
+# Seconds of a warm run, for the host's clock and for CUDA's events: shorter ones are timed in batches
+# of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is nothing beside it.
 SHORTEST = {"cpu": 50e-6, "cuda": 20e-6}
+BATCH = 4
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
 PLANS = 5  # new instances planned
@@ -51,7 +53,8 @@ def warm_up(entry: Entry, limits: Limits, ledger: Ledger) -> None:
     note_rate(entry, min(times))
     if entry.record.regime in ("warm", "graph"):
         shortest = SHORTEST[entry.contender.device.partition(":")[0]]
-        entry.batch = max(1, math.ceil(shortest / max(min(times), 1e-9)))
+        if min(times) < shortest:
+            entry.batch = math.ceil(BATCH * shortest / max(min(times), 1e-9))
 
 
 def time_run(
