@@ -20,12 +20,19 @@ def test_levels_are_main_memory_and_each_clearly_faster_cache() -> None:
 
 
 def test_the_roof_of_a_dtype() -> None:
-    found = roof.over(CEILINGS, "cpu", "float64")
+    found = roof.over(CEILINGS, "cpu", "float64", "warm")
     assert found is not None
     assert found.flops == 1e11
-    half = roof.over(CEILINGS, "cpu", "float16")  # its arithmetic is float32
+    half = roof.over(CEILINGS, "cpu", "float16", "warm")  # its arithmetic is float32
     assert half is not None
     assert half.flops == 2e11
+    assert len(half.memory) == 2
+
+
+def test_flushed_operands_come_from_main_memory() -> None:
+    found = roof.over(CEILINGS, "cpu", "float32", "flushed")
+    assert found is not None
+    assert found.memory == [(None, 1.5e10)]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +45,7 @@ def test_the_roof_of_a_dtype() -> None:
     ],
 )
 def test_no_roof_without_its_ceilings(ceilings: dict[str, object] | None, device: str) -> None:
-    assert roof.over(ceilings, device, "float32") is None
+    assert roof.over(ceilings, device, "float32", "warm") is None
 
 
 def test_points_take_what_the_algorithm_declares(tmp_path: Path) -> None:

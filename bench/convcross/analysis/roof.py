@@ -35,14 +35,19 @@ class Roof:
     memory: list[tuple[float | None, float]]
 
 
-def over(ceilings: Mapping[str, Any] | None, device: str, dtype: str) -> Roof | None:
-    """The roof for a device and dtype; None where the ceilings do not tell it."""
+def over(ceilings: Mapping[str, Any] | None, device: str, dtype: str, regime: str) -> Roof | None:
+    """The roof for a device and dtype; None where the ceilings do not tell it.
+
+    Flushed, no cache holds an operand: main memory is the only level.
+    """
     if ceilings is None or _kind(ceilings.get("device", device)) != _kind(device):
         return None
     rates = ceilings.get("flops", {})
     peak = rates.get(dtype) or rates.get(compute_dtype(dtype))
     ladder = ceilings.get("bytes")
-    return Roof(peak, levels(ladder)) if peak and ladder else None
+    if not peak or not ladder:
+        return None
+    return Roof(peak, levels(ladder)[: 1 if regime == "flushed" else None])
 
 
 def _kind(device: str) -> str:

@@ -87,9 +87,8 @@ def _figures(results: Results, rows: Sequence[Crossover]) -> Iterable[tuple[str,
         where, regime = _where(results.machine, conditions), str(conditions["regime"])
         vain = tried[(tried[CONDITIONS] == pd.Series(conditions)).all(axis=1)]
         figures = _set(grid, vain, own, speed_ups.get(tuple(conditions.values()), {}), looks, where)
-        above = roof.over(
-            ceilings[-1] if ceilings else None, conditions["device"], conditions["dtype"]
-        )
+        device, dtype = conditions["device"], conditions["dtype"]
+        above = roof.over(ceilings[-1] if ceilings else None, device, dtype, regime)
         if above is not None:
             under, foreign = roof.points(grid)
             if len(under):

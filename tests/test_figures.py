@@ -1,0 +1,132 @@
+"""What the figures show: gaps, marks, floors, names at the ends of lines, ceilings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+
+import synthetic
+from convcross.analysis import roof, tables
+from convcross.analysis.load import load
+from convcross.records import Record
+from convcross.report import curves, roofline, style
+from convcross.report.style import Look, Sheet
+from convkernels import Problem
+
+CONTENDERS = {
+    "direct/numpy": synthetic.direct(),
+    "scipy-convolve2d/numpy": synthetic.direct(1.5),
+    "fft/numpy": synthetic.fft(9.4),
+}
+CEILINGS = {
+    "flops": {"float32": 1e12},
+    "bytes": [[2**16, 2e11], [2**20, 1.9e11], [2**24, 1e11], [2**28, 2e10]],
+}
+
+
+def time_figure(
+    path: Path, duels: list[list[Record]], *, include_flagged: bool = False
+) -> tuple[Sheet, dict[str, Look]]:
+    results = load([synthetic.write(path / "a.jsonl", duels)], include_flagged=include_flagged)
+    frame = results.frame
+    cells = tables.with_gaps(tables.by_cell(results.grid), frame[~frame["usable"]])
+    looks = style.looks(frame)
+    with style.settings():
+        return curves.time(cells, [], looks, "here"), looks
+
+
+def drawn(sheet: Sheet, look: Look) -> list[Line2D]:
+    return [line for line in sheet.axes[0].lines if line.get_color() == look.colour]
+
+
+def test_a_line_breaks_where_its_contender_timed_out(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5, 7, 9])
+    duels[2][0] = synthetic.record(
+        "direct/numpy", Problem((256, 256), (7, 7), mode="same"), status="timeout"
+    )
+    sheet, looks = time_figure(tmp_path, duels)
+    line, markers, *_ = drawn(sheet, looks["direct/numpy"])
+    assert np.isnan(np.asarray(line.get_ydata())).tolist() == [False, False, True, False]
+    assert np.asarray(markers.get_xdata()).tolist() == [3, 5, 9]
+    whole = drawn(sheet, looks["fft/numpy"])[0]
+    assert not np.isnan(np.asarray(whole.get_ydata())).any()
+
+
+def test_unsettled_points_are_hollow_and_flagged_ones_are_crosses(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5, 7])
+    duels[0][0].settled = False
+    duels[1][0].flags = ["power-limited"]
+    sheet, looks = time_figure(tmp_path, duels, include_flagged=True)
+    look = looks["direct/numpy"]
+    _, full, hollow, cross, *_ = drawn(sheet, look)
+    assert (list(full.get_xdata()), full.get_markerfacecolor()) == ([7], look.colour)
+    assert (list(hollow.get_xdata()), hollow.get_markerfacecolor()) == ([3], "white")
+    assert (list(cross.get_xdata()), cross.get_marker()) == ([5], "x")
+    note = " ".join(" ".join(text.get_text() for text in sheet.texts).split())
+    assert curves.MARKS in note
+    assert curves.FLAGGED in note
+    plain, looks = time_figure(tmp_path / "without", duels)
+    assert [line.get_marker() for line in drawn(plain, look)].count("x") == 0
+    assert np.isnan(np.asarray(drawn(plain, looks["direct/numpy"])[0].get_ydata())[1])
+
+
+def test_the_floor_is_the_least_of_the_contenders(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5])
+    assert not drawn(time_figure(tmp_path / "none", duels)[0], curves.FLOOR)
+    for record, floor in zip(duels[0], (3e-6, 2e-6, 4e-6), strict=True):
+        record.floor_s = floor
+    duels[1][2].floor_s = 5e-6
+    (floor_line,) = [
+        line for line in drawn(time_figure(tmp_path, duels)[0], curves.FLOOR) if line.is_dashed()
+    ]
+    assert floor_line.get_xydata().tolist() == [[3, 2e-6], [5, 5e-6]]
+
+
+@pytest.mark.parametrize("count", [8, 9])
+def test_up_to_eight_lines_are_named_at_their_ends(tmp_path: Path, count: int) -> None:
+    names = [f"{letter}/numpy" for letter in "abcdefghi"[:count]]
+    duels = synthetic.duels(dict.fromkeys(names, synthetic.direct()), sizes=[64], kernels=[3, 5])
+    sheet, _ = time_figure(tmp_path, duels)
+    at_ends = {text.get_text() for text in sheet.axes[0].texts} - {""}
+    legends = [axes.get_legend() for axes in sheet.axes if axes.get_legend()]
+    if count == 8:
+        assert at_ends == set(names)
+        assert not legends
+    else:
+        assert not at_ends
+        assert {text.get_text() for text in legends[0].get_texts()} == set(names)
+
+
+def test_many_image_sizes_have_some_panels_and_it_is_said(tmp_path: Path) -> None:
+    sizes = [32 * k for k in range(1, 13)]
+    duels = synthetic.duels(CONTENDERS, sizes=sizes, kernels=[3], rounds=2)
+    sheet, _ = time_figure(tmp_path, duels)
+    titles = [axes.get_title(loc="left") for axes in sheet.axes]
+    assert len(titles) == 9
+    assert (titles[0], titles[-1]) == ("N = 32", "N = 384")
+    assert any("9 of 12 image sizes" in text.get_text() for text in sheet.texts)
+
+
+def test_the_roofline_draws_the_ceilings_and_names_foreign_algorithms(tmp_path: Path) -> None:
+    duels = synthetic.duels({**CONTENDERS, "of-elsewhere/numpy": synthetic.direct()})
+    results = load([synthetic.write(tmp_path / "a.jsonl", duels)])
+    above = roof.over(CEILINGS, "cpu", "float32", "warm")
+    assert above is not None
+    points, foreign = roof.points(results.grid)
+    with style.settings():
+        sheet = roofline.roofline(points, above, foreign, style.looks(results.frame), "here")
+    panel = sheet.axes[0]
+    told = {text.get_text() for text in panel.texts}
+    assert "peak arithmetic, 1 TFLOP/s" in told
+    assert {"main memory, 20 GB/s", "cache, 16 MiB, 100 GB/s", "cache, 1 MiB, 190 GB/s"} <= told
+    assert "cache, 64 KiB, 200 GB/s" not in told  # hardly faster than the level below
+    slopes = [
+        y / x
+        for line in panel.lines
+        if line.get_linestyle() != "None" and len(line.get_xydata()) == 2
+        for (x, y), (_, top) in [line.get_xydata()]
+        if top > y
+    ]
+    assert sorted(slopes) == pytest.approx([2e10, 1e11, 1.9e11])
+    assert "of-elsewhere" in " ".join(text.get_text() for text in sheet.texts)
