@@ -21,8 +21,8 @@ from convcross.prepare import note_rate
 from convcross.spec import Limits
 from convcross.statistics import CLOCKS, Sample, Series, interleave, median_interval
 
-# Seconds of a warm run, for the host's clock and for CUDA's events: shorter ones are timed in batches
-# of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is nothing beside it.
+# Seconds of a warm run, for the host's clock and for CUDA's events. Shorter ones are timed in
+# batches of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is little.
 SHORTEST = {"cpu": 50e-6, "cuda": 20e-6}
 BATCH = 4
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
