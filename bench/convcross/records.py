@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from convcross.failures import BadInput, first_complaint
@@ -79,6 +80,8 @@ class Record(Line):
     ci_high_s: float | None = None
     settled: bool | None = None
     error: Errors | None = None
+    error_seeds: list[float] = Field(default_factory=list)  # rel_l2 of each data seed
+    stage_seconds: dict[str, list[float]] = Field(default_factory=dict)  # of staged runs
     floor_s: float | None = None
     workspace_bytes: float | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -150,8 +153,8 @@ def _lines(path: Path) -> list[bytes]:
 
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(line)
-    except (ValueError, RecursionError):
+        data = pydantic_core.from_json(line)  # twice as fast as json's
+    except ValueError:
         raise BadInput(f"{path}:{number}: not JSON; allowed: one JSON object a line") from None
     if not isinstance(data, dict):
         raise BadInput(f"{path}:{number}: a {type(data).__name__}; allowed: one JSON object a line")
