@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from convcross import data
+from convkernels import namespaces
 
 SHAPES = [(7, 9), (3, 8, 6), (2, 3, 5, 4)]
 
@@ -75,6 +76,29 @@ def test_high_dynamic_range_is_one_spot_on_a_dark_field() -> None:
     for plane in data.image("high-dynamic-range", (3, 20, 20), 0):
         assert np.count_nonzero(plane == 1e3) == 1
         assert np.sort(plane.ravel())[-2] < 1e-3
+
+
+def test_bright_spots_differ_from_image_to_image_and_seed_to_seed() -> None:
+    spots = [
+        int(plane.argmax())
+        for seed in range(3)
+        for plane in data.image("high-dynamic-range", (3, 20, 20), seed)
+    ]
+    assert len(set(spots)) >= 8
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kind", data.IMAGES)
+def test_sixteen_bits_hold_every_kind(kind: str, dtype: str) -> None:
+    """Neither the bright spot nor the dark field is lost, nor what a kernel makes of them."""
+    x = data.image(kind, (40, 40), 0)
+    stored = namespaces.round_to(x, dtype).astype(float)
+    assert np.isfinite(stored).all()
+    assert np.count_nonzero(stored) >= 0.999 * np.count_nonzero(x)
+    assert np.linalg.norm(stored - x, np.inf) < 0.01 * np.linalg.norm(x, np.inf)
+    for name in data.KERNELS:
+        most = np.abs(stored).max() * np.abs(data.kernel(name, (31, 31), 0)).sum()
+        assert most < np.finfo(np.float16).max
 
 
 def test_smooth_kernels_sum_to_one() -> None:

@@ -45,11 +45,19 @@ def test_a_group_of_devices_has_duels_of_its_own() -> None:
 
 
 def test_a_duel_holds_all_that_measuring_needs() -> None:
-    full = sweep(regime="wall", threads=1, seed=7, limits={"seconds": 0.5}, image_data=["photo"])
+    full = sweep(
+        regime="wall",
+        threads=1,
+        seed=7,
+        error_seeds=5,
+        limits={"seconds": 0.5},
+        image_data=["photo"],
+    )
     [duel] = duels(full, [["cpu"]], ["/some/file.py"])
     assert duel.contenders == ["fft/numpy@cpu"]
     assert Problem.from_json(duel.problem) == Problem((16, 16), (3, 3), mode="same")
     assert (duel.regime, duel.threads, duel.seed) == ("wall", 1, 7)
+    assert duel.error_seeds == 5
     assert (duel.limits.seconds, duel.image_data) == (0.5, "photo")
     assert duel.algorithm_paths == ["/some/file.py"]
     assert dueling.Duel.model_validate_json(duel.model_dump_json()) == duel

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from convcross import accuracy, reference
+from convcross import accuracy, arrays, reference
 from convcross.arrays import Place
 from convkernels import Problem, namespaces
+from convkernels.problem import MODES, OPS
 from places import IDS, PLACES, admit
 from problems import FIXED, case, problems
 
@@ -97,21 +99,98 @@ def test_exact_reads_the_same_wherever_the_operands_lie(name: str, place: Place)
             assert reference.exact(problem, x, w, output) == known
 
 
-def test_sampled_outputs_hold_corners_and_tile_borders() -> None:
-    problem = Problem((70, 80), (3, 3), mode="same", batch=2, in_channels=2, out_channels=3)
-    points = reference.sampled_outputs(problem, 40, np.random.default_rng(0))
-    assert len(points) == 40
+@pytest.mark.parametrize(
+    "name", [name for name, one in FIXED.items() if math.prod(one.y_shape) <= 1000]
+)
+def test_compensated_sums_are_exact_to_the_last_bit(name: str, place: Place) -> None:
+    problem = dataclasses.replace(FIXED[name], dtype="float64")
+    given_ = case(problem)
+    full = (problem.batch, problem.out_channels, *problem.output)
+    outputs = np.array(list(np.ndindex(*full)))
+    with namespaces.on(*place):
+        x, w = (namespaces.from_numpy(v, *place, "float64") for v in (given_.x, given_.w))
+        high, low = (namespaces.to_numpy(v) for v in reference.compensated(problem, x, w, outputs))
+    exact = [reference.exact(problem, given_.x, given_.w, tuple(output)) for output in outputs]
+    assert np.array_equal(high, exact)
+    assert (np.abs(low) <= np.spacing(np.abs(high)) / 2).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 6), (13, 3)])
+def test_compensated_sums_have_twice_the_digits(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One output at a time, of terms that lose digits in any order."""
+    monkeypatch.setattr(arrays, "CACHED", 1)
+    problem = Problem(shape, shape, op="correlation", mode="valid", batch=3, dtype="float64")
+    random = np.random.default_rng(0)
+    x = random.standard_normal(problem.x_shape) * 10.0 ** random.integers(-6, 6, problem.x_shape)
+    w = random.standard_normal(shape)
+    outputs = np.array([(item, 0, 0, 0) for item in range(3)])
+    high, low = reference.compensated(problem, x, w, outputs)
+    for item in range(3):
+        true = by_fractions(problem, x[item], w)
+        size = Fraction(float(np.sum(np.abs(x[item] * w))))
+        assert abs(Fraction(high[item]) + Fraction(low[item]) - true) <= size / 2**98
+
+
+def test_sampled_outputs_hold_corners_edges_and_tile_borders() -> None:
+    problem = Problem((300, 70), (3, 3), mode="same", batch=2, in_channels=2, out_channels=3)
+    points = reference.sampled_outputs(problem, 16, np.random.default_rng(0))
+    assert len(points) == 16
     for item, out, row, column in points:
         assert 0 <= item < 2
         assert 0 <= out < 3
-        assert 0 <= row < 70
-        assert 0 <= column < 80
-    places = {point[2:] for point in points}
-    assert {(0, 0), (69, 79)} <= places
-    borders = {0, 31, 32, 63, 64, 35, 69}
-    assert sum(row in borders for row, _ in places) >= 15
+        assert 0 <= row < 300
+        assert 0 <= column < 70
+    assert points[0] == (0, 0, 0, 0)
+    assert points[3] == (1, 2, 299, 69)
+    places = [point[2:] for point in points]
+    assert {(0, 0), (0, 69), (299, 0), (299, 69)} == set(places[:4])
+    assert [row for row, _ in places[4:6]] == [0, 299]
+    assert [column for _, column in places[6:8]] == [0, 69]
+    for row, column in places[8:12]:
+        assert row in (31, 32, 63, 64, 255, 256)
+        assert column in (31, 32, 63, 64)
     one = reference.sampled_outputs(Problem((1, 1), (1, 1)), 16, np.random.default_rng(0))
-    assert set(one) == {(0, 0, 0, 0)}
+    assert one == [(0, 0, 0, 0)] * 16
+
+
+SETTINGS = [
+    {"op": op, **mode, **layout}
+    for op in OPS
+    for mode in (
+        *({"mode": mode} for mode in MODES),
+        *({"mode": mode, "boundary": "circular"} for mode in ("full", "same")),
+        {"padding": ((5, 2), (0, 9))},
+    )
+    for layout in (
+        {},
+        {"stride": (2, 1), "dilation": (1, 2)},
+        {"batch": 2, "in_channels": 4, "out_channels": 6, "groups": 2, "stride": 2},
+    )
+]
+
+
+@pytest.mark.parametrize("keys", SETTINGS, ids=str)
+def test_the_certificate_covers_every_setting(keys: dict[str, Any]) -> None:
+    """SciPy's direct sums pass, and do not with any corner, edge, tile border or the rest off."""
+    given_ = case(Problem((76, 70), (4, 3), dtype="float64", **keys))
+    problem, x, w, y = given_.problem, given_.x, given_.w, given_.expected
+    scale = reference.magnitudes(problem, x, w)
+
+    def worst(y: np.ndarray) -> float:
+        return reference.certify(problem, x, w, y, scale, np.random.default_rng(1))["worst"]
+
+    assert worst(y) < 1e-15
+    parts: list[tuple[Any, Any]] = [(0, 0), (0, -1), (-1, 0), (-1, -1)]
+    everything = slice(None)
+    parts += [(0, everything), (-1, everything), (everything, 0), (everything, -1)]
+    tiles = [one for one in (31, 32, 63, 64) if one < problem.output[0] - 1]
+    parts += [(tiles, everything), (slice(1, 31), slice(1, 31))]
+    for rows, columns in parts:
+        spoilt = y.copy()
+        spoilt[..., rows, columns] += 1e-6
+        assert worst(spoilt) > 1e-8, (rows, columns)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ class Duel(BaseModel):
     ceilings: dict[str, dict[str, Any]] = {}  # of each device of which they are known
     profiled: bool = False  # which kernels ran is asked and recorded
     energy: bool = False  # of each contender's run, over windows of seconds
+    error_seeds: int = 1  # draws of the data at which errors are measured
 
 
 def available(devices: Sequence[str]) -> list[Contender]:
@@ -173,6 +174,7 @@ def duels(
                     },
                     profiled=not _on_grid(problem, sweep) or problem.kernel[0] in profiled,
                     energy=sweep.energy,
+                    error_seeds=sweep.error_seeds,
                 )
             )
     return by_information(found, sweep)

@@ -1,7 +1,7 @@
 """What is true: float64 references of a problem, and exact sums that certify them.
 
-References are computed by the library that holds x and w, on their device. Exact sums are added on
-the host; only what they read is fetched.
+References and compensated sums are computed by the library that holds x and w, on their device.
+Exact sums are added on the host; only what they read is fetched.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convcross import arrays
 from convcross.arrays import Array, norm
 from convkernels import Problem, bounds, namespaces
 from convkernels.registry import find
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+TILES = (32, 64, 256)  # sides of usual tiles: 16 and 128 divide or hold them
 
 
 def whole_image(problem: Problem, x: Array, w: Array) -> tuple[Array, float]:
@@ -76,7 +80,7 @@ def exact(problem: Problem, x: Array, w: Array, output: tuple[int, ...]) -> floa
     return math.fsum(itertools.chain(high.tolist(), low.tolist()))
 
 
-def _crossings(planes: Array, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
+def _crossings(planes: Array, rows: Integers, columns: Integers) -> Floats:
     """Where these rows and columns of (channels, height, width) cross, flattened, on the host."""
     xp = namespaces.namespace(namespaces.of(planes)[0])
     for axis, indices in ((1, rows), (2, columns)):
@@ -86,24 +90,105 @@ def _crossings(planes: Array, rows: NDArray[np.int64], columns: NDArray[np.int64
     return values
 
 
-def _reads(problem: Problem, axis: int, output: int) -> NDArray[np.int64]:
+def compensated(problem: Problem, x: Array, w: Array, outputs: Integers) -> tuple[Array, Array]:
+    """Many outputs by the definition, to about twice float64's digits, where x and w lie.
+
+    Exact products (Dekker 1971) are added pairwise with their rounding errors kept (Knuth's
+    two-sum), as in Ogita, Rump & Oishi 2005, SIAM J. Sci. Comput. 26(6): the error is of the order
+    of 2⁻¹⁰⁰ of |x|*|w|.
+
+    Parameters
+    ----------
+    outputs : (count, 4), each b, k, row, column
+
+    Returns
+    -------
+    high, low : (count,) each; high + low is the output, and high that rounded to float64
+    """
+    xp = namespaces.namespace(namespaces.of(x)[0])
+    cached = namespaces.of(x)[1] == "cpu"
+    step = max(1, (arrays.CACHED if cached else arrays.LAUNCHED) // reads_each(problem))
+    parts = [
+        _sum(*_two_product(*_operands(problem, x, w, outputs[begin : begin + step])))
+        for begin in range(0, len(outputs), step)
+    ]
+    highs, lows = zip(*parts, strict=True)
+    return xp.concat(highs), xp.concat(lows)
+
+
+def reads_each(problem: Problem) -> int:
+    """Elements of the image that an output reads, padding included."""
+    return problem.in_channels // problem.groups * math.prod(problem.kernel)
+
+
+def _operands(problem: Problem, x: Array, w: Array, outputs: Integers) -> tuple[Array, Array]:
+    """What is multiplied for these outputs: two arrays (count, ``reads_each``)."""
+    xp = namespaces.namespace(namespaces.of(x)[0])
+
+    def there(array: NDArray[Any]) -> Array:
+        return xp.asarray(np.ascontiguousarray(array), device=x.device)
+
+    item, out, row, column = outputs.T
+    inputs = problem.in_channels // problem.groups
+    group = out // (problem.out_channels // problem.groups)
+    first = item * problem.in_channels + group * inputs
+    planes = there(first[:, None, None, None] + np.arange(inputs)[:, None, None])
+    (rows, above), (columns, beside) = (
+        _places(problem, axis, outputs) for axis, outputs in enumerate((row, column))
+    )
+    height, width = problem.image
+    lines = planes * height + there(rows[:, None, :, None])
+    index = lines * width + there(columns[:, None, None, :])
+    inside = there(above[:, None, :, None]) & there(beside[:, None, None, :])
+    window = xp.reshape(xp.take(xp.reshape(x, (-1,)), xp.reshape(index, (-1,))), index.shape)
+    window = xp.where(inside, window, xp.zeros_like(window))
+    filters = xp.reshape(w, (problem.out_channels, reads_each(problem)))
+    return xp.reshape(window, (len(outputs), -1)), xp.take(filters, there(out), axis=0)
+
+
+def _sum(high: Array, low: Array) -> tuple[Array, Array]:
+    """Sums over the last axis of unevaluated sums (count, terms), as unevaluated sums (count,)."""
+    xp = namespaces.namespace(namespaces.of(high)[0])
+    while (terms := high.shape[1]) > 1:
+        half = terms // 2
+        total, error = _two_sum(high[:, :half], high[:, half : 2 * half])
+        error = error + (low[:, :half] + low[:, half : 2 * half])
+        # Of an odd number of terms the last one waits for the next round.
+        high = xp.concat([total, high[:, 2 * half :]], axis=1)
+        low = xp.concat([error, low[:, 2 * half :]], axis=1)
+    return _two_sum(high[:, 0], low[:, 0])
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """a + b as an unevaluated sum of two floats (Knuth 1969)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _reads(problem: Problem, axis: int, output: int) -> Integers:
     """(kernel element, image row) pairs that meet in an output, along one axis: (count, 2)."""
+    (places,), (inside,) = _places(problem, axis, np.array([output]))
+    return np.stack([np.flatnonzero(inside), places[inside]], axis=1)
+
+
+def _places(problem: Problem, axis: int, outputs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
+    """The image row that meets each kernel element, along one axis: (outputs, kernel); and whether
+    it lies inside the image (else it is some row that does)."""
     size, extent, kernel = problem.image[axis], problem.extent[axis], problem.kernel[axis]
-    elements = np.arange(kernel)
-    offsets = elements * problem.dilation[axis]
+    offsets = np.arange(kernel) * problem.dilation[axis]
     if problem.op == "convolution":
         offsets = extent - 1 - offsets
-    places = output * problem.stride[axis] - problem.pads[axis][0] + offsets
+    places = outputs[:, None] * problem.stride[axis] - problem.pads[axis][0] + offsets
     if problem.boundary == "circular":
         places %= size
-    inside = (places >= 0) & (places < size)
-    return np.stack([elements[inside], places[inside]], axis=1)
+    return np.clip(places, 0, size - 1), (places >= 0) & (places < size)
 
 
-def _two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+def _two_product(a: Array, b: Array) -> tuple[Array, Array]:
     """a·b as an unevaluated sum of two floats (Dekker 1971, with Veltkamp's splitting)."""
 
-    def split(value: Floats) -> tuple[Floats, Floats]:
+    def split(value: Array) -> tuple[Array, Array]:
         scaled = value * (2.0**27 + 1)
         high = scaled - (scaled - value)
         return high, value - high
@@ -117,19 +202,33 @@ def _two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 def sampled_outputs(
     problem: Problem, count: int, random: np.random.Generator
 ) -> list[tuple[int, ...]]:
-    """(b, k, row, column) of corners, edges, borders of power-of-two tiles, and random outputs."""
+    """(b, k, row, column) of so many outputs: all corners, one output on each edge, a quarter on
+    both sides of the borders of usual tiles, and the rest anywhere.
+
+    The first is of the first image and channel, the last corner of the last ones.
+    """
     height, width = problem.output
-    places = {0, height - 1, height // 2, *(t for t in (31, 32, 63, 64, 255, 256) if t < height)}
-    others = {0, width - 1, width // 2, *(t for t in (31, 32, 63, 64, 255, 256) if t < width)}
-    grid = list(itertools.product(sorted(places), sorted(others)))
-    picked = random.choice(len(grid), min(len(grid), count // 2), replace=False)
-    chosen = [(0, 0), (height - 1, width - 1), *(grid[index] for index in picked)]
-    while len(chosen) < count:
-        chosen.append((int(random.integers(height)), int(random.integers(width))))
-    return [
-        (int(random.integers(problem.batch)), int(random.integers(problem.out_channels)), *place)
-        for place in chosen
-    ]
+    rows, columns = (
+        [place for tile in TILES if tile < size for place in (tile - 1, tile)]
+        for size in (height, width)
+    )
+
+    def anywhere(size: int) -> int:
+        return int(random.integers(size))
+
+    def at_border(borders: list[int], size: int) -> int:
+        return int(random.choice(borders)) if borders else anywhere(size)
+
+    corners = list(dict.fromkeys(itertools.product((0, height - 1), (0, width - 1))))
+    spots = [*corners]
+    spots += [(row, anywhere(width)) for row in (0, height - 1)]
+    spots += [(anywhere(height), column) for column in (0, width - 1)]
+    spots += [(at_border(rows, height), at_border(columns, width)) for _ in range(count // 4)]
+    spots += [(anywhere(height), anywhere(width)) for _ in range(count - len(spots))]
+    planes = [(anywhere(problem.batch), anywhere(problem.out_channels)) for _ in range(len(spots))]
+    planes[0] = (0, 0)
+    planes[len(corners) - 1] = (problem.batch - 1, problem.out_channels - 1)
+    return [(*plane, *spot) for plane, spot in zip(planes, spots, strict=True)][:count]
 
 
 def certify(
@@ -141,7 +240,7 @@ def certify(
     random: np.random.Generator,
     count: int = 16,
 ) -> dict[str, float]:
-    """Compare a whole-image reference with exact sums at sampled outputs.
+    """Compare a whole-image reference with exact sums at ``sampled_outputs``.
 
     Returns
     -------

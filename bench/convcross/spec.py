@@ -124,6 +124,8 @@ class Sweep(Strict):
     image_data: Annotated[Names, _each("image_data", data.IMAGES)] = ["normal"]
     kernel_data: Annotated[Names, _each("kernel_data", data.KERNELS)] = ["normal"]
     seed: int = Field(0, strict=True, ge=0, lt=2**63)
+    # Draws of the data at which errors are measured: seed, seed + 1, …; times are of the first.
+    error_seeds: int = Field(1, strict=True, ge=1)
     regime: Literal["flushed", "warm", "graph", "wall"] | None = None  # None: the device's default
     threads: int | None = Field(
         None, strict=True, ge=1, le=1024

@@ -1,0 +1,202 @@
+"""Errors over several draws of the data."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convcross import accuracy, data, run, seeds
+from convcross import measure as measuring
+from convcross.duels import Duel
+from convcross.entry import Entry, Ledger, guarded
+from convcross.prepare import prepare
+from convcross.records import Header
+from convcross.spec import Limits, Sweep
+from convkernels import Problem, namespaces
+from convkernels.fft.fft import FFT
+from convkernels.registry import algorithm
+
+PROBLEM = Problem((24, 20), (3, 5), mode="same")
+SOUND = ["direct/numpy@cpu", "fft/torch@cpu"]
+
+
+def duel(
+    contenders: list[str] = SOUND, seed: int = 0, error_seeds: int = 4, problem: Problem = PROBLEM
+) -> Duel:
+    return Duel(
+        id="a-duel",
+        problem=problem.to_json(),
+        contenders=contenders,
+        image_data="high-dynamic-range",
+        kernel_data="normal",
+        seed=seed,
+        regime=None,
+        threads=1,
+        limits=Limits(seconds=0.001, samples=5),
+        error_seeds=error_seeds,
+    )
+
+
+def prepared(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
+    problem = Problem.from_json(asked.problem)
+    truth = accuracy.truth(problem, *seeds.operands(asked, problem, asked.seed), asked.seed)
+    entries = [measuring._entry(asked, problem, name) for name in asked.contenders]
+    for entry in entries:
+        guarded(entry, prepare, asked, truth, Ledger())
+    return entries, truth
+
+
+def measured(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
+    entries, truth = prepared(asked)
+    seeds.measure_errors(entries, asked, truth, Ledger())
+    return entries, truth
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_error_is_that_of_a_duel_of_its_own(dtype: str) -> None:
+    problem = Problem((24, 20), (3, 5), mode="same", dtype=dtype)
+    alone = [prepared(duel(seed=seed, problem=problem))[0] for seed in (7, 8, 9, 10)]
+    for index, entry in enumerate(measured(duel(seed=7, problem=problem))[0]):
+        errors = [entries[index].record.error for entries in alone]
+        assert entry.record.error == errors[0]
+        assert entry.record.error_seeds == [error.rel_l2 for error in errors if error is not None]
+        assert len(set(entry.record.error_seeds)) == 4
+
+
+def test_one_seed_is_the_default_and_adds_nothing() -> None:
+    assert Duel.model_validate({**duel().model_dump(), "error_seeds": 1}) == duel(error_seeds=1)
+    entries, _ = measured(duel(error_seeds=1))
+    assert [entry.record.error_seeds for entry in entries] == [[], []]
+
+
+def test_the_operands_are_those_of_the_duel() -> None:
+    x, w = seeds.operands(duel(), PROBLEM, 3)
+    image = data.image("high-dynamic-range", (24, 20), 3).astype(np.float32)
+    assert x.dtype == w.dtype == np.float64
+    assert np.array_equal(x, image)
+    assert np.array_equal(w, data.kernel("normal", (3, 5), 3).astype(np.float32))
+
+
+def test_a_contender_ends_as_it_was() -> None:
+    for entry in (asked := measured(duel()))[0]:
+        for mine, own in ((entry.a, asked[1].x), (entry.b, asked[1].w)):
+            assert np.array_equal(namespaces.to_numpy(mine), own)
+        assert entry.run is not None
+        bound = entry.algorithm.implementation.error_bound(PROBLEM)
+        assert accuracy.verify(entry.run(), bound, asked[1]) is None  # with its own kernel loaded
+
+
+@pytest.fixture
+def planted(clean_registry: None) -> None:
+    """Contenders that are right on the first draw."""
+    about: dict[str, Any] = {
+        "family": "fft",
+        "namespaces": ["numpy"],
+        "arithmetic": "ieee",
+        "source": "a test",
+    }
+
+    @algorithm(name="keeps-first", **about)
+    class KeepsFirst(FFT):
+        loaded = False
+
+        def load(self, b: Any) -> None:
+            if not self.loaded:
+                super().load(b)
+            self.loaded = True
+
+    @algorithm(name="raises-later", **about)
+    class RaisesLater(FFT):
+        loads = 0
+
+        def load(self, b: Any) -> None:
+            self.loads += 1
+            if self.loads == 3:
+                raise ValueError("the third kernel")
+            super().load(b)
+
+
+def test_wrong_on_another_seed_is_wrong(planted: None) -> None:
+    names = ["keeps-first/numpy@cpu", "raises-later/numpy@cpu", "fft/numpy@cpu"]
+    entries, _ = measured(duel(names, seed=5))
+    wrong, failed, sound = (entry.record for entry in entries)
+    assert wrong.status == "wrong"
+    assert (wrong.reason or "").startswith("seed 6: relative L2 error ")
+    assert len(wrong.error_seeds) == 1
+    assert (failed.status, failed.reason) == ("error", "ValueError: the third kernel")
+    assert (sound.status, len(sound.error_seeds)) == ("ok", 4)
+
+
+def test_a_captured_run_whose_load_is_not(planted: None) -> None:
+    """The instance it was captured of is left alone: what it holds may not move."""
+    asked = duel(["fft/numpy@cpu"])
+    entries, truth = prepared(asked)
+    (eager,), (again,) = measured(asked)[0], entries
+    assert again.instance is not None
+    held = vars(again.instance).copy()
+    again.load = None
+    again.run = lambda: pytest.fail("a replay with the kernel of another seed")
+    seeds.measure_errors(entries, asked, truth, Ledger())
+    assert again.record.status == "ok"
+    assert again.record.error_seeds == eager.record.error_seeds
+    assert all(value is held[name] for name, value in vars(again.instance).items())
+
+
+def test_one_truth_of_another_seed_is_alive_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, truth = prepared(duel())
+    made: list[Any] = []
+    make = accuracy.truth
+
+    def watched(*arguments: Any, **options: Any) -> accuracy.Truth:
+        assert [reference() for reference in made] == [None] * len(made)
+        other = make(*arguments, **options)
+        assert other.place == truth.place
+        made.append(weakref.ref(other))
+        return other
+
+    monkeypatch.setattr(accuracy, "truth", watched)
+    seeds.measure_errors(entries, duel(), truth, Ledger())
+    assert len(made) == 3
+
+
+def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, truth = prepared(duel(seed=1))
+    left = iter([1e12, 1e12, 16.0])
+    monkeypatch.setattr(accuracy.memory, "free", lambda *place: next(left))
+    seeds.measure_errors(entries, duel(seed=1), truth, Ledger())
+    for record in (entry.record for entry in entries):
+        assert (record.status, len(record.error_seeds)) == ("ok", 3)
+        told = record.provenance["error_seeds"]
+        assert told.startswith("seed 4: MemoryError: the reference needs ")
+        assert told.endswith("GiB; 0.0 GiB are free")
+
+
+def test_a_reference_that_exact_sums_deny_fails_the_duel(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, truth = prepared(duel())
+
+    def denied(*arguments: Any, **options: Any) -> accuracy.Truth:
+        raise accuracy.ReferenceDisagrees("off")
+
+    monkeypatch.setattr(accuracy, "truth", denied)
+    seeds.measure_errors(entries, duel(), truth, Ledger())
+    for entry in entries:
+        assert entry.record.status == "error"
+        assert entry.record.reason == "seed 1: ReferenceDisagrees: off"
+
+
+def test_a_file_from_before_goes_on_unless_seeds_are_asked_for() -> None:
+    """A header that an earlier version wrote has no such key: it is at its default."""
+
+    def header(**keys: Any) -> Header:
+        sweep = Sweep(name="test", sizes=[16], kernels=[3], **keys).model_dump(mode="json")
+        return Header(
+            machine={"name": "here"}, software={}, sweep=sweep, contenders=[], started_at=""
+        )
+
+    earlier = header()
+    del earlier.sweep["error_seeds"]
+    assert list(run._differences(earlier, header())) == []
+    assert list(run._differences(earlier, header(error_seeds=5))) == [("error_seeds", 1, 5)]
