@@ -20,9 +20,7 @@ CONTENDERS = ["direct/*", "fft/*", "im2col-gemm/*", "torch-conv2d", "scipy-*"]
 
 
 def main() -> int:
-    sweep = spec.load(
-        "quick", {"sizes": "512,1024", "kernels": "7,15,31", "contenders": CONTENDERS}
-    )
+    sweep = spec.load("quick", {"sizes": "512,1024", "contenders": CONTENDERS})
     total: collections.Counter[str] = collections.Counter()
     buckets = ("measured", "warmup", "verification", "preparation", "rest")
     print(f"{'duel':22} {'contenders':>10}" + "".join(f" {name:>13}" for name in buckets))
