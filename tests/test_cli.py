@@ -93,7 +93,10 @@ RUN = ("run", "small.toml", "--device", "cpu", "--out", "a.jsonl")
         ([*RUN, "--dtype", "float8"], "dtypes: dtype is 'float8'; allowed: float64, float32"),
         ([*RUN, "--mode", "sane"], "modes: mode is 'sane'; allowed: full, same, valid"),
         ([*RUN, "--op", "product"], "ops: op is 'product'; allowed: convolution, correlation"),
-        ([*RUN, "--regime", "cold"], "regime: Input should be 'flushed', 'warm', 'graph' or 'wall'"),
+        (
+            [*RUN, "--regime", "cold"],
+            "regime: Input should be 'flushed', 'warm', 'graph' or 'wall'",
+        ),
         (
             [*RUN, "--mode", "valid", "--kernels", "13"],
             "kernel is [13, 13]; allowed with mode valid: up to [12, 12]",

@@ -131,6 +131,23 @@ def test_kernels_are_told_by_a_process_of_their_own(tmp_path: Path) -> None:
     assert not told["reason"]
 
 
+def test_stages_are_timed_where_a_duel_is_profiled() -> None:
+    (record,) = records("fft/numpy@cpu")
+    assert record.stage_seconds == {}
+    (record,) = records("fft/numpy@cpu", profiled=True)
+    assert {"multiply", "inverse", "kernel"} <= set(record.stage_seconds)
+    assert all(seconds > 0 for values in record.stage_seconds.values() for seconds in values)
+
+
+def test_errors_over_seeds_are_recorded() -> None:
+    (record,) = records("fft/numpy@cpu", error_seeds=3)
+    assert record.error is not None
+    assert len(record.error_seeds) == 3
+    assert record.error_seeds[0] == record.error.rel_l2
+    assert len(set(record.error_seeds)) == 3
+    assert record.status == "ok"
+
+
 def test_libraries_are_named() -> None:
     import numpy as np
 

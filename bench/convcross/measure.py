@@ -6,7 +6,6 @@ JSON in, JSON out: it runs in this process, in a worker, or on another machine a
 from __future__ import annotations
 
 import collections
-import dataclasses
 import datetime
 import math
 import random
@@ -22,8 +21,9 @@ from convcross.observe import gauge, observe
 from convcross.phases import time_fresh, time_plan, time_run, warm_up
 from convcross.prepare import prepare, verify_again
 from convcross.records import Record
+from convcross.seeds import measure_errors
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.registry import find, load_path
+from convkernels.registry import load_path
 
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
 ROUNDS = 1000  # more than a group has: rounds of two groups are never paired
@@ -101,13 +101,7 @@ def _truth(
     Raises ReferenceDisagrees, and where memory runs out MemoryError or torch's RuntimeError.
     """
     place = _place(entries)
-    double = dataclasses.replace(problem, dtype="float64")
-    need = 4.0 * double.min_bytes + find("fft").implementation.cost(double).workspace
-    free = memory.free(*place)
-    if need > free:  # a system that overcommits would kill the process instead
-        raise MemoryError(
-            f"the reference needs {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
-        )
+    accuracy.require_memory(problem, place)
     with ledger.charge("preparation"):
         x, w = (
             namespaces.round_to(values, problem.dtype).astype("float64") for values in operands()
@@ -236,6 +230,7 @@ def _compete(
 ) -> None:
     for entry in group:
         guarded(entry, prepare, duel, truth, ledger)
+    measure_errors(group, duel, truth, ledger)
     for entry in alive(group):
         guarded(entry, warm_up, duel.limits, ledger)
     gauges = {entry.contender.device: gauge(entry.contender.device) for entry in alive(group)}

@@ -8,6 +8,7 @@ from convcross import profiling, provenance, threads
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger
 from convcross.floor import floor, impossible
+from convcross.staging import stages
 from convcross.telemetry import Gauge, energy
 
 
@@ -31,6 +32,9 @@ def observe(entry: Entry, duel: Duel, ledger: Ledger) -> None:
     with ledger.charge("preparation"):
         if duel.profiled:
             _profile(entry, duel)
+            if record.regime != "graph":  # a replay names no stage
+                place = entry.contender.namespace, device
+                record.stage_seconds = stages(entry.run, entry.load, *place)
         if duel.energy:
             record.telemetry["energy"] = energy(entry.run, entry.synchronize, gauge(device))
 
