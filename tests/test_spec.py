@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcross import spec
+from convcross import data, spec
 from convcross.failures import BadInput
+from convkernels.problem import OPS
 
 GRID = "sizes = [16]\nkernels = [3]\n"
 LAYER = '[[layers]]\nname = "first"\nimage = [8, 8]\nkernel = [3, 3]\n'
@@ -73,6 +74,8 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
         (GRID + "seed = -1", ("seed", "got -1", "equal to 0")),
         (GRID + "seed = true", ("seed", "got True", "valid integer")),
         (GRID + "threads = 0", ("threads", "got 0", "equal to 1")),
+        (GRID + "error_seeds = 0", ("error_seeds", "got 0", "equal to 1")),
+        (GRID + "error_seeds = 2.5", ("error_seeds", "got 2.5", "valid integer")),
         (GRID + "[limits]\nseconds = 0", ("limits.seconds", "got 0", "greater than 0")),
         (GRID + "[limits]\nseconds = nan", ("limits.seconds", "got nan", "finite")),
         (GRID + "[limits]\nrun_seconds = true", ("limits.run_seconds", "got True", "number")),
@@ -117,6 +120,16 @@ def test_shipped_sweeps_are_sweeps(name: str) -> None:
     assert any(True for _ in sweep.cells())
 
 
+def test_the_sweep_of_errors_asks_for_all_that_errors_depend_on() -> None:
+    sweep = spec.load("errors")
+    assert sweep.error_seeds >= 5
+    assert set(sweep.image_data) == set(data.IMAGES)
+    assert set(sweep.ops) == set(OPS)
+    assert {"float64", "float32", "float16"} <= set(sweep.dtypes)
+    assert len(sweep.sizes) >= 3
+    assert len(sweep.kernels) >= 4
+
+
 def test_defaults_are_one_setting_and_a_file_names_its_sweep(tmp_path: Path) -> None:
     sweep = spec.load(write(tmp_path, GRID))
     assert sweep.name == "mine"
@@ -124,6 +137,7 @@ def test_defaults_are_one_setting_and_a_file_names_its_sweep(tmp_path: Path) -> 
     assert (problem.image, problem.kernel) == ((16, 16), (3, 3))
     assert (problem.op, problem.mode, problem.dtype) == ("convolution", "same", "float32")
     assert (image_data, kernel_data) == ("normal", "normal")
+    assert sweep.error_seeds == 1
 
 
 def test_cells_are_the_whole_product(tmp_path: Path) -> None:
