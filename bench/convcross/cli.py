@@ -280,7 +280,7 @@ def crossover(
         list[str] | None, typer.Option(help="A,B: where B overtakes A. Families or contenders.")
     ] = None,
     phase: Annotated[str, typer.Option(help="steady, fresh, first.")] = "steady",
-    cost: Annotated[str, typer.Option(help="time, error, workspace.")] = "time",
+    cost: Annotated[str, typer.Option(help="time, error, workspace, energy.")] = "time",
     include_flagged: Flagged = False,
     as_json: Json = False,
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from convcross.analysis.load import ROUNDS_A_GROUP
 from convcross.analysis.samples import Samples, in_rounds, join
 from convcross.failures import BadInput
 
@@ -23,40 +24,54 @@ PHASE_WORDS = {
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost: its column and axis label, what less of it is called, and its least value."""
+    """A cost: its axis label, what less of it is called, and the least value that is told apart."""
 
-    column: str
     label: str
     better: str
     least: float
 
 
 COSTS = {
-    "time": Cost("run", "time", "faster", 0.0),
-    "error": Cost("error", "relative L2 error", "more accurate", 1e-20),
-    "workspace": Cost("workspace", "workspace (bytes)", "smaller in workspace", 1.0),
+    "time": Cost("time", "faster", 0.0),
+    "error": Cost("relative L2 error", "more accurate", 1e-20),
+    "workspace": Cost("workspace (bytes)", "smaller in workspace", 1.0),
+    "energy": Cost("energy of a run (J)", "more energy-efficient", 0.0),
 }
+OF_A_RUN = ("error", "energy")  # what is measured of the run alone
+SEEDS = 5  # data seeds from which on an error has an interval
 
 
 def check(phase: str, cost: str) -> None:
-    """Raises BadInput for a phase or cost that is unknown or not measured."""
+    """Raises BadInput for a phase or cost that is unknown, or not of each other."""
     if phase not in PHASES:
         raise BadInput(f"phase is {phase!r}; allowed: {', '.join(PHASES)}")
-    if cost == "energy":
-        raise BadInput(f"cost is 'energy': not measured; allowed: {', '.join(COSTS)}")
     if cost not in COSTS:
         raise BadInput(f"cost is {cost!r}; allowed: {', '.join(COSTS)}")
+    if cost in OF_A_RUN and phase != "steady":
+        raise BadInput(
+            f"phase is {phase!r}; allowed with cost {cost!r}: steady, the only one it is measured in"
+        )
 
 
 def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
     """Of each row, its samples; None where it has none."""
-    if cost != "time":
-        least = COSTS[cost].least
+    least = COSTS[cost].least
+    if cost == "workspace":
         return [
             None
             if np.isnan(value)
-            else Samples((np.log(np.array([max(value, least)])),), None, exact=True)
-            for value in rows[COSTS[cost].column]
+            else Samples((np.log(np.array([max(value, least)])),), exact=True)
+            for value in rows["workspace"]
+        ]
+    if cost == "energy":
+        return [Samples((np.log(windows),)) if len(windows) else None for windows in rows["energy"]]
+    if cost == "error":  # two contenders met the same data where seed and place in the list agree
+        _, seeds = np.unique(rows["seed"], return_inverse=True)
+        return [
+            in_rounds(np.maximum(errors, least), seed * ROUNDS_A_GROUP + np.arange(len(errors)))
+            if len(errors)
+            else None
+            for errors, seed in zip(rows["errors"], seeds, strict=True)
         ]
     if len(PHASES[phase]) == 1:
         (part,) = PHASES[phase]
@@ -69,10 +84,15 @@ def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
     ]
 
 
-def by_contender(names: Iterable[str], found: Iterable[Samples | None]) -> dict[str, Samples]:
+def by_contender(
+    names: Iterable[str], found: Iterable[Samples | None], cost: str
+) -> dict[str, Samples]:
     """Samples of each contender from those of the rows of one cell; several duels' are joined."""
     lists: dict[str, list[Samples]] = {}
     for name, one in zip(names, found, strict=True):
         if one is not None:
             lists.setdefault(name, []).append(one)
-    return {name: join(several) for name, several in lists.items()}
+    joined = {name: join(several) for name, several in lists.items()}
+    if cost == "error":
+        return {name: replace(one, exact=len(one) < SEEDS) for name, one in joined.items()}
+    return joined

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ from convcross.analysis.pairs import Pair
 from convcross.analysis.series import Grid
 from convcross.analysis.verdict import Curve, judge
 from convcross.failures import BadInput
+
+log = logging.getLogger("convcross")
 
 
 class Crossover(BaseModel):
@@ -79,7 +82,7 @@ def crossovers(
     paths : results files of one machine
     pairs : (A, B): B overtakes A; None for the default pairs
     phase : "steady", "fresh" or "first"
-    cost : "time", "error" or "workspace"
+    cost : "time", "error", "workspace" or "energy"
     include_flagged : compare flagged measurements too
 
     Raises
@@ -98,14 +101,19 @@ def of_results(
     phase: str = "steady",
     cost: str = "time",
 ) -> list[Crossover]:
-    """``crossovers`` of files that are loaded."""
+    """``crossovers`` of files that are loaded. What the rows cannot say is logged as warnings."""
     costs.check(phase, cost)
     rows = comparable(results)
+    if cost == "energy":
+        _check_energy(results, rows)
     grid = Grid(rows, phase, cost)
+    compared = chosen_pairs(rows, pairs)
     found: list[Crossover] = []
-    for pair in chosen_pairs(rows, pairs):
+    curves: list[_Shape] = []
+    for pair in compared:
         for conditions, N, curve in grid.curves(pair):
             verdict = judge(curve, N)
+            curves.append(_Shape(pair, N, len(curve.n), curve.exact))
             found.append(
                 Crossover(
                     machine=results.machine,
@@ -118,13 +126,58 @@ def of_results(
                     **vars(verdict),
                 )
             )
+    vain = [pair for pair in compared if pair not in {curve.pair for curve in curves}]
+    unsaid = (
+        f"pair {'; '.join(f'{a},{b}' for a, b in vain)}: no cell in which both have a usable "
+        f"{cost} in phase {phase}; allowed: pairs measured on the same problem and in the same "
+        "regime"
+    )
     if not found:
-        asked = "; ".join(f"{a},{b}" for a, b in chosen_pairs(rows, pairs))
-        raise BadInput(
-            f"pair {asked}: no cell in which both have a usable {cost} in phase {phase}; allowed: "
-            "pairs measured on the same problem and in the same regime"
-        )
+        raise BadInput(unsaid)
+    for note in [*([unsaid] if vain else []), *grid.notes, *_limits(curves, cost)]:
+        log.warning(note)
     return found
+
+
+class _Shape(NamedTuple):
+    """Of a curve, how much it holds: see ``_limits``."""
+
+    pair: Pair
+    N: int
+    kernels: int
+    exact: bool
+
+
+def _limits(curves: Sequence[_Shape], cost: str) -> Iterable[str]:
+    """What curves of this extent cannot say, and why."""
+    for (a, b), own in itertools.groupby(curves, key=lambda curve: curve.pair):
+        thin = sorted({curve.N for curve in own if curve.kernels == 1})
+        if thin:
+            yield (
+                f"{a} and {b} share one kernel size only at N = {', '.join(map(str, thin))}: "
+                "which is better there can be said, not where they cross"
+            )
+    sizes = {curve.N for curve in curves}
+    if len(sizes) == 1:
+        yield (
+            f"N = {sizes.pop()} is the only image size: n* there can be said, not how it moves "
+            "with N"
+        )
+    if cost == "error" and any(curve.exact for curve in curves):
+        yield (
+            f"fewer than {costs.SEEDS} data seeds: such errors are single values, with no interval "
+            "and no test of significance (error_seeds = 5 in a sweep measures more)"
+        )
+
+
+def _check_energy(results: Results, rows: pd.DataFrame) -> None:
+    """Raises BadInput where no record has an energy."""
+    if rows["energy"].map(len).any():
+        return
+    reasons = sorted(set(rows["no_energy"]) - {""})
+    why = f" ({'; '.join(reasons)})" if reasons else ""
+    sweep = results.headers[0].sweep.get("name", "SWEEP")
+    raise BadInput(f"energy: not measured{why}; measure it: convcross run {sweep} --energy")
 
 
 def comparable(results: Results) -> pd.DataFrame:

@@ -98,6 +98,7 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     measured = frame.pop("measured")
     flagged = frame["flags"].map(bool) & measured
     frame["usable"] = measured if include_flagged else measured & ~flagged
+    frame["failed"] = pd.Series(_failed(frame), dtype=object)
     notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
     for note in notes:
         log.warning(note)
@@ -122,6 +123,7 @@ def _rows(files: Sequence[records.Results]) -> tuple[list[dict[str, Any]], list[
     groups: dict[tuple[int, str, Any], int] = {}
     newest: dict[tuple[object, ...], tuple[str, dict[str, Any]]] = {}
     doubled: Counter[str] = Counter()
+    contradictions = []
     for number, file in enumerate(files):
         problems: dict[str, tuple[Problem, bool]] = {}
         for record in file.records:
@@ -137,14 +139,66 @@ def _rows(files: Sequence[records.Results]) -> tuple[list[dict[str, Any]], list[
             when = record.started_at or file.header.started_at
             if key in newest:
                 doubled[file.path.name] += 1
-                if when < newest[key][0]:
+                before, known = newest[key]
+                older, newer = (row, known) if when < before else (known, row)
+                if (apart := _contradiction(older, newer)) is not None:
+                    contradictions.append(apart)
+                if newer is known:
                     continue
             newest[key] = (when, row)
-    notes += [
+    notes += _said_of_doubles(doubled, contradictions)
+    return [row for _, row in newest.values()], notes
+
+
+def _contradiction(
+    old: dict[str, Any], new: dict[str, Any]
+) -> tuple[float, dict[str, Any], dict[str, Any]] | None:
+    """How many times as long one took as the other, and both, where their intervals are apart."""
+    if not (old["low"] > new["high"] or new["low"] > old["high"]):
+        return None
+    ratio = old["seconds"] / new["seconds"]
+    return max(ratio, 1 / ratio), old, new
+
+
+def _said_of_doubles(
+    doubled: Counter[str],
+    contradictions: list[tuple[float, dict[str, Any], dict[str, Any]]],
+) -> list[str]:
+    notes = [
         f"{name}: {count} measurement{'s' if count > 1 else ''} found twice; the newest counts"
         for name, count in doubled.items()
     ]
-    return [row for _, row in newest.values()], notes
+    if contradictions:
+        _, old, new = max(contradictions, key=lambda one: one[0])
+        times, differ = len(contradictions), "differs" if len(contradictions) == 1 else "differ"
+        notes.append(
+            f"{times} of those found twice {differ} by more than the 95 % intervals, most of all "
+            f"{new['contender']} at N = {new['N']}, n = {new['n']}: "
+            f"{old['seconds']:.3g} s, then {new['seconds']:.3g} s"
+        )
+    return notes
+
+
+def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
+    """Of each row, the contenders of its family with a defect in its cell, hence no usable time.
+
+    Only what leaves a time unknown is a defect: a wrong result, an error, a flag. What was refused
+    or found no memory is no choice there, and what timed out is slower than all that did not.
+    """
+    none: frozenset[str] = frozenset()
+    defect = frame["is_grid"] & ~frame["usable"] & frame["status"].isin(["ok", "wrong", "error"])
+    if not defect.any():
+        return [none] * len(frame)
+    cells = list(zip(*(frame[key] for key in [*CONDITIONS, "family", "N", "n"]), strict=True))
+    names, usable = frame["contender"].tolist(), frame["usable"].tolist()
+    found: dict[tuple[Any, ...], set[str]] = {}
+    for place in np.flatnonzero(defect):
+        found.setdefault(cells[place], set()).add(names[place])
+    for cell, name, whole in zip(cells, names, usable, strict=True):
+        if whole and cell in found:
+            found[cell].discard(name)
+    frozen = {cell: frozenset(contenders) for cell, contenders in found.items()}
+    return [frozen.get(cell, none) for cell in cells]
 
 
 def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
@@ -207,6 +261,8 @@ def _row(
     if record.kernel_data != "normal":
         data += f", {record.kernel_data} kernel"
     timed = len(run) > 0 and bool(run.min() > 0)
+    errors = record.error_seeds or ([record.error.rel_l2] if record.error else [])
+    energy = record.telemetry.get("energy") or {}
     return {
         "device": record.device,
         "regime": record.regime,
@@ -235,6 +291,9 @@ def _row(
         "low": np.nan if record.ci_low_s is None else record.ci_low_s / pacer,
         "high": np.nan if record.ci_high_s is None else record.ci_high_s / pacer,
         "error": record.error.rel_l2 if record.error else np.nan,
+        "errors": np.asarray(errors, dtype=np.float64),
+        "energy": np.asarray(energy.get("j_per_run", ()), dtype=np.float64),
+        "no_energy": energy.get("not_measured", ""),
         "workspace": np.nan if record.workspace_bytes is None else record.workspace_bytes,
         "run": run,
         "rounds": rounds["run"],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
-from convcross.analysis.samples import Samples, join
+from convcross.analysis.samples import Samples, join, levels
 from convcross.failures import BadInput
 
 Pair = tuple[str, str]
@@ -94,15 +95,19 @@ def represent(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
     Returns
     -------
     chosen : half of the rounds (0 even, 1 odd) → the contender timed there
-    samples : those of the chosen
+    samples : those of the chosen; where the halves disagree, with the fastest on all rounds beside
     """
-    if len(times) == 1 or min(map(len, times.values())) < 2:
-        name = min(times, key=lambda one: times[one].middle)
-        return {0: name, 1: name}, times[name]
-    halves = [{name: one.half(odd) for name, one in times.items()} for odd in (0, 1)]
-    chosen = {
-        odd: min(halves[1 - odd], key=lambda name: halves[1 - odd][name].middle) for odd in (0, 1)
-    }
+    whole = list(times.values())
+    names = list(times)
+    if len(names) == 1:
+        return {0: names[0], 1: names[0]}, whole[0]
+    fastest = int(np.argmin(levels(whole)))
+    halves = [[one.half(odd) for one in whole] for odd in (0, 1)]
+    if min(len(one) for half in halves for one in half) == 0:
+        return {0: names[fastest], 1: names[fastest]}, whole[fastest]
+    chosen = {odd: int(np.argmin(levels(halves[1 - odd]))) for odd in (0, 1)}
+    told = {odd: names[place] for odd, place in chosen.items()}
     if chosen[0] == chosen[1]:
-        return chosen, times[chosen[0]]
-    return chosen, join([halves[odd][chosen[odd]] for odd in (0, 1)])
+        return told, whole[chosen[0]]
+    joined = join([halves[odd][chosen[odd]] for odd in (0, 1)])
+    return told, replace(joined, fastest=whole[fastest])

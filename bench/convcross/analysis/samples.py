@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,11 +30,13 @@ class Samples:
     parts : logarithms of the samples of each term that the cost is the sum of
     rounds : the round of each sample, ascending, where there is one part; else None
     exact : the value is known without spread (bytes); there is no interval
+    fastest : of a family whose contender is not clear, samples of the one fastest on all rounds
     """
 
     parts: tuple[Array, ...]
     rounds: Rounds | None = None
     exact: bool = False
+    fastest: Samples | None = None
 
     @cached_property
     def middle(self) -> float:
@@ -41,9 +44,11 @@ class Samples:
         return float(np.logaddexp.reduce([median(part) for part in self.parts]))
 
     def half(self, odd: int) -> Samples:
-        """Every second round, from the first (0) or the second (1) on."""
-        rounds = None if self.rounds is None else self.rounds[odd::2]
-        return Samples(tuple(part[odd::2] for part in self.parts), rounds, self.exact)
+        """The even (0) or odd (1) rounds, or places where there are no rounds."""
+        if self.rounds is None:
+            return Samples(tuple(part[odd::2] for part in self.parts), None, self.exact)
+        own = self.rounds % 2 == odd
+        return Samples((self.parts[0][own],), self.rounds[own], self.exact)
 
     def __len__(self) -> int:
         return min(len(part) for part in self.parts)
@@ -74,8 +79,55 @@ def join(samples: list[Samples]) -> Samples:
     return Samples((parts[0][order],), ids[order], samples[0].exact)
 
 
+def levels(samples: list[Samples]) -> Array:
+    """How long each takes beside the others: logarithms, to be compared with each other only.
+
+    Over the rounds that all have, the median of what is left when the level of each round, the
+    median of all in it, is taken off: medians of each for itself would be as noisy as the rounds.
+    """
+    rounds = [one.rounds for one in samples if one.rounds is not None]
+    if len(rounds) == len(samples):
+        common = functools.reduce(_shared, rounds)
+        if len(common) and 2 * len(common) >= min(map(len, samples)):
+            logs = np.stack(
+                [
+                    one.parts[0][np.searchsorted(own, common)]
+                    for one, own in zip(samples, rounds, strict=True)
+                ]
+            )
+            return _medians(logs - _medians(logs.T))
+    return np.array([one.middle for one in samples])
+
+
+def _shared(a: Rounds, b: Rounds) -> Rounds:
+    return a if np.array_equal(a, b) else np.intersect1d(a, b, assume_unique=True)
+
+
+def _medians(rows: Array) -> Array:
+    """The median of each row: see ``median``."""
+    ordered, count = np.sort(rows, axis=1), rows.shape[1]
+    middles: Array = (ordered[:, count // 2] + ordered[:, (count - 1) // 2]) / 2
+    return middles
+
+
 def log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> tuple[float, Array]:
     """log(A/B), positive where B costs less, and ``draws`` bootstrap replicates of it.
+
+    A family whose contender is not clear is on average too slow, as half of its rounds may choose
+    the second best; and the one fastest on all rounds too fast, as its luck chose it. The
+    replicates are taken in equal parts with A the faster and with B the faster.
+    """
+    faster = [side if side.fastest is None else side.fastest for side in (a, b)]
+    if faster[0] is a and faster[1] is b:
+        return _log_ratio(a, b, draws, rng)
+    point, _ = _log_ratio(a, b, 0, rng)
+    _, low = _log_ratio(faster[0], b, draws // 2, rng)
+    _, high = _log_ratio(a, faster[1], draws - draws // 2, rng)
+    return point, np.concatenate([low, high])
+
+
+def _log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> tuple[float, Array]:
+    """``log_ratio`` of sides taken as they are.
 
     Over the rounds that both have, the median of the rounds' own log ratios, so that whatever
     slows a round down slows both sides of its ratio. Without common rounds, the ratio of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,15 +11,15 @@ import pandas as pd
 
 from convcross.analysis import costs, pairs
 from convcross.analysis.load import CONDITIONS
-from convcross.analysis.pairs import Pair, Side
+from convcross.analysis.pairs import Pair
 from convcross.analysis.samples import Samples, log_ratio
 from convcross.analysis.verdict import Curve
 
 DRAWS = 1000
 SEED = 20260101
 
-# N → n → samples of the cost of the contender that stands there, and the names of who stood
-Series = dict[int, dict[int, tuple[Samples, list[str]]]]
+# n → samples of the cost of the contender that stands there, and the names of who stood
+Side = dict[int, tuple[Samples, list[str]]]
 
 
 class Grid:
@@ -28,14 +29,19 @@ class Grid:
     ----------
     rows : see ``load.Results.grid``
     phase, cost : see ``costs``
+
+    Attributes
+    ----------
+    notes : what was left out of the curves made so far, one sentence each
     """
 
     def __init__(self, rows: pd.DataFrame, phase: str, cost: str) -> None:
         times = costs.samples(rows, phase, "time")
         self._values = times if cost == "time" else costs.samples(rows, phase, cost)
-        self._times = times
-        self._names = list(rows["contender"])
-        self._series: dict[tuple[str, tuple[Any, ...]], Series] = {}
+        self._times, self._cost = times, cost
+        self._names, self._failed = list(rows["contender"]), list(rows["failed"])
+        self.notes: list[str] = []
+        self._series: dict[tuple[str, tuple[Any, ...]], dict[int, Side]] = {}
         # Conditions → family or contender → N → n → places of its rows.
         self._cells: dict[tuple[Any, ...], dict[str, dict[int, dict[int, list[int]]]]] = {}
         where: dict[Any, Any] = rows.groupby(CONDITIONS, sort=True).indices
@@ -53,7 +59,7 @@ class Grid:
 
         Two sides that each name a device are compared across their devices.
         """
-        sides = [Side.parse(name) for name in pair]
+        sides = [pairs.Side.parse(name) for name in pair]
         across = all(side.device is not None for side in sides)
         for device, *others in self._conditions(across):
             devices = [side.device or device for side in sides]
@@ -63,9 +69,8 @@ class Grid:
             told = [" against ".join(sorted(set(devices))), *others]
             conditions = dict(zip(CONDITIONS, told, strict=True))
             for N in sorted(set(a) & set(b)):
-                sizes = sorted(set(a[N]) & set(b[N]))
-                if sizes:
-                    yield conditions, N, _curve(sizes, a[N], b[N], draws)
+                if set(a[N]) & set(b[N]):
+                    yield conditions, N, curve(a[N], b[N], draws)
 
     def _conditions(self, across: bool) -> Iterable[tuple[Any, ...]]:
         """Each set of conditions, or each once for all devices."""
@@ -73,18 +78,37 @@ class Grid:
             return list(self._cells)
         return list(dict.fromkeys(("", *conditions[1:]) for conditions in self._cells))
 
-    def _of(self, who: str, conditions: tuple[Any, ...]) -> Series:
+    def _of(self, who: str, conditions: tuple[Any, ...]) -> dict[int, Side]:
+        """N → the family or contender there."""
         key = (who, conditions)
         if key not in self._series:
             cells = self._cells.get(conditions, {}).get(who, {})
-            found: Series = {}
-            for N, kernels in cells.items():
-                for n, places in kernels.items():
-                    stood = self._stands(places)
-                    if stood is not None:
-                        found.setdefault(N, {})[n] = stood
-            self._series[key] = found
+            self._series[key] = {N: self._side(who, N, kernels) for N, kernels in cells.items()}
         return self._series[key]
+
+    def _side(self, who: str, N: int, kernels: dict[int, list[int]]) -> Side:
+        """A family is left out of a cell where the contender that stands for it next to that cell
+        failed: who stands in its stead would make a crossing of its failure."""
+        found = {}
+        for n, places in kernels.items():
+            stood = self._stands(places)
+            if stood is not None:
+                found[n] = stood
+        failed = {n: self._failed[kernels[n][0]] for n in found} if "/" not in who else {}
+        whole = sorted(n for n in found if not failed.get(n))
+        for n in sorted(found):
+            if not failed.get(n):
+                continue
+            at = bisect.bisect(whole, n)
+            nearest = {name for next_ in whole[max(at - 1, 0) : at + 1] for name in found[next_][1]}
+            missed = sorted(nearest & failed[n])
+            if missed:
+                del found[n]
+                self.notes.append(
+                    f"family {who} is left out at N = {N}, n = {n}: {' and '.join(missed)}, its "
+                    "fastest next to it, has no usable time there"
+                )
+        return found
 
     def _stands(self, places: list[int]) -> tuple[Samples, list[str]] | None:
         """Samples of the contender that is fastest in a cell, and its name.
@@ -92,31 +116,29 @@ class Grid:
         Two names where the halves of the rounds chose two.
         """
         names = [self._names[place] for place in places]
-        times = costs.by_contender(names, [self._times[place] for place in places])
+        times = costs.by_contender(names, [self._times[place] for place in places], "time")
         if not times:
             return None
         chosen, samples = pairs.represent(times)
         if self._values is not self._times:
-            values = costs.by_contender(names, [self._values[place] for place in places])
+            own = [self._values[place] for place in places]
+            values = costs.by_contender(names, own, self._cost)
             if chosen[0] not in values:
                 return None
-            samples = values[chosen[0]]
+            return values[chosen[0]], [chosen[0]]
         return samples, sorted(set(chosen.values()))
 
 
-def _curve(
-    sizes: list[int],
-    a: dict[int, tuple[Samples, list[str]]],
-    b: dict[int, tuple[Samples, list[str]]],
-    draws: int,
-) -> Curve:
+def curve(a: Side, b: Side, draws: int = DRAWS) -> Curve:
+    """The curve of two sides at one N over the kernels that both have."""
     rng = np.random.default_rng(SEED)
+    sizes = sorted(set(a) & set(b))
     compared = [log_ratio(a[n][0], b[n][0], draws, rng) for n in sizes]
     points, replicates = zip(*compared, strict=True)
     return Curve(
         np.array(sizes, dtype=float),
         np.array(points),
         np.stack(replicates),
-        exact=any(a[n][0].exact for n in sizes),
+        exact=any(side[n][0].exact for side in (a, b) for n in sizes),
         stood=([a[n][1] for n in sizes], [b[n][1] for n in sizes]),
     )

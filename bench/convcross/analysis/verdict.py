@@ -13,7 +13,6 @@ from convcross.analysis.samples import Array
 CONFIDENCE = 0.95
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
 _STEPS = 32  # places between two measured kernels where the interval is looked at
-_TAIL = (1 - CONFIDENCE) / 2
 
 Signs = npt.NDArray[np.int64]
 
@@ -54,27 +53,30 @@ class Verdict:
 def judge(curve: Curve, N: int) -> Verdict:
     """The verdict on B against A.
 
-    A cell counts for A or for B where the 95 % interval of its log ratio leaves out zero and the
-    difference is 2 % or more; other cells are ties and make no crossing. Where that leaves only
-    one side, differences under 2 % count too.
+    A cell counts for A or for B where its log ratio differs from zero at 95 % for all cells of the
+    curve together (Bonferroni: of many cells that do not differ, some would seem to at 95 % each)
+    and by 2 % or more; other cells are ties and make no crossing. Where that leaves only one side,
+    differences under 2 % count too.
 
-    - always, never, tie: as the cells say, all of them.
+    - always, never: B, or A, better in every cell, each at 95 %, as all must agree.
+    - tie: no cell counts.
     - crosses: A better, then B to the end. n* is the last zero of the interpolated log ratio
       between the last cell of A and the next of B, and its interval the kernels there at which
-      the resampled ratio is not significant.
+      the resampled ratio does not differ from zero at 95 %.
     - beyond-grid: B is not better to the end (n* > low), or A is nowhere (n* ≤ high).
     """
     n, ratio = curve.n, curve.ratio
-    significant = _significant(curve.replicates)
+    each = _significant(curve.replicates, 1 - CONFIDENCE)
+    if (each > 0).all():
+        return Verdict("always", high=n[0])
+    if (each < 0).all():  # the largest odd kernel of an even image is N−1
+        return Verdict("never" if n[-1] >= N - 1 else "beyond-grid", low=n[-1])
+    significant = _significant(curve.replicates, (1 - CONFIDENCE) / len(n))
     clear = np.where(np.abs(ratio) >= TIE, significant, 0)
     signs = clear if {-1, 1} <= set(clear) else significant
     told = [int(cell) for cell in np.flatnonzero(signs)]
     if not told:
         return Verdict("tie", tie_low=n[0], tie_high=n[-1])
-    if (signs > 0).all():
-        return Verdict("always", high=n[0])
-    if (signs < 0).all() and n[-1] >= N - 1:  # the largest odd kernel of an even image is N−1
-        return Verdict("never", low=n[-1])
     brackets = [
         (left, right) for left, right in itertools.pairwise(told) if signs[left] != signs[right]
     ]
@@ -82,7 +84,9 @@ def judge(curve: Curve, N: int) -> Verdict:
     if signs[told[-1]] < 0:
         return Verdict("beyond-grid", low=n[told[-1]], crossings=zeros)
     if not brackets:
-        return Verdict("beyond-grid", high=n[told[0]])
+        unsure = np.flatnonzero(ratio[: told[-1]] <= -TIE)  # A was better there, if by chance
+        bound = told[0] if not len(unsure) else min(cell for cell in told if cell > unsure[-1])
+        return Verdict("beyond-grid", high=n[bound])
     left, right = brackets[-1]
     interval, tie = _interval_and_tie_band(curve, left, right, clear, zeros[-1])
     return Verdict(
@@ -96,13 +100,19 @@ def judge(curve: Curve, N: int) -> Verdict:
     )
 
 
-def _significant(replicates: Array) -> Signs:
-    """The sign of each row whose 95 % interval (of its replicates) leaves out zero, else 0."""
-    most = _TAIL * replicates.shape[1]
-    above = np.count_nonzero(replicates <= 0, axis=1) < most
-    below = np.count_nonzero(replicates >= 0, axis=1) < most
+def _significant(replicates: Array, error: float) -> Signs:
+    """The sign of each row whose interval, of confidence 1 − error, leaves out zero; else 0."""
+    across = _across(replicates.shape[1], error)
+    above = np.count_nonzero(replicates <= 0, axis=1) <= across
+    below = np.count_nonzero(replicates >= 0, axis=1) <= across
     signs: Signs = above.astype(np.int64) - below
     return signs
+
+
+def _across(draws: int, error: float) -> int:
+    """How many replicates may lie across zero: one less than a tail holds, as what was measured
+    counts among them (Davison & Hinkley 1997, section 4.2)."""
+    return max(int(error / 2 * draws + 1e-9), 1) - 1
 
 
 def _zero(curve: Curve, left: int, right: int) -> float:
@@ -114,8 +124,8 @@ def _zero(curve: Curve, left: int, right: int) -> float:
     return float(np.exp(logs[0] + (logs[1] - logs[0]) * before / (before - after)))
 
 
-def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Signs]:
-    """n, ratio and the significant signs between two cells, interpolated over log n."""
+def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Array]:
+    """n, ratio and its replicates between two cells, interpolated over log n."""
     place = np.linspace(left, right, (right - left) * _STEPS + 1)
     below = np.minimum(place.astype(np.int64), right - 1)
     weight = place - below
@@ -124,7 +134,7 @@ def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Signs]:
     ratio = curve.ratio[below] * (1 - weight) + curve.ratio[below + 1] * weight
     share = weight[:, None]
     replicates = curve.replicates[below] * (1 - share) + curve.replicates[below + 1] * share
-    return n, ratio, _significant(replicates)
+    return n, ratio, replicates
 
 
 def _hull(n: Array, open_: npt.NDArray[np.bool_], zero: float) -> tuple[float, float]:
@@ -132,6 +142,26 @@ def _hull(n: Array, open_: npt.NDArray[np.bool_], zero: float) -> tuple[float, f
     inside = np.append(np.flatnonzero(open_), np.searchsorted(n, zero))
     first, last = max(inside.min() - 1, 0), min(inside.max() + 1, len(n) - 1)
     return float(n[first]), float(n[last])
+
+
+def _interval(n: Array, replicates: Array, signs: Signs, zero: float) -> tuple[float, float]:
+    """From where A is no longer significantly better to where B begins to be, to the end.
+
+    Parameters
+    ----------
+    n, replicates, signs : of places of which A is significantly better at the first, B at the last
+    """
+    rank = _across(replicates.shape[1], 1 - CONFIDENCE)
+
+    def edge(place: int, side: int) -> float:
+        """Between this place and the next, the zero of the bound of the ratio on that side."""
+        rows = side * np.partition(side * replicates[place : place + 2], rank, axis=1)[:, rank]
+        share = rows[0] / (rows[0] - rows[1])
+        return float(n[place] ** (1 - share) * n[place + 1] ** share)
+
+    first = int(np.argmax(signs >= 0)) - 1
+    last = len(n) - 1 - int(np.argmax(signs[::-1] <= 0))
+    return min(edge(first, -1), zero), max(edge(last, 1), zero)
 
 
 def _interval_and_tie_band(
@@ -143,10 +173,11 @@ def _interval_and_tie_band(
     after = np.flatnonzero(clear[right:])
     first = int(before[-1]) if len(before) else 0
     last = right + int(after[0]) if len(after) else len(clear) - 1
-    n, ratio, signs = _refined(curve, first, last)
-    open_ = signs == 0
-    tie = _hull(n, (np.abs(ratio) < TIE) | open_, zero)
+    n, ratio, replicates = _refined(curve, first, last)
+    signs = _significant(replicates, 1 - CONFIDENCE)
+    tie = _hull(n, (np.abs(ratio) < TIE) | (signs == 0), zero)
     if curve.exact:
         return (None, None), tie
     inner = slice((left - first) * _STEPS, (right - first) * _STEPS + 1)
-    return _hull(n[inner], open_[inner], zero), tie
+    low, high = _interval(n[inner], replicates[inner], signs[inner], zero)
+    return (low, high), (min(low, tie[0]), max(high, tie[1]))
