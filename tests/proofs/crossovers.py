@@ -275,9 +275,10 @@ def main(count: int) -> int:
     for kind in [*CROSSING, *NONE]:
         one = trials(kind, count)
         failed += one.fails(kind)
+        shown = [f"{share:.1%}" if kind in CROSSING else "" for share in (one.covered, one.width)]
         print(
-            f"{kind:26} {EXPECTED.get(kind, 'crosses'):>13} {one.expected:8.1%} "
-            f"{one.covered:8.1%} {one.false:6.1%} {one.extreme:13.1%} {one.width:6.1%}"
+            f"{kind:26} {EXPECTED.get(kind, 'crosses'):>13} {one.expected:8.1%} {shown[0]:>8} "
+            f"{one.false:6.1%} {one.extreme:13.1%} {shown[1]:>6}"
         )
     return failed
 

@@ -49,7 +49,7 @@ def check(phase: str, cost: str) -> None:
         raise BadInput(f"cost is {cost!r}; allowed: {', '.join(COSTS)}")
     if cost in OF_A_RUN and phase != "steady":
         raise BadInput(
-            f"phase is {phase!r}; allowed with cost {cost!r}: steady, the only one it is measured in"
+            f"phase is {phase!r}; allowed with cost {cost!r}: steady, where alone it is measured"
         )
 
 

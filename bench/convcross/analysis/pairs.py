@@ -101,13 +101,13 @@ def represent(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
     names = list(times)
     if len(names) == 1:
         return {0: names[0], 1: names[0]}, whole[0]
-    fastest = int(np.argmin(levels(whole)))
-    halves = [[one.half(odd) for one in whole] for odd in (0, 1)]
-    if min(len(one) for half in halves for one in half) == 0:
+    together, *halves = levels(whole)
+    fastest = int(np.argmin(together))
+    if len(halves) < 2:
         return {0: names[fastest], 1: names[fastest]}, whole[fastest]
-    chosen = {odd: int(np.argmin(levels(halves[1 - odd]))) for odd in (0, 1)}
+    chosen = {odd: int(np.argmin(halves[1 - odd])) for odd in (0, 1)}
     told = {odd: names[place] for odd, place in chosen.items()}
     if chosen[0] == chosen[1]:
         return told, whole[chosen[0]]
-    joined = join([halves[odd][chosen[odd]] for odd in (0, 1)])
+    joined = join([whole[chosen[odd]].half(odd) for odd in (0, 1)])
     return told, replace(joined, fastest=whole[fastest])

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 Rounds = npt.NDArray[np.int64]
@@ -79,8 +80,9 @@ def join(samples: list[Samples]) -> Samples:
     return Samples((parts[0][order],), ids[order], samples[0].exact)
 
 
-def levels(samples: list[Samples]) -> Array:
-    """How long each takes beside the others: logarithms, to be compared with each other only.
+def levels(samples: list[Samples]) -> list[Array]:
+    """How long each takes beside the others, as logarithms: over all rounds, over the even ones
+    and over the odd ones; over all alone where one of them has no half.
 
     Over the rounds that all have, the median of what is left when the level of each round, the
     median of all in it, is taken off: medians of each for itself would be as noisy as the rounds.
@@ -91,16 +93,21 @@ def levels(samples: list[Samples]) -> Array:
         if len(common) and 2 * len(common) >= min(map(len, samples)):
             logs = np.stack(
                 [
-                    one.parts[0][np.searchsorted(own, common)]
+                    one.parts[0]
+                    if len(own) == len(common)
+                    else one.parts[0][np.searchsorted(own, common)]
                     for one, own in zip(samples, rounds, strict=True)
                 ]
             )
-            return _medians(logs - _medians(logs.T))
-    return np.array([one.middle for one in samples])
+            left, odd = logs - _medians(logs.T), common % 2 == 1
+            halves = [left[:, ~odd], left[:, odd]]
+            return [_medians(left), *(_medians(half) for half in halves if half.size)]
+    sets = [samples, *([one.half(odd) for one in samples] for odd in (0, 1))]
+    return [np.array([one.middle for one in group]) for group in sets if min(map(len, group))]
 
 
 def _shared(a: Rounds, b: Rounds) -> Rounds:
-    return a if np.array_equal(a, b) else np.intersect1d(a, b, assume_unique=True)
+    return b if np.array_equal(a, b) else np.intersect1d(a, b, assume_unique=True)
 
 
 def _medians(rows: Array) -> Array:
@@ -163,23 +170,31 @@ def _resampled_sum(side: Samples, draws: int, rng: np.random.Generator) -> Array
 
 
 def resampled_median(values: Array, draws: int, rng: np.random.Generator) -> Array:
-    """Medians of ``draws`` bootstrap resamples of ``values``, drawn from their distribution.
+    """Medians of ``draws`` bootstrap resamples of ``values``, from their distribution.
 
     The median of a resample is Q(U), where Q is the quantile function of the values and U the
-    median of as many uniform numbers, which is Beta((R+1)/2, (R+1)/2): one draw in place of R.
+    median of as many uniform numbers, which is Beta((R+1)/2, (R+1)/2). The draws of U are its
+    quantiles at (i + ½)/draws in random order: one of each stratum (Latin hypercube sampling, McKay
+    et al. 1979), so that an interval has no noise of its own.
     Q interpolates the order statistics at k/(R+1) (the smoothed bootstrap: Davison & Hinkley 1997,
     section 3.4) and goes on linearly past the first and last, as fewer than 6 values do not reach
     a 95 % interval. A single value has no spread to resample: its replicates lie far on both
     sides.
     """
-    count = len(values)
-    middles = rng.beta((count + 1) / 2, (count + 1) / 2, draws)
+    count, order = len(values), rng.permutation(draws)
     if count == 1:
-        far: Array = values[0] + np.where(middles < 0.5, -_FAR, _FAR)
+        far: Array = values[0] + np.where(order < draws / 2, -_FAR, _FAR)
         return far
+    below, share = _places(count, draws)
     ordered = np.sort(values)
-    place = (count + 1) * middles
-    below = np.minimum(np.maximum(place.astype(np.int64), 1), count - 1)
-    slope = ordered[below] - ordered[below - 1]
-    resampled: Array = ordered[below - 1] + (place - below) * slope
-    return resampled
+    resampled: Array = ordered[below - 1] + share * (ordered[below] - ordered[below - 1])
+    return resampled[order]
+
+
+@functools.cache
+def _places(count: int, draws: int) -> tuple[Rounds, Array]:
+    """Between which order statistics of so many values the quantiles of U lie, and how far."""
+    half = (count + 1) / 2
+    place = (count + 1) * special.betaincinv(half, half, (np.arange(draws) + 0.5) / draws)
+    below = np.clip(place.astype(np.int64), 1, count - 1)
+    return below, place - below
