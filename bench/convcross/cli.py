@@ -152,12 +152,24 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Results file.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a results file.")] = False,
     budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 8m, 2h.")] = None,
+    find_crossover: Annotated[
+        bool, typer.Option("--find-crossover", help="Measure only what n* needs: see --pair.")
+    ] = False,
+    pair: Annotated[
+        str | None, typer.Option(help="A,B of --find-crossover. [default: direct,fft]")
+    ] = None,
 ) -> None:
-    """Run a sweep: measure time and error of every contender. Options override the sweep."""
+    """Run a sweep: measure time and error of every contender. Options override the sweep.
+
+    --find-crossover measures a fifth to a third of the grid, closely where B overtakes A. Without
+    --kernels, and where the sweep has fewer than 20, the grid is all odd n from 3 to 127.
+    """
     from convcross import spec
     from convcross.duels import devices_named
     from convcross.run import run as run_sweep
 
+    if pair is not None and not find_crossover:
+        raise BadInput("--pair is given without --find-crossover; allowed: both")
     paths = _load(algorithms)
     lists = {"dtypes": dtype, "modes": mode, "ops": op, "contenders": contenders}
     overrides: dict[str, Any] = {
@@ -167,17 +179,25 @@ def run(
     }
     given = {"sizes": sizes, "kernels": kernels, "regime": regime, "energy": energy or None}
     overrides |= {key: value for key, value in given.items() if value is not None}
+    loaded = spec.load(sweep, overrides)
+    if find_crossover and kernels is None:
+        from convcross.search import dense
+
+        loaded = dense(loaded)
     with _progress() as progress:
         outcome = run_sweep(
-            spec.load(sweep, overrides),
+            loaded,
             devices_named(device),
             algorithm_paths=paths,
             out=out,
             resume=resume,
             budget=_seconds(budget) if budget else None,
+            pair=_pair(pair or "direct,fft") if find_crossover else None,
             progress=progress,
         )
     _summary(outcome, budget)
+    for sentence in outcome.found:
+        print(sentence)
     print(outcome.path)
     if outcome.interrupted:
         raise typer.Exit(130)

@@ -8,7 +8,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convcross import ceilings, machine
 from convcross.duels import Duel, duels
@@ -16,6 +16,9 @@ from convcross.failures import BadInput
 from convcross.measure import measure
 from convcross.records import Closing, Header, Record, Writer, resumable
 from convcross.spec import Sweep
+
+if TYPE_CHECKING:
+    from convcross.search import Search
 
 FAILED = ("wrong", "oom", "error")
 
@@ -27,7 +30,8 @@ class Outcome:
     Attributes
     ----------
     path : the results file
-    done, before, left : duels measured now, found finished, and not reached
+    done, before, left : duels measured now, found finished, and not reached (an estimate where a
+        search is not at its end)
     statuses : (contender, status) → records of this run
     reasons : (contender, status) → the first reason given
     seconds : where the time of this run's duels went
@@ -36,6 +40,7 @@ class Outcome:
     interrupted : stopped by Ctrl-C
     flags : (contender, flag) → records of this run
     unbounded : devices whose ceilings are not known: their times were held to no floor
+    found : what a search for crossovers found and spent, in sentences
     """
 
     path: Path
@@ -54,6 +59,7 @@ class Outcome:
         default_factory=collections.Counter
     )
     unbounded: list[str] = dataclasses.field(default_factory=list)
+    found: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def failed(self) -> bool:
@@ -72,9 +78,10 @@ def run(
     out: Path | None = None,
     resume: bool = False,
     budget: float | None = None,
+    pair: tuple[str, str] | None = None,
     progress: Progress = lambda duel, number, of, records: None,
 ) -> Outcome:
-    """Measure a sweep's duels, in the order of their information.
+    """Measure a sweep's duels, in the order of their information; or search it for a crossover.
 
     Parameters
     ----------
@@ -83,43 +90,72 @@ def run(
         newest one of this sweep there
     resume : go on with an existing file
     budget : seconds after which no duel is begun
+    pair : (A, B): measure only what tells where B overtakes A (``search.Search``)
     progress : told of each finished duel: (duel, its number, of how many, its records)
 
     Raises
     ------
     BadInput
-        A file that exists and is not to be resumed, or that another sweep made.
+        A file that exists and is not to be resumed, or that another sweep made; a pair that
+        cannot be searched for.
     """
     known = _ceilings({device for devices in groups for device in devices})
-    wanted = duels(sweep, groups, algorithm_paths, known)
-    header = _header(sweep, groups, wanted, known)
+    search = _search(sweep, groups, pair, algorithm_paths, known)
+    wanted = search.cells if search else duels(sweep, groups, algorithm_paths, known)
+    header = _header(sweep, groups, wanted, known, pair)
     path = out or _default_path(sweep, header, resume)
-    done = _resumable(path, header, resume)
-    left = [duel for duel in wanted if duel.id not in done]
-    outcome = Outcome(path, before=len(wanted) - len(left), left=len(left))
+    earlier = _earlier(path, header, resume)
+    order: Iterable[Duel] = search or [duel for duel in wanted if duel.id not in earlier]
+    outcome = Outcome(path, before=len(earlier))
+
+    def left() -> int:
+        return search.left() if search else len(wanted) - outcome.before - outcome.done
+
     outcome.unbounded = sorted({device for devices in groups for device in devices} - set(known))
     begin = time.perf_counter()
     writer = Writer(path, header)
     try:
-        for number, duel in enumerate(left, start=1):
+        for duel in order:
+            if search and duel.id in earlier:
+                search.take(*earlier[duel.id])
+                continue
             elapsed = time.perf_counter() - begin
             typical = elapsed / max(1, outcome.done)
             if budget is not None and elapsed + typical > budget:
                 break
-            records = _measured(duel, writer, outcome)
-            progress(duel, outcome.before + number, len(wanted), records)
+            records, seconds = _measured(duel, writer, outcome)
+            if search:
+                search.take(records, seconds)
+            number = outcome.before + outcome.done
+            progress(duel, number, number + left(), records)
     except KeyboardInterrupt:
         outcome.interrupted = True
         written = resumable(path)  # it may have struck between the write and the count
-        outcome.left = len(wanted) - len(written.closings if written else ())
-        outcome.done = len(wanted) - outcome.before - outcome.left
+        outcome.done = len(written.closings if written else ()) - outcome.before
     finally:
         writer.close()
         outcome.wall = time.perf_counter() - begin
+    outcome.left = left()
+    outcome.found = search.told(path) if search else []
     return outcome
 
 
-def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> list[Record]:
+def _search(
+    sweep: Sweep,
+    groups: Sequence[Sequence[str]],
+    pair: tuple[str, str] | None,
+    algorithm_paths: Sequence[str],
+    known: Mapping[str, dict[str, Any]],
+) -> Search | None:
+    if pair is None:
+        return None
+    from convcross.search import Search  # pandas comes with it
+
+    return Search(sweep, groups, pair, algorithm_paths, known)
+
+
+def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> tuple[list[Record], float]:
+    """The records of a duel, written, and the seconds that it took."""
     begin = time.perf_counter()
     result = measure(duel.model_dump(mode="json"))
     records = [Record.model_validate(record) for record in result["records"]]
@@ -132,7 +168,6 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> list[Record]:
     wall = sum(seconds.values())
     outcome.neighbours.update({who: share * wall for who, share in closing.neighbours.items()})
     outcome.done += 1
-    outcome.left -= 1
     outcome.seconds.update(seconds)
     for record in records:
         key = (record.contender, record.status)
@@ -140,7 +175,7 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> list[Record]:
         outcome.flags.update((record.contender, flag) for flag in record.flags)
         if record.reason:
             outcome.reasons.setdefault(key, record.reason)
-    return records
+    return records, wall
 
 
 def _ceilings(devices: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -154,9 +189,10 @@ def _header(
     groups: Sequence[Sequence[str]],
     wanted: Sequence[Duel],
     known: Mapping[str, dict[str, Any]],
+    pair: tuple[str, str] | None,
 ) -> Header:
     device = groups[0][0]
-    return Header(
+    header = Header(
         machine=machine.describe(device),
         software=machine.software(device),
         ceilings=known.get(device),
@@ -164,6 +200,12 @@ def _header(
         contenders=sorted({name for duel in wanted for name in duel.contenders}),
         started_at=_now().isoformat(timespec="seconds"),
     )
+    return header.model_copy(update={"search": list(pair)}) if pair else header
+
+
+def _searched(header: Header) -> Any:
+    """The pair of a search for crossovers, else None."""
+    return (header.model_extra or {}).get("search")
 
 
 def _now() -> datetime.datetime:
@@ -176,33 +218,41 @@ def _default_path(sweep: Sweep, header: Header, resume: bool) -> Path:
         # The name of another sweep may hold this one's ("quick", "quick-cpu"): the header tells.
         for path in sorted(folder.glob(f"*-{sweep.name}-*.jsonl"), reverse=True):
             earlier = resumable(path)
-            if earlier is None or earlier.header.sweep.get("name") == sweep.name:
+            if earlier is None:
+                return path
+            same_kind = (_searched(earlier.header) is None) == (_searched(header) is None)
+            if earlier.header.sweep.get("name") == sweep.name and same_kind:
                 return path
         raise BadInput(f"--resume: no results of sweep {sweep.name!r} in {folder}")
     commit = header.software["commit"]
     return folder / f"{_now():%Y%m%dT%H%M%SZ}-{sweep.name}-{commit}.jsonl"
 
 
-def _resumable(path: Path, header: Header, resume: bool) -> set[str]:
-    """Ids of the duels that need no measuring."""
+def _earlier(path: Path, header: Header, resume: bool) -> dict[str, tuple[list[Record], float]]:
+    """Records and seconds of the duels that need no measuring, by their ids."""
     if path.suffix == ".gz":
         raise BadInput(f"results file {path} is compressed; allowed: a .jsonl file")
     if not path.exists():
-        return set()
+        return {}
     if not resume:
         raise BadInput(f"results file {path} exists; allowed: --resume, or another --out")
     earlier = resumable(path)
     if earlier is None:
-        return set()
+        return {}
     for what, before, now in _differences(earlier.header, header):
         raise BadInput(f"--resume: {path} has {what} {before!r}, this run {now!r}")
-    return {closing.duel for closing in earlier.closings}
+    records: dict[str, list[Record]] = collections.defaultdict(list)
+    for record in earlier.records:
+        records[record.duel].append(record)
+    return {one.duel: (records[one.duel], sum(one.seconds.values())) for one in earlier.closings}
 
 
 def _differences(before: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
     """What must not change inside a file: machine, sweep, contenders."""
     if before.machine.get("name") != now.machine["name"]:
         yield "machine", before.machine.get("name"), now.machine["name"]
+    if _searched(before) != _searched(now):
+        yield "--find-crossover of pair", _searched(before), _searched(now)
     for key, value in now.sweep.items():
         field = Sweep.model_fields[key]  # an earlier version may not have had it
         earlier = before.sweep.get(key, field.get_default(call_default_factory=True))

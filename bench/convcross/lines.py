@@ -1,0 +1,208 @@
+"""A line of a sweep's grid: its duels, and what their records tell a search.
+
+A contender is left out of a cell where it was significantly more than CLEARLY slower than the best
+of its side, or failed, in the next cells below and above that it took part in: between two such
+cells it does not come to stand for its family. Where there is no such cell on one side, all take
+part.
+
+A cell whose first look was not clear, or that came to lie beside n*, is measured anew, as a duel of
+its own: the analysis takes the newest records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from convcross.analysis.pairs import represent
+from convcross.analysis.samples import Array, Samples, in_rounds, log_ratio
+from convcross.analysis.series import DRAWS, SEED
+from convcross.analysis.verdict import CONFIDENCE, TIE
+from convcross.duels import Contender, Duel
+from convcross.looks import Answer
+from convcross.records import Record
+from convkernels import Problem
+
+FIRST_LOOK, FIRST_SHARE = 8, 0.25  # samples, and of the sweep's limit in seconds
+CLEARLY = 2.0  # times slower
+
+Sides = tuple[list[str], list[str]]  # contenders of A and of B
+
+
+def times(records: Sequence[Record]) -> dict[str, Samples]:
+    """Run samples of each contender that a crossover would use."""
+    return {
+        one.contender: in_rounds(
+            np.asarray(one.phase_seconds["run"]) / float(one.telemetry.get("pacer_ratio") or 1.0),
+            np.asarray(one.rounds),
+        )
+        for one in records
+        if one.status == "ok" and not one.flags and one.phase_seconds.get("run")
+    }
+
+
+def standing(records: Sequence[Record], side: Sequence[str]) -> Samples | None:
+    """Samples of the contender that stands for a side (``pairs.represent``), if any was timed."""
+    found = times(records)
+    there = {name: found[name] for name in side if name in found}
+    return represent(there)[1] if there else None
+
+
+def compare(records: Sequence[Record], sides: Sides, duel: Duel, cells: int) -> Answer | None:
+    """What the records of one of so many cells tell; None where the sides cannot be compared.
+
+    A side whose runs would outlast the limit counts as slower by what the limit shows. That steers
+    the search only: no crossover is made of it.
+    """
+    a, b = (standing(records, side) for side in sides)
+    if a is not None and b is not None:
+        ratio, replicates = log_ratio(a, b, DRAWS, np.random.default_rng(SEED))
+        # As strict as the analysis of the whole grid is with each of its cells.
+        across = min(np.count_nonzero(replicates <= 0), np.count_nonzero(replicates >= 0))
+        clear = abs(ratio) >= TIE and across < (1 - CONFIDENCE) / 2 / cells * DRAWS
+        return Answer(ratio, int(np.sign(ratio)) if clear else 0)
+    for sign, timed, missing in ((1, b, sides[0]), (-1, a, sides[1])):
+        late = [one for one in records if one.contender in missing and one.status == "timeout"]
+        if timed is not None and late:
+            limit = min(duel.limits.longest_run(one.device) for one in late)
+            least = math.log(limit) - timed.middle
+            if least >= TIE:
+                return Answer(sign * least, sign)
+    return None
+
+
+def beaten(records: Sequence[Record], sides: Sides) -> set[str]:
+    """Contenders that failed, or were significantly more than CLEARLY slower than the best of
+    their side."""
+    found = times(records)
+    lost = {one.contender for one in records if one.status != "ok"}
+    for side in sides:
+        there = [name for name in side if name in found]
+        best = min(there, key=lambda name: found[name].middle, default=None)
+        for name in there:
+            rng = np.random.default_rng(SEED)
+            if best is not None and name != best:
+                replicates = log_ratio(found[name], found[best], DRAWS, rng)[1]
+                if np.quantile(replicates, (1 - CONFIDENCE) / 2) > math.log(CLEARLY):
+                    lost.add(name)
+    return lost
+
+
+class Line:
+    """A line's duels, and what was measured of them.
+
+    Parameters
+    ----------
+    fixed : the size that its cells share
+    conditions : what lines must share to be compared
+    sizes : (K,) the other size, ascending
+    cells : (K,) duels of all contenders of both sides
+    sides : contenders of A and of B
+    """
+
+    def __init__(
+        self,
+        fixed: int,
+        conditions: str,
+        sizes: list[int],
+        cells: list[Duel],
+        sides: Sides,
+    ) -> None:
+        self.fixed, self.conditions, self.sizes = fixed, conditions, sizes
+        self.cells, self.sides = cells, sides
+        self.declared = _trend(sizes, [_declared(cell, sides) for cell in cells])
+        self.looks, self.spent = 0, 0.0
+        self._records: dict[int, list[Record]] = {}  # the newest of each place
+        self._beaten: dict[int, set[str]] = {}
+        self._answers: dict[int, Answer | None] = {}
+        self._seconds: dict[int, float] = {}  # of the longest look at each place
+
+    def duel(self, place: int, closely: bool) -> Duel:
+        """The duel of a look at a place."""
+        cell, again = self.cells[place], place in self._records
+        limits = cell.limits
+        if not closely:
+            seconds, samples = FIRST_SHARE * limits.seconds, min(FIRST_LOOK, limits.samples)
+            limits = limits.model_copy(update={"seconds": seconds, "samples": samples})
+        return cell.model_copy(
+            update={
+                "id": f"{cell.id}+2" if again else cell.id,
+                "contenders": self._worth_measuring(place),
+                "limits": limits,
+                "profiled": cell.profiled and not again,
+            }
+        )
+
+    def _worth_measuring(self, place: int) -> list[str]:
+        out = {
+            name
+            for name in self.cells[place].contenders
+            if self._beaten_next(name, place, range(place, -1, -1))
+            and self._beaten_next(name, place, range(place, len(self.sizes)))
+        }
+        # A side that failed as a whole is asked again.
+        kept = {name for side in self.sides for name in set(side) - out or side}
+        return [name for name in self.cells[place].contenders if name in kept]
+
+    def _beaten_next(self, name: str, place: int, others: range) -> bool:
+        """Whether it was beaten in the next of the other places that it took part in."""
+        for other in others:
+            if any(record.contender == name for record in self._records.get(other, ())):
+                return name in self._beaten[other]
+        return False
+
+    def take(self, place: int, records: list[Record], seconds: float) -> None:
+        """What a look at a place gave, and how long it took."""
+        self._records[place] = records
+        self._beaten[place] = beaten(records, self.sides)
+        self._answers[place] = compare(records, self.sides, self.cells[place], len(self.cells))
+        self._seconds[place] = max(seconds, self._seconds.get(place, 0.0))
+        self.looks += 1
+        self.spent += seconds
+
+    def answer(self, place: int) -> Answer | None:
+        return self._answers[place]
+
+    def expected(self, before: Line | None) -> Array:
+        """(K,) log ratios: as declared, corrected by what was measured on the line before."""
+        if before is None or before.conditions != self.conditions:
+            return self.declared
+        known = {place: one for place, one in sorted(before._answers.items()) if one is not None}
+        if not known:
+            return self.declared
+        sizes = [before.sizes[place] for place in known]
+        errors = [answer.ratio - before.declared[place] for place, answer in known.items()]
+        corrections: Array = np.interp(np.log(self.sizes), np.log(sizes), errors)
+        return self.declared + corrections
+
+    def grid_seconds(self) -> float:
+        """Of all cells, interpolated from those measured: too few, as first looks are short."""
+        places, logs = sorted(self._seconds), np.log(self.sizes)
+        if not places:
+            return 0.0
+        seconds = np.log([max(self._seconds[place], 1e-9) for place in places])
+        return float(np.exp(np.interp(logs, logs[places], seconds)).sum())
+
+
+def _declared(cell: Duel, sides: Sides) -> float:
+    """log(A/B) of the FLOP that the contenders declare."""
+    problem = Problem.from_json(cell.problem)
+    flops = []
+    for side in sides:
+        costs = []
+        for name in side:
+            with contextlib.suppress(Exception):  # a contender's own code: measuring it will tell
+                costs.append(Contender.parse(name).found.implementation.cost(problem).flops)
+        flops.append(max(1.0, min(costs, default=1.0)))
+    return math.log(flops[0] / flops[1])
+
+
+def _trend(sizes: Sequence[int], ratios: Sequence[float]) -> Array:
+    """A parabola through the ratios over log(size): the steps of FFT costs with the padded size are
+    smoothed, as a library may pad to other sizes."""
+    logs = np.log(sizes)
+    parabola = np.polyfit(logs, ratios, min(2, len(sizes) - 1))
+    return np.asarray(np.polyval(parabola, logs), dtype=np.float64)

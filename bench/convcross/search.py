@@ -1,0 +1,211 @@
+"""A sweep's search for crossovers: which duel comes next, and what was found.
+
+It measures nothing itself: it yields duels and is given their records. Each line of the grid is
+searched as ``looks`` says, with the contenders of the two sides of a pair (``lines``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convcross.analysis.crossover import number
+from convcross.analysis.load import CONDITIONS, load
+from convcross.analysis.pairs import Pair, Side
+from convcross.analysis.series import Grid
+from convcross.analysis.verdict import Verdict, judge
+from convcross.duels import Contender, Duel, duels
+from convcross.failures import BadInput
+from convcross.lines import Line
+from convcross.looks import looks
+from convcross.records import Record
+from convcross.spec import Sweep
+
+DENSE, FEW = range(3, 128, 2), 20  # kernels where a sweep has fewer
+TYPICAL = 11  # looks at a line, before one is finished
+
+
+def dense(sweep: Sweep) -> Sweep:
+    """The sweep with all odd kernels from 3 to 127, where it has few and not more image sizes."""
+    if not sweep.sizes or len(sweep.kernels) >= FEW or len(sweep.sizes) > len(sweep.kernels):
+        return sweep
+    return sweep.model_copy(update={"kernels": [n for n in DENSE if n <= max(sweep.sizes)]})
+
+
+class Search:
+    """Yields the duels of a sweep's search; ``take`` each one's records before the next.
+
+    Lines come from small to large, each as a whole, so that a search cut short has answers, and
+    each starts from the one before. The same records lead to the same duels.
+
+    Parameters
+    ----------
+    sweep : its layers are passed over, and kernels larger than their image
+    groups : devices that share a duel; each is searched by itself unless both sides name a device
+    pair : (A, B), families or contenders, either with "@device"
+
+    Raises
+    ------
+    BadInput
+        A sweep of layers only, a side that no contender belongs to, or two equal sides.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        groups: Sequence[Sequence[str]],
+        pair: Pair,
+        algorithm_paths: Sequence[str] = (),
+        ceilings: Mapping[str, dict[str, Any]] | None = None,
+    ) -> None:
+        if not sweep.sizes:
+            raise BadInput(
+                f"sweep {sweep.name!r}: it lists layers only; allowed with --find-crossover: a "
+                "sweep with sizes and kernels"
+            )
+        self.pair, self.along = pair, "N" if len(sweep.sizes) > len(sweep.kernels) else "n"
+        if not all(Side.parse(name).device for name in pair):
+            groups = [[device] for device in dict.fromkeys(itertools.chain(*groups))]
+        cells: list[Duel] = []
+        for size in sweep.sizes:
+            kernels = [n for n in sweep.kernels if n <= size]
+            part = sweep.model_copy(update={"sizes": [size], "kernels": kernels, "layers": []})
+            cells += duels(part, groups, algorithm_paths, ceilings) if kernels else []
+        if not cells:
+            raise BadInput("kernels: all are larger than the images; allowed: n <= N")
+        self.lines = self._lines(cells)
+        self._now: tuple[Line, int] | None = None
+        self._finished = 0
+
+    def _lines(self, cells: list[Duel]) -> list[Line]:
+        _check(self.pair, {name for cell in cells for name in cell.contenders})
+        rows: dict[tuple[str, int], dict[int, Duel]] = {}
+        for cell in cells:
+            problem = dict(cell.problem)
+            N, n = problem.pop("image")[0], problem.pop("kernel")[0]
+            fixed, size = (N, n) if self.along == "n" else (n, N)
+            conditions = json.dumps([problem, cell.image_data, cell.kernel_data, cell.contenders])
+            rows.setdefault((conditions, fixed), {})[size] = cell
+        lines = []
+        for (conditions, fixed), row in sorted(rows.items()):
+            names = next(iter(row.values())).contenders
+            a, b = ([name for name in names if _belongs(name, side)] for side in self.pair)
+            if not a or not b:
+                continue  # the other side is on another device
+            both = {"contenders": [name for name in names if name in a + b]}
+            sizes = sorted(row)
+            duels_ = [row[size].model_copy(update=both) for size in sizes]
+            lines.append(Line(fixed, conditions, sizes, duels_, (a, b)))
+        if not lines:
+            raise BadInput(
+                f"pair is {','.join(self.pair)}, of which no device here has both sides; allowed: "
+                "sides on one device, or both with @device"
+            )
+        return lines
+
+    @property
+    def cells(self) -> list[Duel]:
+        """The whole grid."""
+        return [cell for line in self.lines for cell in line.cells]
+
+    def __iter__(self) -> Iterator[Duel]:
+        for before, line in itertools.pairwise([None, *self.lines]):
+            assert line is not None
+            steps = looks(line.sizes, line.expected(before))
+            with contextlib.suppress(StopIteration):
+                place, closely = next(steps)
+                while True:
+                    self._now = line, place
+                    yield line.duel(place, closely)
+                    place, closely = steps.send(line.answer(place))
+            self._finished += 1
+
+    def take(self, records: list[Record], seconds: float) -> None:
+        """The records of the duel yielded last, and the seconds that it took."""
+        assert self._now is not None
+        line, place = self._now
+        line.take(place, records, seconds)
+
+    def left(self) -> int:
+        """An estimate of the looks left, at least one a line that is not finished."""
+        finished, rest = self.lines[: self._finished], self.lines[self._finished :]
+        typical = round(np.mean([line.looks for line in finished])) if finished else TYPICAL
+        return sum(max(1, typical - line.looks) for line in rest)
+
+    def told(self, path: Path) -> list[str]:
+        """What its results file tells of each line, and what it spent, in sentences."""
+        begun = [line for line in self.lines if line.looks]
+        if not begun:
+            return []
+        whole = {line.fixed: len(line.cells) for line in self.lines}
+        shared, rows = "N", load([path]).grid
+        if self.along == "N":
+            shared, rows = "n", rows.rename(columns={"N": "n", "n": "N"})
+        curves = list(Grid(rows, "steady", "time").curves(self.pair)) if len(rows) else []
+        varied = [key for key in CONDITIONS if len({str(one[key]) for one, _, _ in curves}) > 1]
+        said = []
+        for conditions, fixed, curve in curves:
+            where = "".join(f", {conditions[key]}" for key in varied)
+            # Image sizes have no end at which a grid could be called whole.
+            verdict = judge(curve, fixed if self.along == "n" else sys.maxsize)
+            said.append(
+                f"{shared} = {fixed}{where}: {_sentence(verdict, self.pair, self.along)} "
+                f"({len(curve.n)} of {whole[fixed]} cells)"
+            )
+        looks, cells = sum(line.looks for line in begun), sum(len(line.cells) for line in begun)
+        spent, grid = sum(line.spent for line in begun), sum(line.grid_seconds() for line in begun)
+        said.append(
+            f"search: {looks} duels for a grid of {cells} cells ({looks / cells:.0%}); "
+            f"{spent:.3g} s of the {grid:.3g} s or more that it would take ({spent / grid:.0%}, "
+            "estimated from the cells measured)"
+        )
+        return said
+
+
+def _sentence(verdict: Verdict, pair: Pair, along: str) -> str:
+    a, b = pair
+    several = ""
+    if len(verdict.crossings) > 1 or (verdict.crossings and verdict.n_star is None):
+        several = f" (they cross at {', '.join(map(number, verdict.crossings))})"
+    low, high = (None if one is None else number(one) for one in (verdict.low, verdict.high))
+    if verdict.n_star is not None:
+        return f"{b} overtakes {a} at {along} = {number(verdict.n_star)} [{low}, {high}]{several}"
+    if verdict.verdict == "always":
+        return f"{b} is faster than {a} at every {along} looked at"
+    if verdict.verdict == "never":
+        return f"{a} is faster than {b} up to the largest {along}"
+    if verdict.verdict == "tie":
+        return f"{b} and {a} do not differ significantly"
+    if low is not None:
+        return f"{b} overtakes {a} above {along} = {low}, if at all{several}"
+    return f"{b} overtakes {a} at or below {along} = {high}"
+
+
+def _belongs(contender: str, side_name: str) -> bool:
+    side, one = Side.parse(side_name), Contender.parse(contender)
+    if side.device not in (None, one.device):
+        return False
+    return side.who in (one.found.family, contender.partition("@")[0])
+
+
+def _check(pair: Pair, names: set[str]) -> None:
+    sides = [{name for name in names if _belongs(name, side)} for side in pair]
+    for name, side in zip(pair, sides, strict=True):
+        if not side:
+            families = sorted({Contender.parse(one).found.family for one in names})
+            raise BadInput(
+                f"pair names {name!r}, to which no contender of the sweep belongs here; allowed: "
+                f"{', '.join([*families, *sorted(names)])}"
+            )
+    if sides[0] == sides[1]:
+        raise BadInput(
+            f"pair is {','.join(pair)}: both sides are {' and '.join(sorted(sides[0]))}; allowed: "
+            "two different sides"
+        )
