@@ -15,6 +15,7 @@ from convcross import accuracy, arrays, data, reference
 from convkernels import Problem, bounds, namespaces
 from convkernels.fft.fft import padded_size
 from convkernels.problem import DTYPES, ROUNDOFF
+from convkernels.registry import find
 from places import IDS, PLACES, STRICT, admit, play_card
 from problems import FIXED, case
 
@@ -85,6 +86,30 @@ def test_zeros_and_a_neighbouring_problem_are_wrong() -> None:
         assert reason.startswith("relative L2 error ")
     flipped, _ = reference.whole_image(PROBLEM, known.x, known.w[::-1, ::-1])
     assert "relative L2 error" in (verify(flipped) or "")
+
+
+@pytest.mark.parametrize("place", [("numpy", "cpu"), ("torch", "cpu")], ids=["numpy", "torch"])
+def test_an_fft_beside_a_bright_spot_is_right(place: arrays.Place) -> None:
+    """It errs most in the spot's row and column, √N times as much as over the whole image."""
+    problem = Problem((512, 512), (3, 3), mode="same")
+    instance = find("fft").prepare(problem, *place)
+    bound = instance.error_bound(problem)
+    worst = 0.0
+    for seed in range(6):
+        x = data.image("high-dynamic-range", problem.x_shape, seed).astype(np.float32)
+        w = data.kernel("normal", problem.w_shape, seed).astype(np.float32)
+        known = accuracy.truth(problem, x.astype(float), w.astype(float), seed)
+        instance.load(namespaces.from_numpy(w, *place, "float32"))
+        y = namespaces.to_numpy(instance.run(namespaces.from_numpy(x, *place, "float32")))
+        assert accuracy.verify(y, bound, known) is None
+        whole = known.norm / math.sqrt(x.size)
+        excess = np.abs(y - known.y) / np.maximum(known.scale, whole) / (bound + known.bound)
+        worst = max(worst, float(excess.max()))
+        dark = tuple(int(i + 256) % 512 for i in np.unravel_index(x.argmax(), x.shape))
+        spoilt = y.copy()  # by what the spot's row and column may err
+        spoilt[dark] += 2 * accuracy.PIXEL * bound * whole
+        assert f"output {dark} is off by " in (accuracy.verify(spoilt, bound, known) or "")
+    assert worst > 0.8 * accuracy.PIXEL  # the whole image alone does not tell what is allowed
 
 
 def truncated(values: np.ndarray, bits: int) -> np.ndarray:

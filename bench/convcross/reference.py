@@ -228,7 +228,10 @@ def sampled_outputs(
     planes = [(anywhere(problem.batch), anywhere(problem.out_channels)) for _ in range(len(spots))]
     planes[0] = (0, 0)
     planes[len(corners) - 1] = (problem.batch - 1, problem.out_channels - 1)
-    return [(*plane, *spot) for plane, spot in zip(planes, spots, strict=True)][:count]
+    points: list[tuple[int, ...]] = [
+        (*plane, *spot) for plane, spot in zip(planes, spots, strict=True)
+    ]
+    return points[:count]
 
 
 def certify(
