@@ -325,6 +325,19 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @app.command()
+def claims(files: Files, include_flagged: Flagged = False, as_json: Json = False) -> None:
+    """Judge each sentence of the theory on the results: verdict, condition, numbers."""
+    from convcross.analysis import claims as analysis
+    from convcross.analysis.load import load
+
+    found = analysis.claims(load(files, include_flagged=include_flagged))
+    if as_json:
+        _print_json([claim.to_json() for claim in found])
+    else:
+        analysis.print_claims(found)
+
+
+@app.command()
 def report(
     files: Files,
     out: Annotated[
