@@ -7,6 +7,7 @@
 #   clock    the card's ceilings, and our timer against outside ones
 #   image    one image, one kernel: N 64 to 8192, n 3 to 255, float32; then the other dtypes
 #   cnn      layers of networks
+#   crossover  where FFT overtakes direct at every N, searched for twice: do the two agree?
 #   profile  which kernels each contender runs, and Nsight Compute on our own where it is there
 #
 # Each chapter ends within 9 minutes, runs alone, prints a short table last and leaves one archive,
@@ -23,7 +24,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 export PYTHONPATH=$root/bench:$root/kernels PYTHONUNBUFFERED=1
 OUT=$(realpath -m "${OUT:-visit}")
-CHAPTERS=(verify clock image cnn profile)
+CHAPTERS=(verify clock image cnn crossover profile)
 mkdir -p "$OUT"
 
 dry_run= device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweeps=
@@ -84,6 +85,18 @@ clock() {
   local status=0
   convcross doctor --ceilings --device "$device" || status=$?
   [ -n "$dry_run" ] || convcross doctor --cross-check --device "$device" || status=$?
+  return $status
+}
+crossover() {
+  local status=0 name=crossover trial file files=()
+  for trial in first second; do
+    file=results/$card/$name-$trial.jsonl
+    files+=("$file")
+    convcross run "${sweeps:+$sweeps}$name${sweeps:+.toml}" --find-crossover --device "$device" \
+      --budget 3m --out "$file" $([ ! -f "$file" ] || echo --resume) || status=$?
+  done
+  convcross report "${files[0]}" || status=$?
+  "$PYTHON" "$root/bench/agreement-table.py" "${files[@]}" || status=$?
   return $status
 }
 profile() {

@@ -22,7 +22,7 @@ def visit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("chapter", ["verify", "clock", "image", "cnn", "profile"])
+@pytest.mark.parametrize("chapter", ["verify", "clock", "image", "cnn", "crossover", "profile"])
 def test_chapter(chapter: str, tmp_path: Path) -> None:
     done = visit(tmp_path, chapter)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -31,6 +31,8 @@ def test_chapter(chapter: str, tmp_path: Path) -> None:
     assert f"{chapter}.log" in names
     if chapter == "clock":
         assert any(name.endswith("ceilings.json") for name in names)
+    elif chapter == "crossover":
+        assert "first" in done.stdout.splitlines()[-4]
     elif chapter == "profile":
         assert "aten::_fft_r2c" in done.stdout
     if chapter not in ("verify", "clock"):
@@ -56,5 +58,6 @@ def test_unknown_chapter_names_the_allowed_ones(tmp_path: Path) -> None:
     done = visit(tmp_path, "imagee")
     assert done.returncode == 2
     assert (
-        done.stderr == "gpu-visit: chapter is 'imagee'; allowed: verify clock image cnn profile\n"
+        done.stderr
+        == "gpu-visit: chapter is 'imagee'; allowed: verify clock image cnn crossover profile\n"
     )

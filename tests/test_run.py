@@ -23,7 +23,7 @@ from convcross import run as running
 from convcross.analysis.crossover import crossovers, number
 from convcross.duels import Duel
 from convcross.failures import BadInput
-from convcross.records import read
+from convcross.records import Record, read
 from convcross.run import Outcome
 from convcross.spec import Limits, Sweep
 from convkernels.registry import load_path
@@ -331,6 +331,17 @@ def test_a_search_that_cannot_be(
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
     assert not list(tmp_path.iterdir())
+
+
+def test_what_disturbed_a_card_is_noticed() -> None:
+    told = {"before": {"throttle": ["idle"]}, "after": {"other_processes": 2, "throttle": ["x"]}}
+    record = Record.model_construct(device="cuda:0", telemetry=told)
+    assert list(running._notices(record)) == [
+        ("cuda:0", "other processes were on it"),
+        ("cuda:0", "its clocks were held down (x)"),
+    ]
+    quiet = Record.model_construct(device="cpu", telemetry={"before": {"frequency_mhz": {}}})
+    assert list(running._notices(quiet)) == []
 
 
 # ---- cut short from outside ------------------------------------------------------------------

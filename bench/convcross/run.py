@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convcross.search import Search
 
 FAILED = ("wrong", "oom", "error")
+UNTHROTTLED = ("idle", "application clocks")  # what NVML says of clocks that nothing disturbs
 
 
 @dataclasses.dataclass
@@ -39,6 +40,7 @@ class Outcome:
     wall : seconds from the run's begin to its end
     interrupted : stopped by Ctrl-C
     flags : (contender, flag) → records of this run
+    noticed : (device, what disturbed it) → duels
     unbounded : devices whose ceilings are not known: their times were held to no floor
     found : what a search for crossovers found and spent, in sentences
     """
@@ -60,6 +62,9 @@ class Outcome:
     )
     unbounded: list[str] = dataclasses.field(default_factory=list)
     found: list[str] = dataclasses.field(default_factory=list)
+    noticed: collections.Counter[tuple[str, str]] = dataclasses.field(
+        default_factory=collections.Counter
+    )
 
     @property
     def failed(self) -> bool:
@@ -169,6 +174,7 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> tuple[list[Record
     outcome.neighbours.update({who: share * wall for who, share in closing.neighbours.items()})
     outcome.done += 1
     outcome.seconds.update(seconds)
+    outcome.noticed.update({notice for record in records for notice in _notices(record)})
     for record in records:
         key = (record.contender, record.status)
         outcome.statuses[key] += 1
@@ -176,6 +182,17 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> tuple[list[Record
         if record.reason:
             outcome.reasons.setdefault(key, record.reason)
     return records, wall
+
+
+def _notices(record: Record) -> Iterator[tuple[str, str]]:
+    """(device, what disturbed it), as its readings around the timing tell."""
+    for reading in ("before", "after"):
+        told = record.telemetry.get(reading, {})
+        if told.get("other_processes"):
+            yield record.device, "other processes were on it"
+        for reason in told.get("throttle", ()):
+            if reason not in UNTHROTTLED:
+                yield record.device, f"its clocks were held down ({reason})"
 
 
 def _ceilings(devices: Iterable[str]) -> dict[str, dict[str, Any]]:
