@@ -127,7 +127,7 @@ def test_the_sweep_of_errors_asks_for_all_that_errors_depend_on() -> None:
     assert set(sweep.ops) == set(OPS)
     assert {"float64", "float32", "float16"} <= set(sweep.dtypes)
     assert len(sweep.sizes) >= 3
-    assert len(sweep.kernels) >= 4
+    assert len(sweep.kernels) >= 3
 
 
 def test_defaults_are_one_setting_and_a_file_names_its_sweep(tmp_path: Path) -> None:
