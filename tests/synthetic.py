@@ -143,3 +143,11 @@ def write(path: Path, duels: Iterable[list[Record]], head: Header | None = None)
         writer.append(records, closing)
     writer.close()
     return path
+
+
+def swept(folder: Path, rival: Curve, **how: Any) -> Path:
+    """A sweep at N = 512 of ``direct/numpy`` and of ``fft/numpy``, the rival."""
+    contenders = {"direct/numpy": direct(), "fft/numpy": rival}
+    return write(
+        folder / "sweep.jsonl", duels(contenders, **({"sizes": [512], "noise": 0.03} | how))
+    )

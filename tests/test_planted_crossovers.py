@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 import synthetic
 from convcross.analysis.crossover import Crossover, crossovers
 from convcross.analysis.load import load
+from convcross.analysis.pairs import represent
+from convcross.analysis.samples import in_rounds, log_ratio
 from convcross.analysis.series import Grid
 from convcross.records import Record
 from convkernels import Problem
-from proofs.crossovers import CROSSING, NONE, draw, timed, trials, verdict
+from proofs.crossovers import CROSSING, NONE, disturbed, draw, timed, trials, verdict
 
 PAIR = [("direct", "fft")]
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)
@@ -109,6 +111,22 @@ def test_equal_contenders_are_not_favoured_by_the_choice_among_them(tmp_path: Pa
     assert abs(curve.ratio.mean()) < 3 * standard_error
 
 
+def test_near_equals_of_a_family_are_covered_in_each_cell() -> None:
+    """Three contenders of A, 1 % apart, against one of B, in 1000 cells. Chosen by medians that
+    rounds disturb, 89 % are covered."""
+    rng = np.random.default_rng(7)
+    cells = np.ones((4, 1000)) * np.array([1.0, 1.01, 1.02, 1.0])[:, None]
+    times = disturbed(rng, cells, 41, spread=0.02)
+    covered = 0
+    for cell in range(1000):
+        a, b, c, rival = (in_rounds(times[who, cell], np.arange(41)) for who in range(4))
+        _, family = represent({"a": a, "b": b, "c": c})
+        _, replicates = log_ratio(family, rival, 400, rng)
+        low, high = np.quantile(replicates, [0.025, 0.975])
+        covered += low <= 0 <= high
+    assert covered >= 940
+
+
 # ---- what fails -----------------------------------------------------------------------------
 
 
@@ -167,7 +185,7 @@ def honest(**more: synthetic.Curve) -> list[list[Record]]:
     return synthetic.duels(contenders, sizes=[512], kernels=KERNELS)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 7), st.integers(0, 1)), CENSORED, min_size=1, max_size=6
@@ -202,7 +220,7 @@ def test_a_timeout_of_the_direct_sum_bounds_nothing() -> None:
     assert (row.verdict, row.n_star, row.low, row.high) == ("beyond-grid", None, 7, None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.dictionaries(st.integers(0, 7), st.sampled_from(["wrong", "error", "flag"]), max_size=7))
 def test_a_defect_of_the_fastest_never_moves_a_familys_crossover(ends: dict[int, str]) -> None:
     """direct/torch takes a tenth of direct/numpy's time: where it fails, the slow one would stand
