@@ -45,7 +45,8 @@ class Header(Line):
 
 
 class Errors(Line):
-    """Distances of the result y from the float64 reference r."""
+    """Distances of the result y from the float64 reference r; of float64 problems, at the sampled
+    outputs (``provenance.reference.error_points``) that are known to twice the digits."""
 
     rel_l2: float  # ‖y−r‖₂ / ‖r‖₂
     max_rel: float  # max|y−r| / max|r|
