@@ -1,5 +1,6 @@
 """The report: every figure there and sound, the page self-contained and escaped."""
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -15,11 +16,13 @@ from convcross.analysis import tables
 from convcross.analysis.load import load
 from convcross.analysis.tables import left_out
 from convcross.failures import BadInput
+from convcross.report import page as paging
 from convcross.report import style
 from convkernels import Problem
 
-HOSTILE = "<script>alert(1)</script>"
+HOSTILE = "</script><script>alert(1)</script>"
 KINDS = ("time", "crossover", "fastest", "error", "pareto")
+SUFFIXES = (".png", ".svg", ".pdf")
 CEILINGS = {
     "device": "cpu",
     "flops": {"float32": 1e12, "float64": 5e11},
@@ -33,23 +36,38 @@ CONTENDERS = {
 
 
 class Page(HTMLParser):
-    """Tags with attributes, and the text, of a page."""
+    """Tags with attributes, the text, and the scripts of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.lasttag == "script" and self.cdata_elem == "script":
+            self.scripts[-1] += data
+        else:
+            self.text += data
 
 
 def page_of(files: list[Path]) -> Page:
     return Page(files[0].read_text(encoding="utf-8"))
+
+
+def drawn(files: list[Path]) -> list[Path]:
+    """The figures of the report, less those of its claims."""
+    return [path for path in files[2:] if not path.name.startswith("claim-")]
+
+
+def kinds_of(files: list[Path]) -> set[str]:
+    return {path.stem.rpartition("-")[2] for path in drawn(files)}
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +95,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_every_figure_is_written(written: list[Path]) -> None:
     stem = "cpu-warm-float32-convolution-same-normal"
     assert [path.name for path in written[:2]] == ["report.html", "points.csv"]
-    expected = [f"{stem}-{kind}{suffix}" for kind in KINDS for suffix in (".png", ".svg")]
-    assert [path.name for path in written[2:]] == expected
+    expected = [f"{stem}-{kind}{suffix}" for kind in KINDS for suffix in SUFFIXES]
+    assert [path.name for path in drawn(written)] == expected
+    assert set(drawn(written)) < set(written[2:])
     for path in written:
         assert path.stat().st_size > 5000
 
@@ -90,8 +109,10 @@ def test_figures_have_sound_sizes_and_are_not_blank(written: list[Path]) -> None
             assert 600 <= width <= 2400
             assert 400 <= height <= 2400
             assert len(set(matplotlib.image.imread(path)[..., :3].reshape(-1, 3)[:, 0])) > 10
-        else:
+        elif path.suffix == ".svg":
             assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+        else:
+            assert path.read_bytes().startswith(b"%PDF-")
 
 
 def test_the_page_opens_with_the_crossover(written: list[Path]) -> None:
@@ -106,25 +127,30 @@ def test_the_page_opens_with_the_crossover(written: list[Path]) -> None:
     assert told.start() < page.text.index("Figures")
 
 
-def test_the_page_loads_nothing_and_runs_nothing(written: list[Path]) -> None:
-    text = written[0].read_text(encoding="utf-8")
-    assert "url(" not in text
-    assert "@import" not in text
-    for tag, attributes in page_of(written).tags:
-        assert tag not in ("script", "iframe", "object", "embed", "base")
+def test_the_page_loads_nothing(written: list[Path]) -> None:
+    page = page_of(written)
+    assert "url(" not in page.text
+    assert "@import" not in page.text
+    for tag, attributes in page.tags:
+        assert tag not in ("iframe", "object", "embed", "base")
         assert not any(name.startswith("on") for name in attributes)
         if tag in ("img", "link"):
             source = attributes.get("src") or attributes.get("href") or ""
             assert source.startswith("data:")
+        if tag == "script":
+            assert "src" not in attributes
         if tag == "a":
             assert ":" not in (attributes["href"] or "")
 
 
 def test_records_are_escaped(written: list[Path]) -> None:
-    text = written[0].read_text(encoding="utf-8")
-    assert "<script" not in text
-    assert "&lt;script&gt;" in text
-    assert f"{HOSTILE} failed" in page_of(written).text
+    page = page_of(written)
+    data, plotly, chart = page.scripts  # those of records are none
+    assert "Plotly" in plotly[:1000]
+    assert "Plotly.react" in chart
+    curves = json.loads(data)["sets"][0]["curves"]
+    assert f"fft{HOSTILE}/numpy" in curves
+    assert f"{HOSTILE} failed" in page.text
     for path in written[1:]:
         if path.suffix == ".svg":
             assert "<script" not in path.read_text(encoding="utf-8")
@@ -146,12 +172,13 @@ def test_the_page_has_its_parts(written: list[Path]) -> None:
     ):
         assert part in page.text
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == len(KINDS)
+    assert 3 * len(images) == len(written) - 2
     assert all(attributes["alt"] for attributes in images)
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert "../sweep.jsonl" in links
-    for link in links:
-        assert (written[0].parent / str(link)).exists()
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    for link in map(str, links):
+        assert link[1:] in ids if link[0] == "#" else (written[0].parent / link).exists()
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
@@ -174,12 +201,13 @@ def test_each_set_of_conditions_has_its_figures(tmp_path: Path) -> None:
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15])
     duels += synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15], problem={"dtype": "float64"})
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
-    stems = {path.stem.rpartition("-")[0] for path in files[2:]}
+    stems = {path.stem.rpartition("-")[0] for path in drawn(files)}
     assert stems == {
         "cpu-warm-float32-convolution-same-normal",
         "cpu-warm-float64-convolution-same-normal",
     }
-    assert len(files) == 2 + 2 * 2 * len(KINDS)
+    assert kinds_of(files) == set(KINDS) - {"crossover"}  # one image size
+    assert len(drawn(files)) == 2 * 3 * (len(KINDS) - 1)
 
 
 def test_without_a_crossover_the_page_says_why(tmp_path: Path) -> None:
@@ -191,19 +219,103 @@ def test_without_a_crossover_the_page_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fft", [synthetic.direct(), synthetic.fft(1.5), synthetic.fft(99)])
 def test_no_verdict_spoils_a_figure(tmp_path: Path, fft: synthetic.Curve) -> None:
-    """A tie, always and beyond-grid, at one image size: nothing to draw a line through."""
+    """A tie, always and beyond-grid: nothing to draw a line through."""
     duels = synthetic.duels(
-        {"direct/numpy": synthetic.direct(), "fft/numpy": fft}, sizes=[256], kernels=[3, 15]
+        {"direct/numpy": synthetic.direct(), "fft/numpy": fft}, kernels=[3, 15], noise=1e-3
     )
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
-    assert len(files) == 2 + 2 * len(KINDS)
+    tie = "no pair differs significantly" in page_of(files).text
+    assert kinds_of(files) == set(KINDS) - ({"crossover"} if tie else set())
+
+
+@pytest.mark.parametrize(
+    ("contenders", "grid", "gone", "told"),
+    [
+        (
+            {"fft/numpy": synthetic.fft(9)},
+            {},
+            {"crossover", "fastest", "pareto"},
+            [
+                "Fastest contender: no figure, as fft/numpy is the only contender",
+                "Crossover against image size: no figure, as",
+                "fft/numpy is the only contender with a known error",
+            ],
+        ),
+        (
+            CONTENDERS,
+            {"sizes": [256]},
+            {"crossover"},
+            ["one image size only (N = 256), and n* against N needs two"],
+        ),
+        (
+            CONTENDERS,
+            {"kernels": [5]},
+            {"time", "error"},
+            [
+                "Time against kernel size: no figure, as one kernel size only (n = 5)",
+                "Error against kernel size: no figure, as one kernel size only (n = 5)",
+            ],
+        ),
+    ],
+)
+def test_what_says_nothing_is_a_sentence(
+    tmp_path: Path,
+    contenders: dict[str, synthetic.Curve],
+    grid: dict[str, list[int]],
+    gone: set[str],
+    told: list[str],
+) -> None:
+    duels = synthetic.duels(contenders, **{"kernels": [3, 15], **grid})
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    assert kinds_of(files) == set(KINDS) - gone
+    text = " ".join(page_of(files).text.split())
+    for sentence in told:
+        assert sentence in text
+
+
+def test_many_sets_of_conditions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest have figures, drawn in another process, too many to be in the page itself."""
+    monkeypatch.setattr(report, "DETAILED", 3)
+    monkeypatch.setattr(paging, "EMBEDDED", 5)
+    monkeypatch.setattr(paging, "TABLED", 20)
+    duels = []
+    for seed, dtype in enumerate(("float64", "float32", "float16", "bfloat16")):
+        kernels = [3, 15] if dtype == "float16" else [3, 7, 15]
+        duels += synthetic.duels(
+            CONTENDERS, sizes=[64], kernels=kernels, seed=seed, problem={"dtype": dtype}
+        )
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    stems = {path.stem.rpartition("-")[0] for path in drawn(files)}
+    dtypes = {stem.split("-")[2] for stem in stems}
+    assert dtypes == {"float64", "float32", "bfloat16"}
+    made = page_of(files)
+    text = " ".join(made.text.split())
+    assert "Of 4 sets of conditions, the 3 with the most measurements have figures" in text
+    assert "They are 33, too many for a page" in text
+    sources = [attributes["src"] for tag, attributes in made.tags if tag == "img"]
+    linked = {str(source) for source in sources if not str(source).startswith("data:")}
+    assert linked == {path.name for path in drawn(files) if path.suffix == ".svg"}
+    assert len(json.loads(made.scripts[0])["sets"]) == 4
+
+
+def test_a_warning_is_said_once_and_on_the_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15])
+    files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
+    said = "N = 256 is the only image size"
+    assert len([one for one in caplog.messages if one.startswith(said)]) == 1
+    assert page_of(files).text.count(said) == 1
 
 
 def test_nothing_usable_still_has_a_page(tmp_path: Path) -> None:
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3], status="timeout")
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
     assert [path.name for path in files] == ["report.html", "points.csv"]
-    assert "no usable time, so no crossover (3 timeout)" in page_of(files).text
+    page = page_of(files)
+    assert "no usable time, so no crossover (3 timeout)" in page.text
+    assert "No chart: no square image with a square kernel has a usable time." in page.text
+    assert page.scripts == []
 
 
 def test_layers_alone_have_their_table(tmp_path: Path) -> None:
@@ -315,7 +427,7 @@ def test_captions_tell_regime_and_intervals(written: list[Path]) -> None:
 def test_the_roofline_is_there_with_ceilings(unflagged: list[Path], written: list[Path]) -> None:
     names = [path.name for path in unflagged if "roofline" in path.name]
     assert names == [
-        f"cpu-warm-float32-convolution-same-normal-roofline.{s}" for s in ("png", "svg")
+        f"cpu-warm-float32-convolution-same-normal-roofline{suffix}" for suffix in SUFFIXES
     ]
     assert not any("roofline" in path.name for path in written)
 

@@ -135,7 +135,10 @@ def check(
 @app.command()
 def run(
     sweep: Annotated[
-        str, typer.Argument(help="quick, image, dtypes, cnn, profile, seed, or a TOML file.")
+        str,
+        typer.Argument(
+            help="quick, image, dtypes, cnn, crossover, errors, profile, seed, or a TOML file."
+        ),
     ],
     sizes: Annotated[str | None, typer.Option(help="Image sizes N: 256,512 or 64:512:64.")] = None,
     kernels: Annotated[str | None, typer.Option(help="Kernel sizes n: 3,5,7 or 3:63:2.")] = None,
@@ -287,6 +290,8 @@ def _summary(outcome: Outcome, budget: str | None) -> None:
         if share > NOTICED * total:
             took = f"{takers[who]} took {share / total:.0%} of the cores meanwhile"
             print(f"note: {took}: times are wider, and may be longer, than on a quiet machine")
+    for (device, what), count in sorted(outcome.noticed.items()):
+        print(f"note: {device}: {what} in {count} of {outcome.done} duels")
     print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
     if outcome.left:
         why = "interrupted" if outcome.interrupted else f"the budget of {budget} is spent"
@@ -345,7 +350,7 @@ def report(
     ] = None,
     include_flagged: Flagged = False,
 ) -> None:
-    """Write figures (PNG, SVG), every measurement (CSV) and one self-contained HTML page."""
+    """Write figures (PNG, SVG, PDF), every measurement (CSV) and one self-contained HTML page."""
     from convcross import report as reporting
     from convcross.records import read
 
@@ -354,7 +359,7 @@ def report(
         stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
         folder = Path("reports") / str(read(files[0]).header.machine["name"]) / stem
     page, table, *figures = reporting.write(files, folder, include_flagged=include_flagged)
-    print(f"{len(figures) // 2} figures, PNG and SVG, and {table.name} in {folder}")
+    print(f"{len(figures) // 3} figures, PNG, SVG and PDF, and {table.name} in {folder}")
     print(page)
 
 

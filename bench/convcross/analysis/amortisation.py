@@ -14,6 +14,8 @@ import pandas as pd
 from convcross.analysis.pairs import FAMILIES
 from convcross.analysis.samples import median
 
+PHASES = ("plan", "load", "run")
+
 
 class Line(NamedTuple):
     """Seconds of k pieces of work: fixed + k · each."""
@@ -83,14 +85,12 @@ def comparisons(rows: pd.DataFrame, n_star: Mapping[int, float]) -> Iterable[Com
     rows : usable grid of one set of conditions
     n_star : N → n*, where it is known
     """
-    for N, image in rows.groupby("N", sort=True):
-        cells = {}
-        for n, cell in image.groupby("n", sort=True):
-            ranked = _ranked(cell)
-            if len(ranked) > 1:
-                cells[int(str(n))] = ranked
-        for n in _shown(list(cells), n_star.get(int(str(N)))):
-            ranked = cells[n]
+    whole = np.logical_and.reduce([rows[phase].map(len) > 0 for phase in PHASES])
+    for N, image in rows[whole].groupby("N", sort=True):
+        several = image.groupby("n", sort=True)["contender"].nunique() > 1
+        kernels = several.index[several].tolist()
+        for n in _shown(kernels, n_star.get(int(str(N)))):
+            ranked = _ranked(image[image["n"] == n])
             best = {part.family: part for part in reversed(ranked)}
             direct, fft = (best.get(family) for family in FAMILIES)
             if direct is not None and fft is not None:
@@ -99,12 +99,11 @@ def comparisons(rows: pd.DataFrame, n_star: Mapping[int, float]) -> Iterable[Com
 
 
 def _ranked(cell: pd.DataFrame) -> list[Parts]:
-    """Contenders whose three phases were timed, the fastest run first."""
+    """Contenders, the fastest run first."""
     found = []
     for (contender, family), own in cell.groupby(["contender", "family"]):
-        phases = [np.concatenate(own[phase].tolist()) for phase in ("plan", "load", "run")]
-        if all(map(len, phases)):
-            found.append(Parts(str(contender), str(family), *map(median, phases)))
+        phases = [np.concatenate(own[phase].tolist()) for phase in PHASES]
+        found.append(Parts(str(contender), str(family), *map(median, phases)))
     return sorted(found, key=lambda part: part.run)
 
 

@@ -85,9 +85,9 @@ def points(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         return float(own.flops), float(own.bytes)
 
     cells = by_cell(rows)
-    problem = rows.groupby(["N", "n"])["problem"].first()
+    problems = dict(zip(zip(rows["N"], rows["n"], strict=True), rows["problem"], strict=True))
     asked = zip(cells["contender"], cells["N"], cells["n"], strict=True)
-    costs = [cost(name.partition("/")[0], problem.at[N, n]) for name, N, n in asked]
+    costs = [cost(name.partition("/")[0], problems[N, n]) for name, N, n in asked]
     flops = pd.Series([flop for flop, _ in costs], index=cells.index)
     cells["intensity"] = flops / [moved if moved > 0 else math.nan for _, moved in costs]
     cells["rate"] = flops / cells["seconds"]

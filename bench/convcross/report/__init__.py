@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from convcross.analysis import amortisation, crossover, pairs, roof, tables
+from convcross.analysis.costs import COSTS, PHASES
 from convcross.analysis.crossover import Crossover
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
 from convcross.failures import BadInput
-from convcross.report import curves, maps, page, roofline, style
-from convcross.report.page import Paid, Picture
-from convcross.report.style import Look, Sheet
+from convcross.report import claims, interactive, page, pictures, style
+from convcross.report.notes import heard
+from convcross.report.page import Paid
+from convcross.report.pictures import Scene
+
+DETAILED = 6  # sets of conditions at most that have figures: nobody looks at hundreds
 
 
 def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) -> list[Path]:
@@ -30,38 +35,73 @@ def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) ->
     -------
     list of Path
         What was written: the HTML page first, then the table of every measurement (points.csv),
-        then each figure as PNG and SVG.
+        then each figure as PNG, SVG and PDF.
 
     Raises
     ------
     BadInput
         Files that ``load`` refuses, or a folder that cannot be written.
     """
-    results = load(paths, include_flagged=include_flagged)
+    with heard() as notes:
+        results = load(paths, include_flagged=include_flagged)
+        try:
+            return _written(results, out, notes)
+        except OSError as error:
+            raise BadInput(f"report folder {out} cannot be written: {error.strerror}") from None
+
+
+def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
     try:
         rows, unsaid = crossover.of_results(results), None
     except BadInput as refusal:
         rows, unsaid = [], str(refusal)
-    pictures: list[Picture] = []
-    written: list[Path] = []
+    out.mkdir(parents=True, exist_ok=True)
+    detailed, undetailed = _detailed(results)
+    drawn = pictures.start(list(_scenes(detailed, rows, unsaid, out)))
     measured = points(results.frame)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with style.settings():
-            for name, figure, picture in _figures(results, rows):
-                files = style.save(figure, out / name)
-                written += files
-                pictures.append(picture.of(files[1]))
-        table = out / "points.csv"
-        measured.to_csv(table, index=False)
-        html = out / "report.html"
-        text = page.render(
-            results, rows, unsaid, pictures, list(_paid(results, rows)), measured, out
-        )
-        html.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"report folder {out} cannot be written: {error.strerror}") from None
-    return [html, table, *written]
+    table = out / "points.csv"
+    measured.to_csv(table, index=False)
+    everywhere = _everywhere(detailed, rows)
+    sets = [(_where(results.machine, own), own) for own, _, _ in _sets(results, rows)]
+    theory = claims.context(results, out)
+    steady = [row for row in rows if row.pair == rows[0].pair]
+    chart = interactive.data(results, sets, [*steady, *everywhere], style.looks(results.frame))
+    paid = list(_paid(detailed, rows))
+    made = drawn()
+    html = out / "report.html"
+    text = page.render(
+        results,
+        out,
+        rows=rows,
+        unsaid=unsaid,
+        everywhere=everywhere,
+        pictures=made,
+        undetailed=undetailed,
+        chart=chart,
+        theory=theory,
+        paid=paid,
+        points=measured,
+        notes=notes,
+    )
+    html.write_text(text, encoding="utf-8")
+    figures = [file for picture in made for file in picture.files]
+    return [html, table, *figures, *theory["claim_files"]]
+
+
+def _detailed(results: Results) -> tuple[Results, str | None]:
+    """The results of the sets of conditions that have figures, and a word on the others."""
+    counts = results.grid.groupby(CONDITIONS, sort=True).size()
+    if len(counts) <= DETAILED:
+        return results, None
+    kept = set(counts.sort_values(ascending=False, kind="stable").index[:DETAILED])
+    rows = zip(*(results.frame[key] for key in CONDITIONS), strict=True)
+    frame = results.frame[[row in kept for row in rows]]
+    told = (
+        f"Of {len(counts)} sets of conditions, the {DETAILED} with the most measurements have "
+        "figures, n* in other phases and costs, and a table of preparation. The crossovers above, "
+        "the interactive chart and points.csv have all; a report of fewer files has more figures."
+    )
+    return replace(results, frame=frame), told
 
 
 def _sets(
@@ -76,49 +116,55 @@ def _sets(
         yield conditions, grid, own
 
 
-def _figures(results: Results, rows: Sequence[Crossover]) -> Iterable[tuple[str, Sheet, Picture]]:
-    """(file name, figure, caption) of each figure of each set of conditions on the N×n grid."""
+def _scenes(
+    results: Results, rows: Sequence[Crossover], unsaid: str | None, out: Path
+) -> Iterable[Scene]:
+    """What there is to draw of each set of conditions on the N×n grid."""
     looks = style.looks(results.frame)
     pair = rows[0].pair if rows else pairs.FAMILIES
     speed_ups = tables.speed_ups(results.grid, pair)
     tried = results.frame[results.frame["is_grid"] & ~results.frame["usable"]]
+    vain = dict(list(tried.groupby(CONDITIONS)))
     ceilings = [header.ceilings for header in results.headers if header.ceilings]
     for conditions, grid, own in _sets(results, rows):
-        where, regime = _where(results.machine, conditions), str(conditions["regime"])
-        vain = tried[(tried[CONDITIONS] == pd.Series(conditions)).all(axis=1)]
-        figures = _set(grid, vain, own, speed_ups.get(tuple(conditions.values()), {}), looks, where)
-        device, dtype = conditions["device"], conditions["dtype"]
-        above = roof.over(ceilings[-1] if ceilings else None, device, dtype, regime)
-        if above is not None:
-            under, foreign = roof.points(grid)
-            if len(under):
-                figures["roofline"] = roofline.roofline(under, above, foreign, looks, where)
-        for kind, figure in figures.items():
-            picture = Picture.captioned(kind, where, regime, pair)
-            yield f"{_slug(conditions)}-{kind}", figure, picture
+        key = tuple(conditions.values())
+        cells = tables.by_cell(grid)
+        regime = str(conditions["regime"])
+        above = roof.over(
+            ceilings[-1] if ceilings else None, conditions["device"], conditions["dtype"], regime
+        )
+        under, foreign = roof.points(grid) if above is not None else (None, [])
+        yield Scene(
+            stem=out / _slug(conditions),
+            where=_where(results.machine, conditions),
+            regime=regime,
+            cells=cells,
+            drawn=tables.with_gaps(cells, vain.get(key, tried.iloc[:0])),
+            rows=own,
+            unsaid=unsaid,
+            pair=pair,
+            speed_up=speed_ups.get(key, {}),
+            looks={name: looks[name] for name in looks if name in set(cells["contender"])},
+            roof=above,
+            under=under,
+            foreign=foreign,
+        )
 
 
-def _set(
-    grid: pd.DataFrame,
-    vain: pd.DataFrame,
-    rows: Sequence[Crossover],
-    speed_up: Mapping[tuple[int, int], float],
-    looks: dict[str, Look],
-    where: str,
-) -> dict[str, Sheet]:
-    """The figures of one set of conditions by kind; ``vain``: what its contenders tried in vain."""
-    cells = tables.by_cell(grid)
-    drawn = tables.with_gaps(cells, vain)
-    pair = rows[0].pair if rows else pairs.FAMILIES
-    first = [row for row in rows if row.pair == pair]
-    figures = {"time": curves.time(drawn, first, looks, where)}
-    if rows:
-        figures["crossover"] = maps.n_star(rows, looks, where)
-    figures["fastest"] = maps.fastest_map(cells, speed_up, pair, looks, where)
-    if (cells["error"] > 0).any():
-        figures["error"] = curves.error(drawn, looks, where)
-        figures["pareto"] = curves.pareto(cells, looks, where)
-    return figures
+def _everywhere(results: Results, rows: Sequence[Crossover]) -> list[Crossover]:
+    """The crossovers of the first pair in every phase and cost that was measured."""
+    if not rows:
+        return []
+    pair = rows[0].pair
+    found = [row for _, _, own in _sets(results, rows) for row in own if row.pair == pair]
+    asked = [(phase, "time") for phase in PHASES if phase != rows[0].phase]
+    asked += [(rows[0].phase, cost) for cost in COSTS if cost != "time"]
+    for phase, cost in asked:
+        try:
+            found += crossover.of_results(results, pairs=[pair], phase=phase, cost=cost)
+        except BadInput:  # not measured: no column in the table, no choice in the chart
+            continue
+    return found
 
 
 def _paid(results: Results, rows: Sequence[Crossover]) -> Iterable[Paid]:

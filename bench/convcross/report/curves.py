@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from convcross.analysis.crossover import Crossover, number
 from convcross.report import labels, style
 from convcross.report.labels import End
-from convcross.report.style import Look, Sheet
+from convcross.report.style import PANEL, Look
 
-PANEL_INCHES = (2.6, 1.95)  # of the axes alone, about
 MARKS = "Hollow: not settled within the limit of samples or seconds."
 FLAGGED = "Cross: flagged, included as asked."
-MOST_PANELS = 9
+MOST_PANELS = 6  # the interactive chart has every image size
 FLOOR = Look(style.SOFT, "None")
 
 
 def time(
     cells: pd.DataFrame, rows: Sequence[Crossover], looks: Mapping[str, Look], where: str
-) -> Sheet:
+) -> Figure:
     """Time against n, a panel an image size, the crossover in ``rows`` marked.
 
     Parameters
@@ -63,14 +63,14 @@ def time(
         if N in by_size:
             _mark(panel, by_size[N])
         if side is None:
-            labels.at_ends(panel, ends, PANEL_INCHES[1])
+            labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
         floor_line = [Line2D([], [], color=FLOOR.colour, linestyle="--", label="floor")]
         legend(side, [*handles(names, looks), *(floor_line if floors else [])])
     return made
 
 
-def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
+def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
     """Relative L2 error against n, a panel an image size; ``cells`` as in ``time``."""
     cells = cells[(cells["error"] > 0) | cells["seconds"].isna()]
     known = cells[cells["error"] > 0]
@@ -93,13 +93,13 @@ def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
         panel.set_ylim(known["error"].min() / 1.5, known["error"].max() * 1.5)
         style.cost_ticks(panel.yaxis)
         if side is None:
-            labels.at_ends(panel, ends, PANEL_INCHES[1])
+            labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
         legend(side, handles(known["contender"], looks))
     return made
 
 
-def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
+def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
     """Time against error at the largest image that two contenders ran, for three kernel sizes.
 
     Parameters
@@ -112,6 +112,7 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
     N = max(size for size, _ in several)
     kernels = sorted(n for size, n in several if size == N)
     chosen = sorted({kernels[0], kernels[len(kernels) // 2], kernels[-1]})
+    shown = cells[(cells["N"] == N) & cells["n"].isin(chosen)]
     made, axes, side = style.panels(
         len(chosen),
         f"Time against error at N = {N}",
@@ -119,19 +120,23 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
         " ".join(
             [
                 "Lower left is better. Grey line: contenders that no other beats in both.",
-                *marks(cells[(cells["N"] == N) & cells["n"].isin(chosen)]),
+                *marks(shown),
             ]
         ),
-        labels=cells["contender"],
+        labels=shown["contender"],
+        ends=True,
     )
     for panel, n in zip(axes, chosen, strict=True):
-        here = cells[(cells["N"] == N) & (cells["n"] == n)].sort_values("seconds")
+        here = shown[shown["n"] == n].sort_values("seconds")
         front = here[here["error"] < here["error"].cummin().shift(fill_value=float("inf"))]
         panel.step(
             front["error"], front["seconds"], where="pre", color="#999999", linewidth=1, zorder=1
         )
+        ends = []
         for name, own in here.groupby("contender", sort=False):
-            scatter(panel, own, "error", "seconds", looks[str(name)], 7.0)
+            look = looks[str(name)]
+            scatter(panel, own, "error", "seconds", look, 7.0)
+            ends.append(End(own["error"].iloc[0], own["seconds"].iloc[0], str(name), look))
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.margins(0.12)
@@ -140,8 +145,10 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Sheet:
         panel.set_xlabel("relative L2 error")
         panel.set_ylabel("time of one run")
         panel.set_title(f"n = {n}", loc="left", fontweight="bold")
-    assert side is not None
-    legend(side, handles(cells["contender"], looks, line=False))
+        if side is None:
+            labels.at_ends(panel, ends, PANEL[1])
+    if side is not None:
+        legend(side, handles(shown["contender"], looks, line=False))
     return made
 
 
@@ -151,7 +158,7 @@ def _panels(cells: pd.DataFrame) -> tuple[list[int], list[str]]:
     if len(sizes) <= MOST_PANELS:
         return sizes, []
     places = np.linspace(0, len(sizes) - 1, MOST_PANELS).round().astype(int)
-    told = f"{MOST_PANELS} of {len(sizes)} image sizes; all are in the table of measurements."
+    told = f"{MOST_PANELS} of {len(sizes)} image sizes; the interactive chart has all."
     return [sizes[place] for place in places], [told]
 
 
@@ -218,7 +225,7 @@ def _lines(panel: Axes, cells: pd.DataFrame, column: str, looks: Mapping[str, Lo
 
 
 def _n_axis(panel: Axes, cells: pd.DataFrame) -> None:
-    style.numbered_ticks(panel.xaxis, sorted(cells["n"].unique()), PANEL_INCHES[0])
+    style.numbered_ticks(panel.xaxis, sorted(cells["n"].unique()), PANEL[0])
     panel.set_xlabel("kernel size n (n × n)")
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from scipy.optimize import isotonic_regression
 
 from convcross.analysis.samples import Array
@@ -27,7 +28,7 @@ class End(NamedTuple):
 def at_ends(panel: Axes, ends: Sequence[End], inches: float, lines: int = 1) -> None:
     """Name each line at the right of the panel, as near to its end as the other names allow.
 
-    Call it when the panel's limits stand.
+    Call it when the panel's limits stand: they are fixed from here on.
 
     Parameters
     ----------
@@ -36,31 +37,27 @@ def at_ends(panel: Axes, ends: Sequence[End], inches: float, lines: int = 1) -> 
     """
     if not ends:
         return
+    panel.get_xlim()  # settles the limits
+    panel.autoscale(False)
     to_panel = panel.transData + panel.transAxes.inverted()
-    heights = np.array([to_panel.transform((end.x, end.y))[1] for end in ends])
+    tips = to_panel.transform([(end.x, end.y) for end in ends])
     gap = (1.05 * lines + 0.15) * POINTS / 72 / inches
-    for place, end in zip(spread(heights, gap), ends, strict=True):
-        look = end.look
-        panel.annotate(
-            "",
-            xy=(end.x, end.y),
-            xytext=(1.05, place),
-            textcoords="axes fraction",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "linestyle": ":",
-                "color": look.colour,
-                "linewidth": 0.9,
-                "shrinkA": 2,
-                "shrinkB": 3,
-            },
-        )
+    places = spread(tips[:, 1], gap)
+    leaders = LineCollection(
+        [[tip, (1.05, place)] for tip, place in zip(tips, places, strict=True)],
+        colors=[end.look.colour for end in ends],
+        linestyles=":",
+        linewidths=0.9,
+        transform=panel.transAxes,
+        clip_on=False,
+    )
+    panel.add_collection(leaders, autolim=False)
+    for place, end in zip(places, ends, strict=True):
         panel.plot(
             1.05,
             place,
-            look.marker,
-            color=look.colour,
+            end.look.marker,
+            color=end.look.colour,
             transform=panel.transAxes,
             clip_on=False,
             markersize=5,

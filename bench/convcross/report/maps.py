@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from contourpy import contour_generator
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
@@ -17,21 +19,28 @@ from convcross.analysis.samples import Array
 from convcross.analysis.tables import fastest, matrix
 from convcross.report import labels, style
 from convcross.report.labels import End
-from convcross.report.style import Look, Sheet
+from convcross.report.style import Look
 
 SHORTEST = 1.0  # cells; a shorter line is noise of a single cell
+INCHES = (5.0, 3.2)
 LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> Sheet:
+def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> Figure:
     """n* against N for each pair, with its interval; arrows where only a bound is known."""
     made, [panel], side = style.panels(
         1,
         "Crossover n* against image size",
         where,
-        "From n* on, B stays faster than A. Bars: 95 % intervals. Arrows: n* lies beyond a bound.",
+        " ".join(
+            [
+                "From n* on, B stays faster than A. Bands and bars: 95 % intervals.",
+                "Arrows: n* lies beyond a bound.",
+                *_stood(rows),
+            ]
+        ),
         labels=[f"{row.pair[1]} over {row.pair[0]}" for row in rows],
-        size=(5.6, 3.9),
+        size=INCHES,
         ends=True,
     )
     sizes = sorted({row.N for row in rows})
@@ -47,18 +56,18 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
         ends += [End(N * shift, y, name, look) for N, y in shown if y is not None][-1:]
     panel.set_xscale("log")
     panel.set_yscale("log")
-    style.numbered_ticks(panel.xaxis, sizes, 5.0)
+    style.numbered_ticks(panel.xaxis, sizes, INCHES[0])
     values = [value for row in rows for value in (row.n_star, row.low, row.high) if value]
     if values:
         panel.set_ylim(min(values) / 1.4, max(values) * 1.5)
     low, high = panel.get_ylim()
     ticks = [value for value in style.KERNEL_TICKS if low <= value <= high]
-    style.numbered_ticks(panel.yaxis, ticks, 3.2)
+    style.numbered_ticks(panel.yaxis, ticks, INCHES[1])
     panel.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     panel.set_xlabel("image size N (N × N)")
     panel.set_ylabel("n* (n × n kernel)")
     if side is None:
-        labels.at_ends(panel, ends, 3.1)
+        labels.at_ends(panel, ends, INCHES[1])
     else:
         side.legend(
             handles=[
@@ -72,11 +81,30 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
     return made
 
 
+def _stood(rows: Sequence[Crossover]) -> list[str]:
+    """Which contenders stood for each family, over all image sizes."""
+    stood: dict[str, set[str]] = {}
+    for row in rows:
+        for side, names in zip(row.pair, row.stood, strict=True):
+            if "/" not in side:
+                stood.setdefault(side, set()).update(names)
+    return [f"{family}: {', '.join(sorted(names))}." for family, names in stood.items()]
+
+
 def _pair(panel: Axes, rows: Sequence[Crossover], look: Look, shift: float) -> None:
     nan = float("nan")  # breaks the line where n* is not known
     middles = [row.n_star or nan for row in rows]
+    places = [row.N * shift for row in rows]
+    panel.fill_between(
+        places,
+        [(row.low if row.n_star else None) or nan for row in rows],
+        [(row.high if row.n_star else None) or nan for row in rows],
+        color=look.colour,
+        alpha=0.15,
+        linewidth=0,
+    )
     panel.errorbar(
-        [row.N * shift for row in rows],
+        places,
         middles,
         yerr=[
             [middle - (row.low or middle) for row, middle in zip(rows, middles, strict=True)],
@@ -112,7 +140,7 @@ def fastest_map(
     pair: Pair,
     looks: Mapping[str, Look],
     where: str,
-) -> Sheet:
+) -> Figure:
     """Who is fastest at each measured (N, n), with contours of how much faster B is than A."""
     sizes, kernels = sorted(cells["N"].unique()), sorted(cells["n"].unique())
     made, [panel], side = style.panels(
@@ -122,19 +150,26 @@ def fastest_map(
         f"A cell for each measured N and n. Lines: time of {pair[0]} over time of {pair[1]}, "
         "each by its fastest contender.",
         labels=cells["contender"],
-        size=(max(5.2, 0.62 * len(sizes) + 1.2), max(3.6, 0.3 * len(kernels) + 1.0)),
+        size=(max(4.6, 0.62 * len(sizes)), max(3.0, 0.3 * len(kernels))),
     )
     panel.grid(False)
     panel.set_facecolor(style.MISSING)
     shown = fastest(cells)
-    for row in shown.itertuples():
-        look = looks[str(row.contender)]
-        x, y = sizes.index(row.N), kernels.index(row.n)
-        panel.add_patch(
-            Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=look.colour, edgecolor="white")
+    for name, own in shown.groupby("contender", sort=False):
+        look = looks[str(name)]
+        x, y = own["N"].map(sizes.index), own["n"].map(kernels.index)
+        tiles = [Rectangle((i - 0.5, j - 0.5), 1, 1) for i, j in zip(x, y, strict=True)]
+        panel.add_collection(
+            PatchCollection(tiles, facecolor=look.colour, edgecolor="white"), autolim=False
         )
         panel.plot(
-            x, y, look.marker, color="white", markersize=6, markeredgecolor=style.INK, zorder=3
+            x,
+            y,
+            look.marker,
+            color="white",
+            markersize=6,
+            markeredgecolor=style.INK,
+            zorder=3,
         )
     _contours(panel, matrix(speed_up, sizes, kernels))
     panel.set_xlim(-0.5, len(sizes) - 0.5)

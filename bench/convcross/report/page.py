@@ -6,27 +6,23 @@ import base64
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from convcross.analysis import crossover, tables
 from convcross.analysis.amortisation import Comparison
 from convcross.analysis.crossover import Crossover
 from convcross.analysis.load import Results
-from convcross.analysis.pairs import Pair
+from convcross.report.pictures import KINDS, Picture
 
-TITLES = {
-    "time": "Time against kernel size",
-    "crossover": "Crossover against image size",
-    "fastest": "Fastest contender",
-    "error": "Error against kernel size",
-    "pareto": "Time against error",
-    "roofline": "Roofline",
-}
+EMBEDDED = 30  # figures at most that stand in the page itself
+TABLED = 5000  # measurements at most that are tables of the page
 REGIMES = {
     "warm": "caches as the run before left them",
     "flushed": "caches hold no operand",
@@ -39,7 +35,7 @@ READING = {
     "time": "A panel an image size; bands are 95 % intervals of the medians. Direct sums grow with "
     "n², FFT stays almost flat; the dashed line marks where {b} overtakes {a}, the grey band its "
     "95 % interval. A line breaks where its contender gave no usable time.",
-    "crossover": "The kernel size from which B stays faster than A; bars are 95 % intervals. A "
+    "crossover": "The kernel size from which B stays faster than A; bands are 95 % intervals. A "
     "falling curve: FFT pays off earlier on larger images. Arrows: n* lies beyond the bound drawn.",
     "fastest": "Colour and marker: the contender with the least median time at that N and n. "
     "Lines: how many times faster the best of {b} is than the best of {a}; at 1× they are equal.",
@@ -54,29 +50,6 @@ READING = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure on the page."""
-
-    title: str
-    where: str
-    caption: str
-    source: str = ""  # data: URL of the SVG
-    files: tuple[str, ...] = ()
-
-    @classmethod
-    def captioned(cls, kind: str, where: str, regime: str, pair: Pair) -> Self:
-        told = READING[kind].format(a=pair[0], b=pair[1])
-        meant = f" ({REGIMES[regime]})" if regime in REGIMES else ""
-        return cls(TITLES[kind], where, f"{told} Regime: {regime}{meant}.")
-
-    def of(self, svg: Path) -> Self:
-        """With the image in it, and the names of its files."""
-        data = base64.b64encode(svg.read_bytes()).decode()
-        names = (svg.with_suffix(".png").name, svg.name)
-        return replace(self, source=f"data:image/svg+xml;base64,{data}", files=names)
-
-
-@dataclass(frozen=True)
 class Paid:
     """Comparisons of plan, load and run under one set of conditions."""
 
@@ -86,20 +59,31 @@ class Paid:
 
 def render(
     results: Results,
+    out: Path,
+    *,
     rows: Sequence[Crossover],
     unsaid: str | None,
+    everywhere: Sequence[Crossover],
     pictures: Sequence[Picture],
+    undetailed: str | None,
+    chart: Mapping[str, Any] | None,
+    theory: Mapping[str, Any],
     paid: Sequence[Paid],
     points: pd.DataFrame,
-    out: Path,
+    notes: Sequence[str],
 ) -> str:
     """The page as HTML.
 
     Parameters
     ----------
-    rows : of the default pairs; empty where ``unsaid`` says why there is none
-    points : see ``analysis.points.points``; they stand in points.csv too
     out : the folder it will stand in, from which the raw files are linked
+    rows : of the default pairs; empty where ``unsaid`` says why there is none
+    everywhere : of the first pair in every phase and cost
+    undetailed : which sets of conditions have no figures
+    chart : see ``interactive.data``
+    theory : see ``claims.context``
+    points : see ``analysis.points.points``; they stand in points.csv too
+    notes : what the analysis warned of, one sentence each
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("convcross", "report"),
@@ -110,19 +94,33 @@ def render(
     )
     environment.filters["seconds"] = seconds
     environment.filters["times"] = times
+    # Of tojson: it escapes <, > and &, so that nothing ends the script that holds the data.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     usable = int(results.frame["usable"].sum())
+    drawn = [picture for picture in pictures if picture.files]
+    embedded = len(drawn) <= EMBEDDED
     return environment.get_template("page.html.j2").render(
         machine=results.machine,
         summary=summary(rows) if rows else unsaid,
         groups=list(_tables(rows)),
-        pictures=pictures,
+        everywhere=list(_everywhere(everywhere)),
+        pictures=[shown(picture, embedded) for picture in drawn],
+        embedded=embedded,
+        undetailed=undetailed,
+        missing=_missing(pictures),
+        chart=chart,
+        **theory,
+        scripts={
+            "plotly": _inline("plotly/plotly-basic.min.js"),
+            "chart": _inline("chart.js"),
+        },
         paid=paid,
-        points=list(_points(points)),
+        points=list(_points(points)) if len(points) <= TABLED else [],
         layers=tables.layers(results.frame),
         left_out=tables.left_out(results.frame).to_dict("records"),
         usable=usable,
         total=len(results.frame),
-        notes=results.notes,
+        notes=notes,
         headers=[
             {
                 "name": path.name,
@@ -135,6 +133,43 @@ def render(
         ],
         regimes=sorted(set(results.frame["regime"])),
     )
+
+
+def _inline(name: str) -> Markup:
+    """A script of ours, as it stands."""
+    text = resources.files("convcross.report").joinpath(name).read_text(encoding="utf-8")
+    return Markup(text)
+
+
+def shown(picture: Picture, embedded: bool) -> Mapping[str, Any]:
+    """A figure's title, caption and files, and its SVG: in the page, or by its name."""
+    a, b = picture.pair
+    told = READING[picture.kind].format(a=a, b=b)
+    meant = f" ({REGIMES[picture.regime]})" if picture.regime in REGIMES else ""
+    svg = next(path for path in picture.files if path.suffix == ".svg")
+    source = svg.name
+    if embedded:
+        source = f"data:image/svg+xml;base64,{base64.b64encode(svg.read_bytes()).decode()}"
+    return {
+        "title": KINDS[picture.kind],
+        "where": picture.where,
+        "caption": f"{told} Regime: {picture.regime}{meant}.",
+        "source": source,
+        "files": [path.name for path in picture.files],
+    }
+
+
+def _missing(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
+    """(title, why) of each figure that would say nothing, those of one reason together."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for picture in pictures:
+        if picture.unsaid is not None:
+            where.setdefault((KINDS[picture.kind], picture.unsaid), []).append(picture.where)
+    several = len({picture.where for picture in pictures}) > 1
+    return [
+        (title, f"{why} ({'; '.join(places)})" if several else why)
+        for (title, why), places in where.items()
+    ]
 
 
 def summary(rows: Sequence[Crossover]) -> str:
@@ -155,6 +190,36 @@ def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
     for group in groups.values():
         cells = [(f"{row.pair[1]} over {row.pair[0]}", *crossover.cells(row)) for row in group]
         yield {"heading": crossover.heading(group[0]), "rows": cells}
+
+
+def _everywhere(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
+    """Heading, columns and cells of n* in every phase and cost, for each set of conditions."""
+    groups: dict[tuple[Any, ...], list[Crossover]] = {}
+    for row in rows:
+        *conditions, _, _ = row.conditions
+        groups.setdefault(tuple(conditions), []).append(row)
+    for group in groups.values():
+        columns = list(dict.fromkeys(_column(row) for row in group))
+        if len(columns) < 2:
+            continue
+        cells: dict[int, dict[str, str]] = {}
+        for row in group:
+            _, n_star, interval, _, verdict = crossover.cells(row)
+            told = n_star + (f" [{interval}]" if row.n_star and interval else "")
+            cells.setdefault(row.N, {})[_column(row)] = told or verdict
+        a, b = group[0].pair
+        heading, _, _ = crossover.heading(group[0]).rpartition(", phase ")
+        yield {
+            "heading": f"{b} over {a}, {heading}",
+            "columns": columns,
+            "rows": [
+                (N, [own.get(column, "") for column in columns]) for N, own in sorted(cells.items())
+            ],
+        }
+
+
+def _column(row: Crossover) -> str:
+    return f"time, {row.phase}" if row.cost == "time" else row.cost
 
 
 def _points(points: pd.DataFrame) -> Iterable[Mapping[str, Any]]:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
 
 from convcross.analysis.roof import Roof
 from convcross.report import curves, labels, style
 from convcross.report.labels import End
-from convcross.report.style import Look, Sheet
+from convcross.report.style import Look
 
 PANEL_INCHES = (5.8, 3.9)
 
@@ -23,7 +24,7 @@ def roofline(
     foreign: Sequence[str],
     looks: Mapping[str, Look],
     where: str,
-) -> Sheet:
+) -> Figure:
     """A point for each contender and cell.
 
     Parameters
@@ -45,7 +46,7 @@ def roofline(
         where,
         " ".join(note),
         labels=names,
-        size=(6.4, 4.4),
+        size=PANEL_INCHES,
         ends=True,
     )
     ends = []
@@ -61,12 +62,12 @@ def roofline(
     panel.set_ylim(points["rate"].min() / 2, max(points["rate"].max(), roof.flops) * 3)
     _ceilings(panel, roof)
     panel.set_xlabel("arithmetic intensity (FLOP/byte)")
-    panel.set_ylabel("attained FLOP/s")
-    panel.yaxis.set_major_formatter(EngFormatter(unit="FLOP/s", places=0))
+    panel.set_ylabel("attained rate (FLOP/s)")
+    panel.yaxis.set_major_formatter(EngFormatter(places=0))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(LogLocator(numticks=12))
-        axis.set_minor_formatter(NullFormatter())
+        axis.set_minor_locator(NullLocator())
     if side is None:
         labels.at_ends(panel, ends, PANEL_INCHES[1])
     else:

@@ -18,11 +18,17 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import (
+    EngFormatter,
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 SHADES = {
     "direct": ("#D55E00", "#E69F00", "#8A3A00", "#F5C26B"),
@@ -35,7 +41,11 @@ SHADES = {
 MARKERS = "osD^vP*Xph<>"
 KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
 INK, SOFT, FAINT, MISSING = "#222222", "#666666", "#D9D9D9", "#EFEFEF"
-AT_MOST = 8  # lines that are named at their ends; more have a legend
+AT_MOST = 12  # lines that are named at their ends; more have a legend
+PANEL = (2.6, 1.95)  # inches of its axes; around them:
+LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5
+SUFFIXES = (".png", ".svg", ".pdf")
+UNSAID = (("Software",), ("Date", "Creator"), ("CreationDate", "Creator", "Producer"))
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 9,
@@ -57,6 +67,7 @@ SETTINGS: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "svg.hashsalt": "convcross",  # the same records give the same file
+    "svg.fonttype": "none",  # text stays text: small, quick to write, and can be searched
 }
 
 
@@ -96,22 +107,6 @@ def settings() -> AbstractContextManager[None]:
     return matplotlib.rc_context(SETTINGS)
 
 
-class Sheet(Figure):
-    """A figure whose axes are laid out once, when it is saved, inside ``inner``.
-
-    A layout engine of its own would draw it anew for each file.
-
-    Attributes
-    ----------
-    inner : (left, bottom, width, height), as fractions of the figure
-    """
-
-    def __init__(self, width: float, height: float, top: float, bottom: float) -> None:
-        super().__init__(figsize=(width, height), dpi=160)
-        self.inner = (0.0, bottom / height, 1.0, 1 - (top + bottom) / height)
-        FigureCanvasAgg(self)
-
-
 def panels(
     count: int,
     what: str,
@@ -119,37 +114,53 @@ def panels(
     note: str,
     *,
     labels: Iterable[str],
-    size: tuple[float, float] = (3.3, 2.7),
+    size: tuple[float, float] = PANEL,
     ends: bool = False,
-) -> tuple[Sheet, list[Axes], Axes | None]:
+) -> tuple[Figure, list[Axes], Axes | None]:
     """A figure with ``count`` panels, a bold title over machine and conditions, and a note below.
 
-    Returns the figure, the panels, and the axes at their right that hold the legend, wide enough
-    for its ``labels``. With ``ends`` and few labels there is no legend (None), but room at the
-    right of each panel for labels at the ends of its lines: see ``labels.at_ends``.
+    Placed in inches, so that nothing has to be drawn to find out its size.
+
+    Parameters
+    ----------
+    labels : names that the legend, or the ends of lines, have room for
+    size : inches of the axes of a panel
+    ends : few names have no legend, but room at the right of each panel: see ``labels.at_ends``
+
+    Returns
+    -------
+    figure, panels, and the axes that hold the legend (None where there is none)
     """
     names = set(labels)
-    label_width = 0.6 + 0.075 * max(map(len, names), default=0)
+    beside = 0.55 + 0.065 * max(map(len, names), default=0)
     at_ends = ends and len(names) <= AT_MOST
     columns = min(count, 2) if at_ends else count if count <= 3 else 2 if count == 4 else 3
     rows = -(-count // columns)
-    panel = size[0] + (label_width if at_ends else 0.0)
-    width = columns * panel + (0.0 if at_ends else label_width)
-    lines = textwrap.wrap(note, int(17.5 * width))
-    top, bottom = 0.62, 0.17 + 0.13 * len(lines)
-    height = rows * size[1] + top + bottom
-    made = Sheet(width, height, top, bottom)
+    across = LEFT + size[0] + (beside if at_ends else RIGHT)
+    down = ABOVE + size[1] + BELOW
+    width = columns * across + (0.0 if at_ends else beside)
+    under = textwrap.wrap(where, int(15.5 * width))
+    notes = textwrap.wrap(note, int(17.5 * width))
+    top, bottom = 0.4 + 0.15 * len(under), 0.17 + 0.13 * len(notes)
+    height = top + rows * down + bottom
+    made = Figure(figsize=(width, height), dpi=160)
+    FigureCanvasAgg(made)
     left = 0.1 / width
     made.text(left, 1 - 0.1 / height, what, va="top", fontsize=12, fontweight="bold")
-    under = "\n".join(textwrap.wrap(where, int(15.5 * width)))
-    made.text(left, 1 - 0.34 / height, under, va="top", fontsize=9, color="#555555")
-    made.text(left, 0.08 / height, "\n".join(lines), va="bottom", fontsize=8, color="#555555")
-    ratios = [panel] * columns + ([] if at_ends else [label_width])
-    grid = made.add_gridspec(rows, len(ratios), width_ratios=ratios)
-    axes = [made.add_subplot(grid[divmod(place, columns)]) for place in range(count)]
+    made.text(left, 1 - 0.34 / height, "\n".join(under), va="top", fontsize=9, color="#555555")
+    made.text(left, 0.08 / height, "\n".join(notes), va="bottom", fontsize=8, color="#555555")
+
+    def placed(x: float, row: int, wide: float) -> Axes:
+        y = height - top - row * down - ABOVE - size[1]
+        return made.add_axes((x / width, y / height, wide / width, size[1] / height))
+
+    axes = [
+        placed(column * across + LEFT, row, size[0])
+        for row, column in (divmod(place, columns) for place in range(count))
+    ]
     if at_ends:
         return made, axes, None
-    side = made.add_subplot(grid[:, -1])
+    side = placed(columns * across, 0, beside)
     side.axis("off")
     return made, axes, side
 
@@ -158,7 +169,7 @@ def numbered_ticks(axis: Axis, values: Sequence[float], inches: float) -> None:
     """Ticks at measured values on a log axis, as plain numbers, thinned to what has room."""
     kept = thinned(values, inches)
     axis.set_major_locator(FixedLocator(kept))
-    axis.set_minor_locator(FixedLocator([]))
+    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 
@@ -187,9 +198,11 @@ def cost_ticks(axis: Axis, unit: str | None = None) -> None:
     if high / low < 4:
         middle = (low * high) ** 0.5
         low, high = middle / 2, middle * 2
-        axis.set_view_interval(low, high, ignore=True)
-    subs = (1.0,) if high / low > 60 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=30))
+        widen = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
+        widen(low, high)
+    wide = high / low > 60
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=30))
+    axis.set_minor_locator(LogLocator(subs=(2.0, 5.0), numticks=30) if wide else NullLocator())
     axis.set_major_formatter(EngFormatter(unit=unit) if unit else FuncFormatter(_power))
     axis.set_minor_formatter(NullFormatter())
 
@@ -201,10 +214,9 @@ def _power(value: float, _: object = None) -> str:
     return f"10{raised}" if factor == "1" else f"{factor}×10{raised}"
 
 
-def save(made: Sheet, stem: Path) -> list[Path]:
-    """Write the figure as PNG and SVG; the same figure gives the same bytes."""
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg")]
-    ConstrainedLayoutEngine(rect=made.inner).execute(made)
-    made.savefig(paths[0], facecolor="white", metadata={"Software": None})
-    made.savefig(paths[1], facecolor="white", metadata={"Date": None, "Creator": None})
+def save(made: Figure, stem: Path) -> list[Path]:
+    """Write the figure as PNG, SVG and PDF; the same figure gives the same bytes."""
+    paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+    for path, unsaid in zip(paths, UNSAID, strict=True):
+        made.savefig(path, facecolor="white", metadata=dict.fromkeys(unsaid))
     return paths
