@@ -252,10 +252,11 @@ def test_a_defect_of_the_fastest_never_moves_a_familys_crossover(ends: dict[int,
 def test_what_is_left_out_of_a_family_is_told(caplog: pytest.LogCaptureFixture) -> None:
     fast = {"direct": synthetic.direct(0.1), "fft": synthetic.fft(9.4, 0.1)}
     duels = honest(**fast)
-    duels[4][2].flags = ["impossible"]
+    for cell in (4, 5):
+        duels[cell][2].flags = ["impossible"]
     row = one(found(duels))
     assert row.n_star == pytest.approx(9.4, rel=0.05)
-    told = "family direct is left out at N = 512, n = 11: direct/torch, its fastest next to it, has"
+    told = "family direct is left out at N = 512, n = 11, 15: direct/torch, its fastest next to it,"
     assert told in caplog.text
     # What was refused is no choice there: the family is then the slower one.
     duels[4][2] = censor(duels[4][2].model_copy(update={"flags": []}), "unsupported")

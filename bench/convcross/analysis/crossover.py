@@ -134,7 +134,7 @@ def of_results(
     )
     if not found:
         raise BadInput(unsaid)
-    for note in [*([unsaid] if vain else []), *grid.notes, *_limits(curves, cost)]:
+    for note in [*([unsaid] if vain else []), *dict.fromkeys(grid.notes), *_limits(curves, cost)]:
         log.warning(note)
     return found
 

@@ -94,20 +94,22 @@ class Grid:
             stood = self._stands(places)
             if stood is not None:
                 found[n] = stood
-        failed = {n: self._failed[kernels[n][0]] for n in found} if "/" not in who else {}
-        whole = sorted(n for n in found if not failed.get(n))
-        for n in sorted(found):
-            if not failed.get(n):
-                continue
+        if "/" in who:
+            return found
+        failed = {n: self._failed[kernels[n][0]] for n in found}
+        whole = sorted(n for n in found if not failed[n])
+        missing: dict[str, list[int]] = {}
+        for n in sorted(set(found) - set(whole)):
             at = bisect.bisect(whole, n)
             nearest = {name for next_ in whole[max(at - 1, 0) : at + 1] for name in found[next_][1]}
-            missed = sorted(nearest & failed[n])
-            if missed:
+            if missed := sorted(nearest & failed[n]):
                 del found[n]
-                self.notes.append(
-                    f"family {who} is left out at N = {N}, n = {n}: {' and '.join(missed)}, its "
-                    "fastest next to it, has no usable time there"
-                )
+                missing.setdefault(" and ".join(missed), []).append(n)
+        for names, left_out in missing.items():
+            self.notes.append(
+                f"family {who} is left out at N = {N}, n = {', '.join(map(str, left_out))}: "
+                f"{names}, its fastest next to it, has no usable time there"
+            )
         return found
 
     def _stands(self, places: list[int]) -> tuple[Samples, list[str]] | None:
