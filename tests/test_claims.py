@@ -256,6 +256,7 @@ def test_the_conditions_of_algebra_are_distances(monkeypatch: pytest.MonkeyPatch
     broken += [order.correlation_commutes, order.correlation_associates]
     assert all(one.different and not one.equal for one in broken)
     assert {dtype for one in held for dtype in one.largest} == {"float64", "float32"}
+    assert order.commutes.identical == order.associates.identical == 0  # it is rounding
 
 
 @pytest.mark.parametrize("wrong", [1e-4, np.nan])
@@ -358,6 +359,18 @@ def test_each_device_is_judged_for_itself(tmp_path: Path) -> None:
     assert [one.verdict for one in first] == ["holds", "false"]
     assert "(cpu)" in first[0].where
     assert "(cuda:0)" in first[1].where
+
+
+def test_the_conditions_most_measured_are_judged_and_of_equals_float32(tmp_path: Path) -> None:
+    duels = []
+    for dtype, kernels in (("float64", KERNELS), ("float32", KERNELS), ("float16", KERNELS[:4])):
+        for mode in ("valid", "same") if dtype == "float16" else ("same",):
+            problem = {"dtype": dtype, "mode": mode}
+            duels += synthetic.duels(BOTH, sizes=SIZES, kernels=kernels, rounds=2, problem=problem)
+    (one,) = subjects(loaded(synthetic.write(tmp_path / "a.jsonl", duels)))
+    assert one.where == ("Test Machine (cpu): float32, convolution, same, normal data, regime warm")
+    assert set(one.rows["dtype"]) == {"float32"}
+    assert len(one.rows) == len(BOTH) * len(SIZES) * len(KERNELS)
 
 
 # ---- words -----------------------------------------------------------------------------------

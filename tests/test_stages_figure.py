@@ -40,6 +40,8 @@ def test_shares_are_of_load_and_run_or_of_the_run_alone() -> None:
     assert steady["multiply"] == pytest.approx(1 / 6)
     assert steady.sum() == pytest.approx(1.0)
     assert by_stage(rows((64, 3, None))).empty
+    several = by_stage(rows((64, 3, FFT), (64, 5, FFT), (128, 5, FFT)))
+    assert several["share"].sum() == pytest.approx(3.0)
 
 
 def test_stages_stand_in_the_order_of_a_run() -> None:

@@ -80,17 +80,18 @@ class Subject:
 
 
 def subjects(results: Results) -> list[Subject]:
-    """Of each device, the conditions with the most cells of direct sums and FFTs."""
+    """Of each device, the conditions with the most cells of direct sums and FFTs, float32 first."""
     grid = results.grid
     for column in ("padded", "stages"):  # of results that were loaded without
         if column not in grid:
             grid = grid.assign(**{column: None})
     found = []
     for device, rows in grid.groupby("device", sort=True):
-        counted = rows.assign(theirs=rows["family"].isin(FAMILIES))
-        counts = counted.groupby(CONDITIONS)["theirs"].sum()
-        best: Any = counts.idxmax()
-        conditions = dict(zip(CONDITIONS, best, strict=True))
+        theirs = rows["family"].isin(FAMILIES)
+        counts = theirs.groupby([rows[key] for key in CONDITIONS]).sum().reset_index(name="cells")
+        counts["plain"] = counts["dtype"] == "float32"
+        best = counts.sort_values(["cells", "plain"], kind="stable").iloc[-1]
+        conditions = {key: best[key] for key in CONDITIONS}
         own = rows[(rows[CONDITIONS] == pd.Series(conditions)).all(axis=1)]
         told = [conditions[key] for key in ("dtype", "op", "mode")]
         told += [f"{conditions['data']} data", f"regime {conditions['regime']}"]

@@ -4,9 +4,11 @@ A direct sum: t = a + b·n^p·N^q. An FFT: t = a + c·M²·log2 M at its padded 
 e = k·n^e·N^f. All are fitted to logarithms, so that a cell counts by its relative misfit, with the
 soft L1 loss of scipy.optimize.least_squares, so that an outlier does not lead.
 
-Intervals are 95 %, from the sandwich covariance of that estimator with the leverages taken out of
-the residuals (Huber 1981, section 7.6; HC3 of MacKinnon & White 1985) and Student's t. They hold
-where misfits of cells are independent; tests/proofs/exponents.py covers planted exponents with it.
+Intervals are 95 %, by Student's t and the larger of two variances of that estimator (Huber 1981,
+section 7.6): the sandwich with leverages taken out of the residuals (HC3 of MacKinnon & White
+1985) and that of misfits of one distribution, as the first alone is too small for few cells
+(Angrist & Pischke 2009, section 8.1). They hold where misfits of cells are independent;
+tests/proofs/exponents.py covers planted exponents with them.
 """
 
 from __future__ import annotations
@@ -88,13 +90,6 @@ class Fit:
         return value + (0.0 if self.constant is None else self.constant.value)
 
     @property
-    def constant_share(self) -> pd.Series[float]:
-        """a over the fitted time of each cell."""
-        assert self.constant is not None
-        share: pd.Series[float] = self.constant.value / self.cells["fitted"]
-        return share
-
-    @property
     def worst(self) -> tuple[int, int, float]:
         """(N, n, measured over fitted) of the cell that fits worst."""
         ratio = (self.cells["value"] / self.cells["fitted"]).to_numpy(dtype=float)
@@ -170,15 +165,15 @@ def _fitted(cells: pd.DataFrame, column: str, *, constant: bool, powers: bool) -
     value = cells["value"].to_numpy(dtype=float)
     offset = np.log(cells["work"].to_numpy(dtype=float))
     found = _estimate(value, offset, logs - middle, constant)
-    low, high = found.theta - found.reach, found.theta + found.reach
+    reach = np.array([found.reach(direction) for direction in np.eye(len(found.theta))])
+    low, high = found.theta - reach, found.theta + reach
     least = float(value.min())
     a = Estimate(
         *(least * min(max(0.0, part[0]), MOST_CONSTANT) for part in (found.theta, low, high))
     )
     # Back from the middle to n = N = 1: log b = β − p·middle_n − q·middle_N.
     back = np.concatenate([[0.0, 1.0], -middle])
-    beta = float(back @ found.theta)
-    width = found.quantile * math.sqrt(max(0.0, float(back @ found.covariance @ back)))
+    beta, width = float(back @ found.theta), found.reach(back)
     return Fit(
         contender=str(cells["contender"].iloc[0]),
         family=str(cells["family"].iloc[0]),
@@ -196,18 +191,17 @@ def _fitted(cells: pd.DataFrame, column: str, *, constant: bool, powers: bool) -
 
 @dataclass(frozen=True)
 class _Found:
-    """θ = (a over the least value, β, exponents…), its covariance, and log(fitted / measured)."""
+    """θ = (a over the least value, β, exponents…), its covariances, and log(fitted / measured)."""
 
     theta: Array
-    covariance: Array
+    covariances: tuple[Array, Array]
     residuals: Array
     quantile: float
 
-    @property
-    def reach(self) -> Array:
-        """Half widths of the intervals."""
-        half: Array = self.quantile * np.sqrt(np.diag(self.covariance).clip(0.0))
-        return half
+    def reach(self, direction: Array) -> float:
+        """Half width of the interval of direction · θ, by the larger of the two variances."""
+        variances = [float(direction @ one @ direction) for one in self.covariances]
+        return self.quantile * math.sqrt(max(0.0, *variances))
 
 
 def _estimate(value: Array, offset: Array, logs: Array, constant: bool) -> _Found:
@@ -248,11 +242,12 @@ def _estimate(value: Array, offset: Array, logs: Array, constant: bool) -> _Foun
     scale = LOSS_SCALE * _scale(first.fun, free.sum())
     best = solved(first.x, scale)
     _, jacobian, theta = parts(best.x)
-    covariance = np.zeros((len(free), len(free)))
-    covariance[np.ix_(free, free)] = _sandwich(jacobian, best.fun, scale)
+    covariances = _covariances(jacobian, best.fun, scale)
+    if not constant:  # a = 0 for sure
+        covariances = (np.pad(covariances[0], (1, 0)), np.pad(covariances[1], (1, 0)))
     spare = len(value) - int(free.sum())
     quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, spare))
-    return _Found(theta, covariance, best.fun, quantile)
+    return _Found(theta, covariances, best.fun, quantile)
 
 
 def _scale(residuals: Array, parameters: int) -> float:
@@ -265,16 +260,20 @@ def _scale(residuals: Array, parameters: int) -> float:
     return max(_LEAST_SCALE, lost * size)
 
 
-def _sandwich(jacobian: Array, residuals: Array, scale: float) -> Array:
-    """Covariance of the soft L1 estimate; each score is divided by 1 − its leverage."""
+def _covariances(jacobian: Array, residuals: Array, scale: float) -> tuple[Array, Array]:
+    """Covariance of the soft L1 estimate, for misfits of unlike and of one distribution.
+
+    The first is the sandwich, each score divided by 1 − its leverage.
+    """
     z = 1 + (residuals / scale) ** 2
     scores, slopes = residuals / np.sqrt(z), z**-1.5
     bread = np.linalg.pinv(jacobian.T @ (slopes[:, None] * jacobian))
     leverage = np.einsum("ij,jk,ik->i", jacobian, bread, jacobian) * slopes
-    scores = scores / np.maximum(1e-3, 1 - leverage)
-    meat = jacobian.T @ (scores[:, None] ** 2 * jacobian)
-    covariance: Array = bread @ meat @ bread
-    return covariance
+    corrected = scores / np.maximum(1e-3, 1 - leverage)
+    meat = jacobian.T @ (corrected[:, None] ** 2 * jacobian)
+    count, parameters = jacobian.shape
+    variance = np.sum(scores**2) / (count - parameters) / np.mean(slopes) ** 2
+    return bread @ meat @ bread, variance * np.linalg.pinv(jacobian.T @ jacobian)
 
 
 # ---- all contenders of a set of conditions -------------------------------------------------
