@@ -69,7 +69,7 @@ class Distances:
         return self.count > 0 and all(least >= FAR for least in self.least.values())
 
     def told(self) -> str:
-        parts = [f"{value:.1e} in {dtype}" for dtype, value in self.largest.items()]
+        parts = [f"{value:.2g} in {dtype}" for dtype, value in self.largest.items()]
         bits = f"; {self.identical} of {self.count} equal to the last bit" if self.identical else ""
         return f"largest distance {', '.join(parts)}{bits}"
 
