@@ -23,6 +23,8 @@ print(f"{'N':>6} {'first':>22} {'second':>22}")
 for size in sorted(set(first) & set(second)):
     a, b = first[size], second[size]
     agree = a.verdict == b.verdict
-    if agree and None not in (a.low, a.high, b.low, b.high):
-        agree = a.low <= b.high and b.low <= a.high
+    if a.low is not None and b.high is not None:
+        agree &= a.low <= b.high
+    if b.low is not None and a.high is not None:
+        agree &= b.low <= a.high
     print(f"{size:6} {shown(a):>22} {shown(b):>22}  {'agree' if agree else 'DIFFER'}")
