@@ -109,6 +109,24 @@ def test_many_image_sizes_have_some_panels_and_it_is_said(tmp_path: Path) -> Non
     assert any("6 of 12 image sizes" in text.get_text() for text in sheet.texts)
 
 
+def test_errors_of_several_seeds_have_bands(tmp_path: Path) -> None:
+    for seeds in ([], [1e-7, 3e-7, 2e-7]):
+        duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5])
+        for duel in duels:
+            duel[0].error_seeds = seeds
+        results = load([synthetic.write(tmp_path / f"{len(seeds)}.jsonl", duels)])
+        cells = tables.by_cell(results.grid)
+        with style.settings():
+            sheet = curves.error(cells, style.looks(results.frame), "here")
+        bands = [one for one in sheet.axes[0].collections if one.get_paths() and one.get_alpha()]
+        assert len(bands) == bool(seeds)
+        for band in bands:
+            heights = band.get_paths()[0].vertices[:, 1]
+            assert (heights.min(), heights.max()) == (1e-7, 3e-7)
+        told = " ".join(" ".join(text.get_text() for text in sheet.texts).split())
+        assert ("Bands: range over data seeds." in told) == bool(seeds)
+
+
 def test_the_roofline_draws_the_ceilings_and_names_foreign_algorithms(tmp_path: Path) -> None:
     duels = synthetic.duels({**CONTENDERS, "of-elsewhere/numpy": synthetic.direct()})
     results = load([synthetic.write(tmp_path / "a.jsonl", duels)])

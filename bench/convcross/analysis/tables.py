@@ -19,16 +19,23 @@ from convkernels.problem import Problem
 def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
     """One row for each contender, N and n: medians over the duels of that cell.
 
-    Columns: contender, family, N, n, seconds with its 95 % interval low and high, error, floor
-    (seconds), settled (all of them) and flagged (any).
+    Columns: contender, family, N, n, seconds with its 95 % interval low and high, error with its
+    range over data seeds error_low to error_high, floor (seconds), settled (all of them) and
+    flagged (any).
     """
     keys = ["contender", "family", "N", "n"]
-    groups = grid.assign(flagged=grid["flags"].map(bool)).groupby(keys, as_index=False)
+    groups = grid.assign(
+        flagged=grid["flags"].map(bool),
+        error_low=[errors.min() if len(errors) else np.nan for errors in grid["errors"]],
+        error_high=[errors.max() if len(errors) else np.nan for errors in grid["errors"]],
+    ).groupby(keys, as_index=False)
     return groups.agg(
         seconds=("seconds", "median"),
         low=("low", "median"),
         high=("high", "median"),
         error=("error", "median"),
+        error_low=("error_low", "min"),
+        error_high=("error_high", "max"),
         floor=("floor", "min"),
         settled=("settled", "all"),
         flagged=("flagged", "any"),

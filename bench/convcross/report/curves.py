@@ -76,6 +76,8 @@ def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
     known = cells[cells["error"] > 0]
     sizes, note = _panels(known)
     note.append("Lower is better. Distance from a float64 reference, over the reference's norm.")
+    if (known["error_high"] > known["error_low"]).any():
+        note.append("Bands: range over data seeds.")
     made, axes, side = style.panels(
         len(sizes),
         "Error against kernel size",
@@ -210,11 +212,13 @@ def _lines(panel: Axes, cells: pd.DataFrame, column: str, looks: Mapping[str, Lo
         if known.empty:
             continue
         panel.plot(line["n"], line[column], color=look.colour)
+        low, high = ("low", "high") if column == "seconds" else ("error_low", "error_high")
+        if (line[high] > line[low]).any():
+            panel.fill_between(
+                line["n"], line[low], line[high], color=look.colour, alpha=0.18, linewidth=0
+            )
         if column == "seconds":
             scatter(panel, known, "n", column, look, size)
-            panel.fill_between(
-                line["n"], line["low"], line["high"], color=look.colour, alpha=0.18, linewidth=0
-            )
         else:
             panel.plot(known["n"], known[column], look.marker, color=look.colour, markersize=size)
         ends.append(End(known["n"].iloc[-1], known[column].iloc[-1], name, look))
