@@ -76,6 +76,16 @@ def test_every_crossing_of_a_curve_that_jumps_is_found(
         assert {place for one in last for place in (one, one + 1)} <= asked
 
 
+@pytest.mark.parametrize("jump", [1.3, 1.4, 1.6])
+def test_a_step_beside_the_crossing_is_looked_for(jump: float) -> None:
+    """B overtakes at 47.3, falls back at 52 and overtakes again: 47 and 49 alone do not tell."""
+    ratios = 2 * np.log(SIZES / 47.3) - np.log(jump) * (SIZES > 52)
+    found = crossings(ratios)
+    asked = {place for place, _ in searched(ratios)}
+    assert {place for one in found for place in (one, one + 1)} <= asked
+    assert len(found) == 3
+
+
 @settings(max_examples=200)
 @given(
     ratios=st.lists(
@@ -93,6 +103,20 @@ def test_ties_end_with_the_scan() -> None:
     asked = searched(np.zeros(len(SIZES)))
     assert len(asked) <= 2 * 9
     assert len({place for place, closely in asked if closely}) == len({place for place, _ in asked})
+
+
+def test_one_clear_cell_among_ties_is_not_searched_around() -> None:
+    ratios = np.zeros(len(SIZES))
+    ratios[-1] = 0.5
+    asked = searched(ratios)
+    assert len(asked) == len(searched(ratios * 0)) - 1
+
+
+@pytest.mark.parametrize(("ratio", "again"), [(0.05, True), (0.5, False)])
+def test_a_first_look_near_zero_is_not_trusted(ratio: float, again: bool) -> None:
+    asked = searched(ratio + np.log(SIZES / 3))
+    assert asked[0] == (0, False)
+    assert ((0, True) in asked) == again
 
 
 @pytest.mark.parametrize("offset", [0.5, -4.5])
@@ -144,7 +168,7 @@ def clock(crossing: float = 31.0) -> Clock:
 def test_first_looks_are_short_and_close_ones_are_not() -> None:
     search = Search(sweep(sizes=[256]), [["cpu"]], ("direct", "fft"))
     samples = {duel.problem["kernel"][0]: duel.limits.samples for duel, _ in run(search, clock())}
-    assert samples[3] == samples[127] == lines.FIRST_LOOK
+    assert samples[3] == samples[127] == lines.FIRST_LOOK == 8
     assert samples[31] == samples[29] == Limits().samples
 
 
@@ -218,12 +242,13 @@ def test_a_line_starts_from_the_one_before() -> None:
 
 def test_the_same_records_lead_to_the_same_duels() -> None:
     first = Search(sweep(), [["cpu"]], ("direct", "fft"))
-    done = list(run(first, clock()))
+    done = list(run(first, clock(64.0)))
     again = Search(sweep(), [["cpu"]], ("direct", "fft"))
     for duel, (before, records) in zip(again, done, strict=True):
         assert duel == before
         again.take(records, 1.0)
     names = [duel.id for duel, _ in done]
+    assert any(name.endswith("+2") for name in names)  # measured anew
     assert len(set(names)) == len(names)
 
 

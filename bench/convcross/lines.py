@@ -26,7 +26,7 @@ from convcross.looks import Answer
 from convcross.records import Record
 from convkernels import Problem
 
-FIRST_LOOK, FIRST_SHARE = 8, 0.25  # samples, and of the sweep's limit in seconds
+FIRST_LOOK = 8  # samples
 CLEARLY = 2.0  # times slower
 
 Sides = tuple[list[str], list[str]]  # contenders of A and of B
@@ -125,8 +125,8 @@ class Line:
         cell, again = self.cells[place], place in self._records
         limits = cell.limits
         if not closely:
-            seconds, samples = FIRST_SHARE * limits.seconds, min(FIRST_LOOK, limits.samples)
-            limits = limits.model_copy(update={"seconds": seconds, "samples": samples})
+            few = min(FIRST_LOOK, limits.samples)
+            limits = limits.model_copy(update={"samples": few})
         return cell.model_copy(
             update={
                 "id": f"{cell.id}+2" if again else cell.id,
