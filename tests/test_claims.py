@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import synthetic
-from convcross import cli, records
+from convcross import cli
 from convcross.analysis import algebra, claims
 from convcross.analysis.findings import Finding, by_size, seconds, share, span, subjects
 from convcross.analysis.load import Results, load
@@ -65,15 +65,11 @@ def planted(
         if record.algorithm == "fft":
             record.provenance["padded"] = list(padded(N, n))
         change(record)
-    return loaded(synthetic.write(path / "a.jsonl", duels))
+    return load_one(synthetic.write(path / "a.jsonl", duels))
 
 
-def loaded(path: Path) -> Results:
-    results = load([path])
-    own = records.read(path).records
-    results.frame["padded"] = [record.provenance.get("padded") for record in own]
-    results.frame["stages"] = [record.stage_seconds for record in own]
-    return results
+def load_one(path: Path) -> Results:
+    return load([path])
 
 
 def finding(results: Results, number: int) -> Finding:
@@ -354,7 +350,7 @@ def test_each_device_is_judged_for_itself(tmp_path: Path) -> None:
     duels = synthetic.duels(BOTH, sizes=SIZES, kernels=KERNELS, rounds=4)
     slow = {"direct/numpy": products(p=1.0), "fft/numpy": of_padded(1e-9)}
     duels += synthetic.duels(slow, sizes=SIZES, kernels=KERNELS, rounds=4, device="cuda:0")
-    results = loaded(synthetic.write(tmp_path / "a.jsonl", duels))
+    results = load_one(synthetic.write(tmp_path / "a.jsonl", duels))
     first = claims.THEORY[0].findings(subjects(results), results.machine)
     assert [one.verdict for one in first] == ["holds", "false"]
     assert "(cpu)" in first[0].where
@@ -367,7 +363,7 @@ def test_the_conditions_most_measured_are_judged_and_of_equals_float32(tmp_path:
         for mode in ("valid", "same") if dtype == "float16" else ("same",):
             problem = {"dtype": dtype, "mode": mode}
             duels += synthetic.duels(BOTH, sizes=SIZES, kernels=kernels, rounds=2, problem=problem)
-    (one,) = subjects(loaded(synthetic.write(tmp_path / "a.jsonl", duels)))
+    (one,) = subjects(load_one(synthetic.write(tmp_path / "a.jsonl", duels)))
     assert one.where == ("Test Machine (cpu): float32, convolution, same, normal data, regime warm")
     assert set(one.rows["dtype"]) == {"float32"}
     assert len(one.rows) == len(BOTH) * len(SIZES) * len(KERNELS)

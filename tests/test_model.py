@@ -116,6 +116,7 @@ def rows(timed: pd.DataFrame, contender: str, family: str, padded: bool) -> pd.D
         low=np.nan,
         high=np.nan,
         error=np.nan,
+        errors=[np.array([])] * len(timed),
         floor=np.nan,
         settled=True,
         flags=[()] * len(timed),

@@ -82,9 +82,6 @@ class Subject:
 def subjects(results: Results) -> list[Subject]:
     """Of each device, the conditions with the most cells of direct sums and FFTs, float32 first."""
     grid = results.grid
-    for column in ("padded", "stages"):  # of results that were loaded without
-        if column not in grid:
-            grid = grid.assign(**{column: None})
     found = []
     for device, rows in grid.groupby("device", sort=True):
         theirs = rows["family"].isin(FAMILIES)

@@ -301,6 +301,8 @@ def _row(
         "fresh_rounds": rounds["fresh"],
         "load": load,
         "plan": _samples(record, "plan"),
+        "padded": record.provenance.get("padded"),
+        "stages": record.stage_seconds,
     }
 
 

@@ -28,6 +28,7 @@ from convcross.analysis.tables import by_cell
 from convcross.analysis.verdict import Verdict
 
 CONFIDENCE = 0.95
+TINY = float(np.finfo(np.float64).tiny)
 MORE_CELLS = 3  # than parameters, at least
 MOST_CONSTANT = 1.5  # a, over the least time: it may exceed what noise made the least
 LOSS_SCALE = 2.0  # standard deviations of misfit from which on it counts less than squared
@@ -80,13 +81,14 @@ class Fit:
         Between the measured n of an image size the work of an FFT is interpolated, beyond them it
         stays; the padded size is known of measured cells alone.
         """
-        value = np.full(len(n), self.factor.value)
+        logs = np.full(len(n), np.log(max(self.factor.value, TINY)))
         if self.exponents:
             p, q = self.exponents
-            value *= n**p.value * float(N) ** q.value
+            logs += p.value * np.log(n) + q.value * np.log(N)
         else:
             own = self.cells[self.cells["N"] == N].sort_values("n")
-            value *= np.exp(np.interp(np.log(n), np.log(own["n"]), np.log(own["work"])))
+            logs += np.interp(np.log(n), np.log(own["n"]), np.log(own["work"]))
+        value: Array = np.exp(np.minimum(logs, -np.log(TINY)))  # exponents of few cells may be wild
         return value + (0.0 if self.constant is None else self.constant.value)
 
     @property
