@@ -8,6 +8,7 @@ import pytest
 
 import synthetic
 from convcross.analysis.crossover import Crossover, crossovers
+from convcross.analysis.load import load
 from convcross.failures import BadInput
 from synthetic import swept
 
@@ -184,3 +185,14 @@ def test_disjoint_cells_make_no_crossover(tmp_path: Path) -> None:
     duels += synthetic.duels({"fft/numpy": synthetic.fft(9.4)}, sizes=[512])
     path = synthetic.write(tmp_path / "a.jsonl", duels)
     assert "no cell in which both" in refusal([path])
+
+
+def test_a_cell_that_a_search_measured_again_is_not_doubled(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    first, *others = synthetic.duels(contenders, sizes=[512])
+    again = [one.model_copy(update={"duel": f"{one.duel}+2"}) for one in first]
+    path = synthetic.write(tmp_path / "a.jsonl", [first, *others, again])
+    assert len(load([path]).frame) == len(first) * (1 + len(others))
+    assert "found twice" not in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from convcross.analysis.samples import Array, median
 from convcross.failures import BadInput
 from convkernels.problem import Problem
 
+AGAIN = re.compile(r"\+\d+$")  # ends the duel of a cell that a search meant to measure again
 log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
@@ -137,7 +139,7 @@ def _rows(files: Sequence[records.Results]) -> tuple[list[dict[str, Any]], list[
             parts = ("problem", "data", "seed", "regime", "contender", "device")
             key = tuple(row[part] for part in parts)
             when = record.started_at or file.header.started_at
-            if key in newest:
+            if key in newest and not AGAIN.search(record.duel):
                 doubled[file.path.name] += 1
                 before, known = newest[key]
                 older, newer = (row, known) if when < before else (known, row)
