@@ -96,8 +96,13 @@ def start(scenes: Sequence[Scene]) -> Callable[[], list[Picture]]:
     futures: list[Future[list[Picture]]] = [pool.submit(draw, scene) for scene in scenes]
 
     def result() -> list[Picture]:
+        """From the last scene on: those that the other process has not begun are drawn here."""
         with pool:
-            return [picture for future in futures for picture in future.result()]
+            made = [
+                draw(scene) if future.cancel() else future.result()
+                for scene, future in reversed(list(zip(scenes, futures, strict=True)))
+            ]
+        return [picture for several in reversed(made) for picture in several]
 
     return result
 

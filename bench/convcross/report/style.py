@@ -45,7 +45,6 @@ AT_MOST = 12  # lines that are named at their ends; more have a legend
 PANEL = (2.6, 1.95)  # inches of its axes; around them:
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5
 SUFFIXES = (".png", ".svg", ".pdf")
-UNSAID = (("Software",), ("Date", "Creator"), ("CreationDate", "Creator", "Producer"))
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 9,
@@ -216,7 +215,11 @@ def _power(value: float, _: object = None) -> str:
 
 def save(made: Figure, stem: Path) -> list[Path]:
     """Write the figure as PNG, SVG and PDF; the same figure gives the same bytes."""
-    paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
-    for path, unsaid in zip(paths, UNSAID, strict=True):
-        made.savefig(path, facecolor="white", metadata=dict.fromkeys(unsaid))
+    png, svg, pdf = paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
+    # Compressed less, a PNG of few colours is no larger and written in two thirds of the time.
+    quick = {"compress_level": 3}
+    made.savefig(png, facecolor="white", metadata={"Software": None}, pil_kwargs=quick)
+    made.savefig(svg, facecolor="white", metadata={"Date": None, "Creator": None})
+    unsaid = {"CreationDate": None, "Creator": None, "Producer": None}
+    made.savefig(pdf, facecolor="white", metadata=unsaid)
     return paths
