@@ -60,6 +60,8 @@ wheels:
 	  array-api-compat array-api-strict threadpoolctl
 	$(PYTHON) -m pip download --dest wheels --only-binary :all: --python-version 3.12 \
 	  --platform manylinux_2_17_x86_64 --platform manylinux_2_28_x86_64 pydantic
+	$(PYTHON) -m pip download --dest wheels --only-binary :all: --python-version 3.12 \
+	  --platform manylinux_2_27_x86_64 --no-deps cuda-bench
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
