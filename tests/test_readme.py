@@ -111,5 +111,5 @@ def test_the_first_figure_and_sentence_are_those_of_the_results() -> None:
     )
     assert (root / figure).is_file()
     (folder,) = re.findall(r"\(From \[`(results/.*?)`\]", README)
-    (results,) = (root / folder).glob("*-quick-*.jsonl.gz")
+    (results,) = (root / folder).glob("*-reference-*.jsonl.gz")
     assert " ".join(told.split()) == summary(crossovers([results]))

@@ -67,6 +67,8 @@ def levels(ladder: Sequence[Sequence[float]]) -> list[tuple[float | None, float]
 def points(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Each contender and cell of a usable grid under the roof, and whose FLOP are not its own.
 
+    A library that chooses by itself is left out: what it runs may be cheaper than what it declares.
+
     Returns
     -------
     frame
@@ -74,6 +76,7 @@ def points(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         bytes that the algorithm declares.
     names : algorithms that are not registered here: those of the defining sum stand for them
     """
+    rows = rows[rows["family"] != "library"]
     known = registry.algorithms()
     foreign = sorted({name.partition("/")[0] for name in rows["contender"]} - set(known))
 

@@ -34,7 +34,8 @@ def roofline(
     note = [
         "Higher is better. A point a contender and cell: the FLOP and bytes that its algorithm "
         "declares, over its median time. Lines: what memory and arithmetic allow at most; a point "
-        "above main memory's worked in a cache.",
+        "above main memory's worked in a cache. Libraries that choose by themselves are left out: "
+        "what they run is not known.",
         *curves.marks(points),
     ]
     if foreign:
