@@ -142,14 +142,16 @@ def duels(
 ) -> list[Duel]:
     """All duels of a sweep, the most informative first.
 
-    What ran is asked of the smallest and the largest kernel of each image size, of all where they
-    are few, and of layers.
+    What ran is asked of the smallest, the middle and the largest kernel of each image size, of all
+    where they are few, and of layers.
 
     Raises BadInput where a pattern matches no contender.
     """
     found = []
     kernels = sorted(sweep.kernels)
-    profiled = kernels if len(kernels) <= FEW else [kernels[0], kernels[-1]]
+    profiled = kernels
+    if len(kernels) > FEW:
+        profiled = [kernels[0], kernels[len(kernels) // 2], kernels[-1]]
     for devices in groups:
         try:
             contenders = [str(one) for one in matching(sweep.contenders, devices)]
