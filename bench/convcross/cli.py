@@ -364,6 +364,35 @@ def report(
 
 
 @app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Results file, the one before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Results file, the one after.")],
+    fail_on_slower: Annotated[
+        bool,
+        typer.Option("--fail-on-slower", help="Exit with 1 where B is slower in a cell, or fails."),
+    ] = False,
+    include_flagged: Flagged = False,
+    as_json: Json = False,
+) -> None:
+    """Hold B against A, cell by cell: two cards, drivers or commits.
+
+    A cell is slower or faster where the medians differ by 2 % or more, and the Mann–Whitney test
+    of its samples, adjusted for all cells, gives p < 0.002. One that was ok and is now wrong, oom,
+    timeout or error counts as slower.
+    """
+    from convcross.analysis import compare as analysis
+    from convcross.analysis.compare_tables import print_comparison
+
+    found = analysis.compare(a, b, include_flagged=include_flagged)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        print_comparison(found)
+    if fail_on_slower and found.slower:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     image: Annotated[
         Path | None, typer.Argument(help="A photograph. [default: matplotlib's portrait]")

@@ -1,0 +1,120 @@
+"""What a comparison found, as tables on a terminal and as aligned lines off it."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import get_args
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from convcross.analysis.compare import Cell, Comparison, Tally, Verdict, named
+from convcross.analysis.crossover import Crossover, cells
+from convcross.analysis.findings import seconds
+
+
+def print_comparison(found: Comparison) -> None:
+    """Print what differs; the verdicts' count comes last. Plain lines off a terminal."""
+    for letter, file, machine in zip("AB", found.files, found.machines, strict=True):
+        print(f"{letter}: {machine}, {file}")
+    for key, (a, b) in found.differences.items():
+        print(f"   {key}: {a} in A, {b} in B")
+    apart = sorted(
+        (cell for cell in found.cells if cell.verdict in ("slower", "faster")),
+        key=lambda cell: -(cell.ratio or 0.0),
+    )
+    _show(
+        "Cells that differ, the slowest in B first",
+        ["cell", "A", "B", "B/A [95 %]", "adjusted p", "verdict"],
+        [
+            [
+                cell.where,
+                *(seconds(time or 0.0) for time in cell.seconds),
+                _ratio(cell),
+                f"{cell.p_adjusted:.1g}",
+                cell.verdict,
+            ]
+            for cell in apart
+        ],
+    )
+    untimed = [cell for cell in found.cells if cell.ratio is None]
+    _show(
+        "Status that differs (failed: ok in A, and now wrong, oom, timeout or error)",
+        ["cell", "A", "B", "verdict", "reason"],
+        [
+            [cell.where, *map(str, cell.status), cell.verdict, cell.reason[1] or cell.reason[0]]
+            for cell in untimed
+            if None not in cell.status
+        ],
+    )
+    lone = Counter(
+        (named(cell), "BA"[cell.status.index(None)]) for cell in untimed if None in cell.status
+    )
+    _show(
+        "Cells of one file only",
+        ["contender", "file", "cells"],
+        [[contender, file, str(count)] for (contender, file), count in sorted(lone.items())],
+    )
+    _show(
+        "Contenders",
+        ["contender", "slower", "faster", "same", "geometric mean of B/A [95 %]"],
+        [
+            [
+                named(one),
+                *map(str, (one.slower, one.faster, one.same)),
+                _ratio(one),
+            ]
+            for one in found.contenders
+        ],
+    )
+    _show(
+        "Crossovers n* [95 %]",
+        ["B overtakes A", "N", "in A", "in B", "n* of B/A", "intervals"],
+        [
+            [
+                f"{shift.a.pair[1]} over {shift.a.pair[0]}",
+                str(shift.a.N),
+                _n_star(shift.a),
+                _n_star(shift.b),
+                "" if shift.ratio is None else f"{shift.ratio:.2f}",
+                "overlap" if shift.overlap else "apart",
+            ]
+            for shift in found.crossovers
+        ],
+    )
+    for note in found.notes:
+        print(f"note: {note}")
+    counts = Counter(cell.verdict for cell in found.cells)
+    print(", ".join(f"{counts[word]} {word}" for word in get_args(Verdict)))
+
+
+def _ratio(one: Cell | Tally) -> str:
+    return f"{one.ratio:.3f} [{one.low:.3f}, {one.high:.3f}]"
+
+
+def _n_star(row: Crossover) -> str:
+    _, n_star, interval, _, _ = cells(row)
+    return f"{n_star} [{interval}]" if interval else f"{row.verdict} {n_star}".rstrip()
+
+
+def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table, if it has rows; aligned columns off a terminal."""
+    if not rows:
+        return
+    if sys.stdout.isatty():
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        Console().print(table)
+        return
+    print(f"{title}:")
+    lines = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        aligned = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        print(f"  {'  '.join(aligned)}".rstrip())
