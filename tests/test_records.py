@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gzip
 import json
+import os
+import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,6 +128,17 @@ def test_a_file_that_a_tool_rewrote_keeps_its_duels(tmp_path: Path) -> None:
     assert len(read(path).records) == 4
 
 
+def test_a_file_is_refused_before_anything_of_it_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    whole = written(path, "one")
+    for content in (b"my notes\nand more\n", b'{"a":1}\n', whole + b'{"kind":"later"}\n'):
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match=r"not JSON|kind is"):
+            Writer(path, header())
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("content", ["{}", "my notes", "[1]", '{"kind":"record"'])
 def test_a_file_of_another_kind_is_not_written_over(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.jsonl"
@@ -199,18 +212,50 @@ def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("room", [0, 1, 300, 1000])
 def test_a_full_disk_is_told_and_what_is_whole_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """A disk that takes so many bytes of the second duel, as write(2) does: short, then ENOSPC."""
+    path = tmp_path / "a.jsonl"
+    content = written(path, "one")
+    writer = Writer(path, header())
+    write = writer._file.write
+
+    class Disk:
+        def __init__(self, room: int) -> None:
+            self.room = room
+
+        def write(self, data: bytes) -> int:
+            if self.room == 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            taken = write(data[: self.room])
+            self.room -= taken
+            return taken
+
+    monkeypatch.setattr(writer, "_file", Disk(room))
+    with pytest.raises(BadInput, match=r"a\.jsonl cannot be written: No space left on device"):
+        writer.append(*duel("two"))
+    writer.close()
+    assert path.stat().st_size == len(content) + room
+    assert read(path).records == duel("one")[0]
+    Writer(path, header()).close()
+    assert path.read_bytes() == content
+    assert written(path, "two") == written(tmp_path / "b.jsonl", "one", "two")
+
+
+def test_a_disk_that_fails_to_synchronise_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.jsonl"
     content = written(path, "one")
     writer = Writer(path, header())
 
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(records.os, "fsync", full)
-    with pytest.raises(BadInput, match=r"a\.jsonl cannot be written: No space left on device"):
+    monkeypatch.setattr(records.os, "fsync", fail)
+    with pytest.raises(BadInput, match=r"a\.jsonl cannot be written: Input/output error"):
         writer.append(*duel("two"))
     writer.close()
     assert path.read_bytes().startswith(content)
@@ -224,15 +269,45 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
+    path, lock = tmp_path / "a.jsonl", tmp_path / "a.jsonl.lock"
     first = Writer(path, header())
     first.append(*duel("one"))
     content = path.read_bytes()
+    owner = f"process {os.getpid()} on {platform.node()} since {header().started_at}"
+    told = re.escape(f"a.jsonl is being written by {owner}")
+    for _ in range(2):  # the one refused takes nothing from the one that writes
+        with pytest.raises(BadInput, match=told):
+            Writer(path, header())
+    assert path.read_bytes() == content
+    for unreadable in ("", "[]", "{}"):
+        lock.write_text(unreadable)
+        with pytest.raises(BadInput, match=r"a\.jsonl is being written by another run"):
+            Writer(path, header())
+    first.close()
+    assert list(tmp_path.iterdir()) == [path]
+    Writer(path, header()).close()
+
+
+def test_a_lock_left_by_a_killed_run_does_not_hinder(tmp_path: Path) -> None:
+    path, lock = tmp_path / "a.jsonl", tmp_path / "a.jsonl.lock"
+    left = json.dumps({"pid": os.getppid(), "host": "gone", "started_at": "2020"})
+    lock.write_text(left)
+    writer = Writer(path, header())
+    with pytest.raises(BadInput, match=f"by process {os.getpid()} on "):
+        Writer(path, header())
+    writer.close()
+    assert not lock.exists()
+
+
+def test_a_folder_that_takes_no_lock_file(tmp_path: Path) -> None:
+    """The run is locked all the same, by one that is not named."""
+    path, lock = tmp_path / "a.jsonl", tmp_path / "a.jsonl.lock"
+    lock.mkdir()
+    writer = Writer(path, header())
     with pytest.raises(BadInput, match=r"a\.jsonl is being written by another run"):
         Writer(path, header())
-    assert path.read_bytes() == content
-    first.close()
-    Writer(path, header()).close()
+    writer.close()
+    assert len(written(path, "one")) > 0
 
 
 def test_a_file_system_without_locks_is_written_all_the_same(

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 from convcross import cli
 from convcross import run as running
 from convcross.analysis.crossover import crossovers, number
+from convcross.analysis.load import load
 from convcross.duels import Duel
 from convcross.failures import BadInput
 from convcross.records import Record, read
@@ -47,6 +49,12 @@ def sweep(**keys: Any) -> Sweep:
 def registry_as_it_was() -> Iterator[None]:
     with forgotten():
         yield
+
+
+@pytest.fixture(autouse=True)
+def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever commits while the tests run does not change what they resume."""
+    monkeypatch.setenv("CONVCROSS_COMMIT", "tested")
 
 
 def run(path: Path | None, of: Sweep | None = None, **options: Any) -> Outcome:
@@ -152,16 +160,129 @@ def test_another_machine_or_another_set_of_contenders_is_refused(
 ) -> None:
     path = tmp_path / "a.jsonl"
     run(path, budget=1e-9)
-    monkeypatch.setattr(running.machine, "describe", lambda device: {"name": "another"})
-    with pytest.raises(BadInput, match=r"has machine '.*', this run 'another'"):
-        run(path, resume=True)
-    monkeypatch.undo()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(running.machine, "describe", lambda device: {"name": "another"})
+        with pytest.raises(BadInput, match=r"has machine '.*', this run 'another'"):
+            run(path, resume=True)
     lines = path.read_text().splitlines(keepends=True)
     header = json.loads(lines[0])
     header["contenders"].append("gone/numpy@cpu")
     path.write_text("".join([json.dumps(header) + "\n", *lines[1:]]))
     with pytest.raises(BadInput, match=r"has contenders .*gone/numpy@cpu"):
         run(path, resume=True)
+
+
+def another_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    software = running.machine.software
+    newer = {"versions": {**software("cpu")["versions"], "torch": "99.0"}}
+    monkeypatch.setattr(running.machine, "software", lambda device: software(device) | newer)
+
+
+def another_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    software = running.machine.software
+    newer = {"cuda": {"driver": "999.1"}}
+    monkeypatch.setattr(running.machine, "software", lambda device: software(device) | newer)
+
+
+def another_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVCROSS_COMMIT", "newer")
+
+
+def another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = running.machine.describe("cpu") | {"name": "another"}
+    monkeypatch.setattr(running.machine, "describe", lambda device: described)
+
+
+def another_os(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = running.machine.describe("cpu") | {"os": "Plan 9"}
+    monkeypatch.setattr(running.machine, "describe", lambda device: described)
+
+
+@pytest.mark.parametrize(
+    ("change", "what", "now"),
+    [
+        (another_torch, "version of torch", "99.0"),
+        (another_driver, "version of driver", "999.1"),
+        (another_commit, "commit", "newer"),
+        (another_machine, "machine", "another"),
+        (another_os, "os", "Plan 9"),
+    ],
+)
+def test_what_changed_is_refused_unless_anyway_and_then_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, what: str, now: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    run(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(before := b"".join(lines[:10]))  # the header and three duels
+    change(monkeypatch)
+    told = rf"a\.jsonl has {what} .*, this run '{now}'; allowed: --resume-anyway, which records"
+    for options in ({"resume": True}, {"retry_failed": True}):
+        with pytest.raises(BadInput, match=told):
+            run(path, **options)
+    assert path.read_bytes() == before
+    outcome = run(path, resume_anyway=True)
+    assert (outcome.before, outcome.done, outcome.left) == (3, 3, 0)
+    assert len(set(ids(path))) == 6
+    closings = read(path).closings
+    assert [list(one.changed) for one in closings] == [[]] * 3 + [[what]] * 3
+    assert closings[-1].changed[what][1] == now
+    with pytest.raises(BadInput, match=told):  # the header is still what it was
+        run(path, resume=True)
+
+
+def test_another_sweep_goes_on_with_a_file_if_asked_to(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    run(path, sweep(kernels=[1, 3]))
+    outcome = run(path, sweep(kernels=[3, 5]), resume_anyway=True)
+    assert (outcome.before, outcome.done, outcome.left) == (2, 2, 0)
+    assert len(set(ids(path))) == 6
+    assert read(path).closings[-1].changed == {"kernels": ([1, 3], [3, 5])}
+
+
+FLAKY = """
+import os
+import numpy as np
+from scipy import signal
+from convkernels import algorithm
+
+@algorithm(name="flaky", family="direct", namespaces=["numpy"], arithmetic="ieee", source="a test")
+def flaky(x, w, problem):
+    if w.shape == (3, 3) and os.path.exists("broken"):
+        raise RuntimeError("broken")
+    return signal.convolve2d(x, w, mode=problem.mode)
+"""
+
+
+@pytest.mark.parametrize("pair", [None, ("direct", "fft")])
+def test_failures_are_done_unless_they_are_to_be_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: tuple[str, str] | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = plant(tmp_path, FLAKY)
+    load_path(source)
+    path, of = Path("a.jsonl"), sweep(kernels=[3, 5], contenders=["flaky", "fft/numpy"])
+    options: dict[str, Any] = {"algorithm_paths": [source], "pair": pair}
+    Path("broken").touch()
+    first = run(path, of, **options)
+    assert first.statuses["flaky/numpy@cpu", "error"] == 2
+    whole = ids(path)
+    assert run(path, of, resume=True, **options).done == 0
+    for times in (1, 2):  # it fails again, and then it does not
+        if times == 2:
+            Path("broken").unlink()
+        outcome = run(path, of, retry_failed=True, **options)
+        assert (outcome.done, outcome.left) == (2, 0)
+        retried = ids(path)[-2:]
+        assert [one.partition("+retry")[0] in whole for one in retried] == [True, True]
+        assert {one.partition("+retry")[2] for one in retried} == {str(times)}
+    assert not outcome.failed
+    for again in ({"resume": True}, {"retry_failed": True}):
+        assert run(path, of, **again, **options).done == 0
+    assert len(ids(path)) == len(set(ids(path))) == len(whole) + 4
+    loaded = load([path])
+    assert set(loaded.frame["status"]) == {"ok"}
+    assert any("found twice; the newest counts" in note for note in loaded.notes)
 
 
 def test_a_spent_budget_leaves_the_rest_counted(tmp_path: Path) -> None:
@@ -365,12 +486,12 @@ main()
 
 
 @contextlib.contextmanager
-def start(folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+def start(folder: Path, *more: str, main: str = MAIN) -> Iterator[subprocess.Popen[str]]:
     """A run in a process of its own, which the block's end ends."""
     (folder / "cut.toml").write_text(TOML)
     command = ["run", "cut.toml", "--device", "cpu", "--out", "a.jsonl", *more]
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *command],
+        [sys.executable, "-c", main, *command],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -419,16 +540,144 @@ def test_killed_at_any_moment_and_gone_on_with(tmp_path: Path) -> None:
         json.loads(line)
 
 
+WAITS = """
+import time
+from pathlib import Path
+from convkernels import algorithm, convolve
+
+@algorithm(name="waits", family="direct", namespaces=["numpy"], arithmetic="ieee", source="a test")
+def waits(x, w, problem):
+    # in the second duel, for the file "go"
+    if b'{"kind":"duel"' in Path("a.jsonl").read_bytes() and not Path("go").exists():
+        Path("waiting").touch()
+        while not Path("go").exists():
+            time.sleep(0.002)
+    return convolve(x, w, mode=problem.mode, algorithm="direct")
+"""
+
+
+@contextlib.contextmanager
+def start_waiting(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that waits inside its second duel until there is a file "go"."""
+    source = plant(folder, WAITS)
+    more = ["--algorithms", source, "--contenders", "waits,fft/numpy"]
+    with start(folder, *more) as process:
+        deadline = time.monotonic() + 60
+        while not (folder / "waiting").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        yield process
+
+
+STOPPING = "stopping after this duel; again to stop at once\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_lets_the_duel_in_hand_finish(tmp_path: Path, which: signal.Signals) -> None:
     path = tmp_path / "a.jsonl"
-    with start(tmp_path) as process:
-        wait_for(process, path, 2)
-        process.send_signal(signal.SIGINT)
+    with start_waiting(tmp_path) as process:
+        process.send_signal(which)
+        assert process.stderr is not None
+        assert process.stderr.readline() == STOPPING
+        assert process.poll() is None
+        (tmp_path / "go").touch()
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
-    done = len(ids(path))
-    assert 2 <= done < 12
-    assert f"{done} duels measured, 0 found finished, {12 - done} left" in output
+    assert len(ids(path)) == 2
+    assert "2 duels measured, 0 found finished, 10 left" in output
     assert "interrupted; go on with --resume --out a.jsonl" in output
     assert output.splitlines()[-1] == "a.jsonl"
+    assert not path.with_name("a.jsonl.lock").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_stops_at_once(tmp_path: Path, which: signal.Signals) -> None:
+    path = tmp_path / "a.jsonl"
+    with start_waiting(tmp_path) as process:
+        process.send_signal(which)
+        assert process.stderr is not None
+        assert process.stderr.readline() == STOPPING
+        process.send_signal(which)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert len(ids(path)) == 1
+    assert "1 duels measured, 0 found finished, 11 left" in output
+    assert output.splitlines()[-1] == "a.jsonl"
+    assert not path.with_name("a.jsonl.lock").exists()
+
+
+def test_signals_are_as_they_were_after_a_run_and_outside_the_main_thread(tmp_path: Path) -> None:
+    handlers: list[Any] = []
+
+    def progress(duel: Duel, number: int, of: int, records: list[Any]) -> None:
+        handlers.append(signal.getsignal(signal.SIGTERM))
+
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    run(tmp_path / "a.jsonl", sweep(sizes=[12]), progress=progress)
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+    assert before[1] not in handlers
+    outcomes: list[Outcome] = []
+    handlers.clear()
+    thread = threading.Thread(
+        target=lambda: outcomes.append(
+            run(tmp_path / "b.jsonl", sweep(sizes=[12]), progress=progress)
+        )
+    )
+    thread.start()
+    thread.join()
+    assert outcomes[0].done == len(handlers) == 3
+    assert set(handlers) == {before[1]}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file locks are POSIX's")
+def test_two_runs_on_one_file(tmp_path: Path) -> None:
+    path, lock = tmp_path / "a.jsonl", tmp_path / "a.jsonl.lock"
+    with start_waiting(tmp_path) as first:
+        content = path.read_bytes()
+        with start(tmp_path, "--resume") as second:
+            _, errors = second.communicate(timeout=60)
+        assert second.returncode == 2
+        told = rf"convcross: results file a\.jsonl is being written by process {first.pid} on \S+ "
+        assert re.fullmatch(rf"{told}since \d{{4}}-\d\d-\d\dT\S+\n", errors)
+        assert path.read_bytes() == content
+        first.kill()
+        first.wait()
+        assert lock.exists()
+    (tmp_path / "go").touch()
+    source = str(tmp_path / "planted.py")
+    more = ["--algorithms", source, "--contenders", "waits,fft/numpy"]
+    with start(tmp_path, "--resume", *more) as third:
+        _, errors = third.communicate(timeout=120)
+    assert (third.returncode, errors) == (0, "")
+    assert len(set(ids(path))) == len(ids(path)) == 12
+    assert path.read_bytes().startswith(content)
+    assert not lock.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file size limits are POSIX's")
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    """A limit on the size of files stands in: writes are short, and then fail."""
+    path = tmp_path / "a.jsonl"
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+    with start(tmp_path, main=limit + MAIN) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors == (
+        "convcross: results file a.jsonl cannot be written: File too large; "
+        "go on with --resume once it can\n"
+    )
+    content = path.read_bytes()
+    assert len(content) == 40_000
+    results = read(path)
+    assert results.dropped is not None
+    done = [one.duel for one in results.closings]
+    assert 0 < len(done) < 12
+    with start(tmp_path, "--resume") as process:
+        output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert f"{12 - len(done)} duels measured, {len(done)} found finished, 0 left" in output
+    assert ids(path)[: len(done)] == done
+    assert len(set(ids(path))) == 12

@@ -154,6 +154,13 @@ def run(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Results file.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a results file.")] = False,
+    resume_anyway: Annotated[
+        bool,
+        typer.Option("--resume-anyway", help="Also of another sweep, other versions; recorded."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Resume, and measure failed duels again.")
+    ] = False,
     budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 8m, 2h.")] = None,
     find_crossover: Annotated[
         bool, typer.Option("--find-crossover", help="Measure only what n* needs: see --pair.")
@@ -194,6 +201,8 @@ def run(
             algorithm_paths=paths,
             out=out,
             resume=resume,
+            resume_anyway=resume_anyway,
+            retry_failed=retry_failed,
             budget=_seconds(budget) if budget else None,
             pair=_pair(pair or "direct,fft") if find_crossover else None,
             progress=progress,

@@ -11,6 +11,7 @@ import fcntl
 import gzip
 import json
 import os
+import platform
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -104,6 +105,8 @@ class Closing(Line):
     records: int
     seconds: dict[str, float]  # measured, warmup, verification, preparation, rest
     neighbours: dict[str, float] = Field(default_factory=dict)  # see neighbours.Watch.shares
+    # What was not as the header has it when --resume-anyway measured this duel: key → [then, now].
+    changed: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
 
 
 class Results:
@@ -227,12 +230,25 @@ def read(path: Path) -> Results:
 class Writer:
     """Appends whole duels to a results file; each is durable when ``append`` returns.
 
+    Until ``close`` it is the file's only writer. Who writes stands in ``<path>.lock`` meanwhile;
+    one that a killed process left there does not hinder, as the lock itself died with its holder.
+
     Parameters
     ----------
     path : Path
         Made anew with its header when missing, empty, or cut inside its header; else cut back
         to the end of its last whole duel.
     header : Header
+
+    Attributes
+    ----------
+    earlier : Results or None
+        What the file held; None where it was made anew.
+
+    Raises
+    ------
+    BadInput
+        A file that cannot be written, is none of ours, or is being written by another run.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -240,26 +256,32 @@ class Writer:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
-                mode = "r+b" if path.exists() else "xb"
-                self._file = stack.enter_context(open(path, mode, buffering=0))
-                self._lock()
+                self._file = stack.enter_context(open(path, "a+b", buffering=0))
+                self._lock(header.started_at, stack)
                 keep = _whole(path)
+                self.earlier = read(path) if keep else None  # refuses before anything is cut
                 self._file.truncate(keep)
-                self._file.seek(keep)
                 if not keep:
                     self._write(dump([header]))
-                stack.pop_all()  # open from here on
+                self._open = stack.pop_all()
         except OSError as error:
             raise BadInput(f"results file {path} cannot be written: {error.strerror}") from None
 
-    def _lock(self) -> None:
-        """Until it is closed, the file has no other writer: two would write over each other."""
+    def _lock(self, now: str, stack: contextlib.ExitStack) -> None:
+        """The file for this writer alone: two would write over each other."""
+        owner = self.path.with_name(f"{self.path.name}.lock")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"results file {self.path} is being written by another run") from None
+            raise BadInput(
+                f"results file {self.path} is being written by {_owner(owner)}"
+            ) from None
         except OSError:  # a file system without locks
-            pass
+            return
+        told = {"pid": os.getpid(), "host": platform.node(), "started_at": now}
+        with contextlib.suppress(OSError):  # it is locked all the same, by a run that is not named
+            owner.write_text(json.dumps(told) + "\n")
+        stack.callback(_remove, owner)
 
     def append(self, records: Sequence[Record], closing: Closing) -> None:
         """Raises BadInput where the disk takes no more; what is whole stays."""
@@ -278,7 +300,21 @@ class Writer:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        self._open.close()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # its folder was removed, or is read-only by now
+        path.unlink()
+
+
+def _owner(path: Path) -> str:
+    """Who holds a lock, as the file beside it tells, in words."""
+    try:
+        told = json.loads(path.read_text())
+        return f"process {told['pid']} on {told['host']} since {told['started_at']}"
+    except (OSError, ValueError, TypeError, KeyError):  # not there, or not yet written
+        return "another run"
 
 
 def _whole(path: Path) -> int:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +18,15 @@ from convcross import ceilings, machine
 from convcross.duels import Duel, duels
 from convcross.failures import BadInput
 from convcross.measure import measure
-from convcross.records import Closing, Header, Record, Writer, resumable
+from convcross.records import Closing, Header, Record, Results, Writer, read, resumable
 from convcross.spec import Sweep
 
 if TYPE_CHECKING:
     from convcross.search import Search
 
 FAILED = ("wrong", "oom", "error")
+RETRY = "+retry"  # ends the id of a duel that is measured again, with how often
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 UNTHROTTLED = ("idle", "application clocks")  # what NVML says of clocks that nothing disturbs
 
 
@@ -38,7 +44,7 @@ class Outcome:
     seconds : where the time of this run's duels went
     neighbours : who else used the cores → its share of them × seconds
     wall : seconds from the run's begin to its end
-    interrupted : stopped by Ctrl-C
+    interrupted : stopped by Ctrl-C or SIGTERM
     flags : (contender, flag) → records of this run
     noticed : (device, what disturbed it) → duels
     unbounded : devices whose ceilings are not known: their times were held to no floor
@@ -82,11 +88,16 @@ def run(
     algorithm_paths: Sequence[str] = (),
     out: Path | None = None,
     resume: bool = False,
+    resume_anyway: bool = False,
+    retry_failed: bool = False,
     budget: float | None = None,
     pair: tuple[str, str] | None = None,
     progress: Progress = lambda duel, number, of, records: None,
 ) -> Outcome:
     """Measure a sweep's duels, in the order of their information; or search it for a crossover.
+
+    In the main thread, the first SIGINT or SIGTERM lets the duel in hand finish, and the second
+    ends it at once; both return what was done.
 
     Parameters
     ----------
@@ -94,6 +105,9 @@ def run(
     out : results file; None for a new one under ``results/<machine>/``, or with ``resume`` the
         newest one of this sweep there
     resume : go on with an existing file
+    resume_anyway : also where the sweep, the versions or the machine are not those of its header;
+        the duels measured now tell what changed (``records.Closing.changed``)
+    retry_failed : of an existing file, measure again the duels in which a contender failed
     budget : seconds after which no duel is begun
     pair : (A, B): measure only what tells where B overtakes A (``search.Search``)
     progress : told of each finished duel: (duel, its number, of how many, its records)
@@ -101,48 +115,85 @@ def run(
     Raises
     ------
     BadInput
-        A file that exists and is not to be resumed, or that another sweep made; a pair that
-        cannot be searched for.
+        A file that exists and is not to be resumed, that another sweep, other versions or another
+        machine made, or that another run is writing; one that takes no more; a pair that cannot be
+        searched for.
     """
     known = _ceilings({device for devices in groups for device in devices})
     search = _search(sweep, groups, pair, algorithm_paths, known)
     wanted = search.cells if search else duels(sweep, groups, algorithm_paths, known)
     header = _header(sweep, groups, wanted, known, pair)
+    resume = resume or resume_anyway or retry_failed
     path = out or _default_path(sweep, header, resume)
-    earlier = _earlier(path, header, resume)
-    order: Iterable[Duel] = search or [duel for duel in wanted if duel.id not in earlier]
-    outcome = Outcome(path, before=len(earlier))
+    _check_place(path, resume)
+    outcome = Outcome(path)
+    outcome.unbounded = sorted({device for devices in groups for device in devices} - set(known))
 
     def left() -> int:
         return search.left() if search else len(wanted) - outcome.before - outcome.done
 
-    outcome.unbounded = sorted({device for devices in groups for device in devices} - set(known))
     begin = time.perf_counter()
-    writer = Writer(path, header)
-    try:
-        for duel in order:
-            if search and duel.id in earlier:
-                search.take(*earlier[duel.id])
-                continue
-            elapsed = time.perf_counter() - begin
-            typical = elapsed / max(1, outcome.done)
-            if budget is not None and elapsed + typical > budget:
-                break
-            records, seconds = _measured(duel, writer, outcome)
-            if search:
-                search.take(records, seconds)
-            number = outcome.before + outcome.done
-            progress(duel, number, number + left(), records)
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-        written = resumable(path)  # it may have struck between the write and the count
-        outcome.done = len(written.closings if written else ()) - outcome.before
-    finally:
-        writer.close()
-        outcome.wall = time.perf_counter() - begin
+    with _asked_to_stop() as asked, contextlib.closing(Writer(path, header)) as writer:
+        earlier = _Earlier(writer.earlier)
+        before = writer.earlier.header if writer.earlier else header
+        changed = {what: (then, now) for what, then, now in _differences(before, header)}
+        if changed and not resume_anyway:
+            what, (then, now) = next(iter(changed.items()))
+            raise BadInput(
+                f"--resume: {path} has {what} {then!r}, this run {now!r}; allowed: "
+                "--resume-anyway, which records the change"
+            )
+        finished = earlier.finished(retry_failed)
+        outcome.before = len(finished if search else finished.keys() & {one.id for one in wanted})
+        try:
+            for duel in search or wanted:
+                if duel.id in finished:
+                    if search:
+                        search.take(*finished[duel.id])
+                    continue
+                elapsed = time.perf_counter() - begin
+                typical = elapsed / max(1, outcome.done)
+                if asked() or (budget is not None and elapsed + typical > budget):
+                    break
+                records, seconds = _measured(earlier.named(duel), changed, writer, outcome)
+                if search:
+                    search.take(records, seconds)
+                number = outcome.before + outcome.done
+                progress(duel, number, number + left(), records)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+            # It may have struck between the write and the count.
+            outcome.done = len(read(path).closings) - earlier.duels
+        outcome.interrupted |= asked()
+    outcome.wall = time.perf_counter() - begin
     outcome.left = left()
     outcome.found = search.told(path) if search else []
     return outcome
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; the second raises KeyboardInterrupt.
+
+    Signals are the main thread's alone: in another, nothing is changed.
+    """
+    count = 0
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal count
+        count += 1
+        if count > 1:
+            raise KeyboardInterrupt
+        # Not by print, which the signal may have struck in its midst.
+        os.write(2, b"stopping after this duel; again to stop at once\n")
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {one: signal.signal(one, ask) for one in STOPPING} if main else {}
+    try:
+        yield lambda: count > 0
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _search(
@@ -159,7 +210,9 @@ def _search(
     return Search(sweep, groups, pair, algorithm_paths, known)
 
 
-def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> tuple[list[Record], float]:
+def _measured(
+    duel: Duel, changed: dict[str, tuple[Any, Any]], writer: Writer, outcome: Outcome
+) -> tuple[list[Record], float]:
     """The records of a duel, written, and the seconds that it took."""
     begin = time.perf_counter()
     result = measure(duel.model_dump(mode="json"))
@@ -167,7 +220,11 @@ def _measured(duel: Duel, writer: Writer, outcome: Outcome) -> tuple[list[Record
     seconds = dict(result["seconds"])
     seconds["rest"] += time.perf_counter() - begin - sum(seconds.values())
     closing = Closing(
-        duel=duel.id, records=len(records), seconds=seconds, neighbours=result["neighbours"]
+        duel=duel.id,
+        records=len(records),
+        seconds=seconds,
+        neighbours=result["neighbours"],
+        changed=changed,
     )
     writer.append(records, closing)
     wall = sum(seconds.values())
@@ -245,35 +302,75 @@ def _default_path(sweep: Sweep, header: Header, resume: bool) -> Path:
     return folder / f"{_now():%Y%m%dT%H%M%SZ}-{sweep.name}-{commit}.jsonl"
 
 
-def _earlier(path: Path, header: Header, resume: bool) -> dict[str, tuple[list[Record], float]]:
-    """Records and seconds of the duels that need no measuring, by their ids."""
+def _check_place(path: Path, resume: bool) -> None:
     if path.suffix == ".gz":
         raise BadInput(f"results file {path} is compressed; allowed: a .jsonl file")
-    if not path.exists():
-        return {}
-    if not resume:
+    if path.exists() and not resume:
         raise BadInput(f"results file {path} exists; allowed: --resume, or another --out")
-    earlier = resumable(path)
-    if earlier is None:
-        return {}
-    for what, before, now in _differences(earlier.header, header):
-        raise BadInput(f"--resume: {path} has {what} {before!r}, this run {now!r}")
-    records: dict[str, list[Record]] = collections.defaultdict(list)
-    for record in earlier.records:
-        records[record.duel].append(record)
-    return {one.duel: (records[one.duel], sum(one.seconds.values())) for one in earlier.closings}
+    if path.is_dir():
+        raise BadInput(f"results file {path} cannot be read: Is a directory")
 
 
-def _differences(before: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
-    """What must not change inside a file: machine, sweep, contenders."""
-    if before.machine.get("name") != now.machine["name"]:
-        yield "machine", before.machine.get("name"), now.machine["name"]
-    if _searched(before) != _searched(now):
-        yield "--find-crossover of pair", _searched(before), _searched(now)
+class _Earlier:
+    """The duels of a results file, the newest of each cell.
+
+    Attributes
+    ----------
+    duels : how many the file has, those measured again included
+    """
+
+    def __init__(self, results: Results | None) -> None:
+        closings = results.closings if results else []
+        self.duels = len(closings)
+        records: dict[str, list[Record]] = collections.defaultdict(list)
+        for record in results.records if results else []:
+            records[record.duel].append(record)
+        self._times = collections.Counter(_cell(one.duel) for one in closings)
+        self._newest = {
+            _cell(one.duel): (records[one.duel], sum(one.seconds.values())) for one in closings
+        }
+
+    def finished(self, retry_failed: bool) -> dict[str, tuple[list[Record], float]]:
+        """Records and seconds of the duels that need no measuring, by their ids."""
+        return {
+            cell: (records, seconds)
+            for cell, (records, seconds) in self._newest.items()
+            if not (retry_failed and any(one.status in FAILED for one in records))
+        }
+
+    def named(self, duel: Duel) -> Duel:
+        """The duel under an id that the file does not have yet."""
+        times = self._times[duel.id]
+        return duel.model_copy(update={"id": f"{duel.id}{RETRY}{times}"}) if times else duel
+
+
+def _cell(duel_id: str) -> str:
+    return duel_id.partition(RETRY)[0]
+
+
+def _differences(then: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
+    """What should not change inside a file: sweep, contenders, versions, machine."""
+    for what, ask in CONDITIONS.items():
+        if ask(then) != ask(now):
+            yield what, ask(then), ask(now)
     for key, value in now.sweep.items():
         field = Sweep.model_fields[key]  # an earlier version may not have had it
-        earlier = before.sweep.get(key, field.get_default(call_default_factory=True))
+        earlier = then.sweep.get(key, field.get_default(call_default_factory=True))
         if earlier != value:
             yield key, earlier, value
-    if before.contenders != now.contenders:
-        yield "contenders", before.contenders, now.contenders
+    if then.contenders != now.contenders:
+        yield "contenders", then.contenders, now.contenders
+    for kind in ("versions", "cuda"):
+        before, after = (one.software.get(kind) or {} for one in (then, now))
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                yield f"version of {name}", before.get(name), after.get(name)
+
+
+CONDITIONS: dict[str, Callable[[Header], Any]] = {
+    "machine": lambda header: header.machine.get("name"),
+    "--find-crossover of pair": _searched,
+    "os": lambda header: header.machine.get("os"),
+    "python": lambda header: header.software.get("python"),
+    "commit": lambda header: header.software.get("commit"),
+}
