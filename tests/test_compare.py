@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 import sys
 from collections import Counter
@@ -281,6 +282,14 @@ def test_the_same_measurements_are_not_compared_with_themselves(tmp_path: Path) 
         compare(a, tmp_path / "copy.jsonl")
 
 
+@pytest.mark.parametrize("seconds", ["1e400", "1e300", "1e-300"])
+def test_times_that_cannot_be_are_refused(tmp_path: Path, seconds: str) -> None:
+    a, b = results(tmp_path / "a.jsonl", seed=1), results(tmp_path / "b.jsonl", seed=2)
+    b.write_text(re.sub(r'"run":\[[^,]*', f'"run":[{seconds}', b.read_text(), count=1))
+    with pytest.raises(BadInput, match=r"direct/numpy has samples of .* allowed: 1e-15 to 1e"):
+        compare(a, b)
+
+
 # ---- the command ---------------------------------------------------------------------------
 
 
@@ -337,6 +346,18 @@ def test_plain_lines(tmp_path: Path, convcross: Callable[..., tuple[int, str, st
     assert any(line.split() == ["fft/numpy@cpu", "A", "3"] for line in lines)
     assert any(line.split()[:4] == ["direct/numpy@cpu", "2", "0", "3"] for line in lines)
     assert lines[-1] == "2 slower, 0 faster, 8 same, 0 failed, 8 changed"
+
+
+def test_a_strangers_text_stays_on_its_line(
+    tmp_path: Path, convcross: Callable[..., tuple[int, str, str]]
+) -> None:
+    a = one_cell(tmp_path / "a.jsonl", "ok")
+    cell = Problem((64, 64), (3, 3), mode="same")
+    head = synthetic.header(machine="x\x1b[2Jy")
+    failed = synthetic.record("fft/numpy", cell, status="error", reason="one\n0 slower\x07")
+    _, out, _ = convcross(a, synthetic.write(tmp_path / "b.jsonl", [[failed]], head))
+    assert "B: x?[2Jy, b.jsonl" in out
+    assert any(line.endswith("failed   one 0 slower?") for line in out.splitlines())
 
 
 def test_tables_on_a_terminal(

@@ -386,8 +386,8 @@ def compare(
     """Hold B against A, cell by cell: two cards, drivers or commits.
 
     A cell is slower or faster where the medians differ by 2 % or more, and the Mann–Whitney test
-    of its samples, adjusted for all cells, gives p < 0.002. One that was ok and is now wrong, oom,
-    timeout or error counts as slower.
+    of its samples gives p < 0.002, adjusted for all cells (Benjamini and Hochberg). One that was
+    ok and is now wrong, oom, timeout or error counts as slower.
     """
     from convcross.analysis import compare as analysis
     from convcross.analysis.compare_tables import print_comparison
