@@ -8,6 +8,8 @@ import json
 import os
 import platform
 import re
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -244,6 +246,33 @@ def test_a_full_disk_is_told_and_what_is_whole_stays(
     assert written(path, "two") == written(tmp_path / "b.jsonl", "one", "two")
 
 
+@pytest.mark.parametrize("folder_too", [False, True])
+def test_a_file_that_is_removed_meanwhile_is_written_anew(tmp_path: Path, folder_too: bool) -> None:
+    path = tmp_path / "results" / "a.jsonl"
+    writer = Writer(path, header())
+    writer.append(*duel("one"))
+    if folder_too:
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    with pytest.raises(BadInput, match=r"a\.jsonl was removed by somebody; all of it is written"):
+        writer.append(*duel("two"))
+    writer.close()
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == written(tmp_path / "b.jsonl", "one", "two")
+
+
+def test_another_file_in_the_place_of_a_removed_one_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    writer = Writer(path, header())
+    path.unlink()
+    path.write_text("precious")
+    with pytest.raises(BadInput, match=r"a\.jsonl cannot be written: File exists"):
+        writer.append(*duel("one"))
+    writer.close()
+    assert path.read_text() == "precious"
+
+
 def test_a_disk_that_fails_to_synchronise_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +292,9 @@ def test_a_disk_that_fails_to_synchronise_is_told(
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for path in (tmp_path, tmp_path / "file" / "a.jsonl"):
+    # Linux lets nobody, root included, make a file or a folder in /sys.
+    read_only = [Path("/sys/a.jsonl"), Path("/sys/new/a.jsonl")] * (sys.platform == "linux")
+    for path in (tmp_path, tmp_path / "file" / "a.jsonl", *read_only):
         with pytest.raises(BadInput, match=f"results file {re.escape(str(path))} cannot be"):
             Writer(path, header())
 

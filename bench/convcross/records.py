@@ -284,14 +284,34 @@ class Writer:
         stack.callback(_remove, owner)
 
     def append(self, records: Sequence[Record], closing: Closing) -> None:
-        """Raises BadInput where the disk takes no more; what is whole stays."""
+        """Raises BadInput where the disk takes no more, or the file was removed: what is whole
+        stays, or is written anew."""
+        lines = dump([*records, closing])
         try:
-            self._write(dump([*records, closing]))
+            self._write(lines)
+            removed = os.fstat(self._file.fileno()).st_nlink == 0
+            if removed:
+                self._write_anew()
         except OSError as error:
             raise BadInput(
                 f"results file {self.path} cannot be written: {error.strerror}; "
                 "go on with --resume once it can"
             ) from None
+        if removed:
+            raise BadInput(
+                f"results file {self.path} was removed by somebody; all of it is written anew, go "
+                "on with --resume"
+            )
+
+    def _write_anew(self) -> None:
+        """What the removed file held, which lives while it is open, in its old place."""
+        self._file.seek(0)
+        content = self._file.read()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _write(self, data: bytes) -> None:
         written = 0

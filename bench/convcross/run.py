@@ -184,8 +184,9 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
         count += 1
         if count > 1:
             raise KeyboardInterrupt
-        # Not by print, which the signal may have struck in its midst.
-        os.write(2, b"stopping after this duel; again to stop at once\n")
+        with contextlib.suppress(OSError):  # nobody reads it
+            # Not by print, which the signal may have struck in its midst.
+            os.write(2, b"stopping after this duel; again to stop at once\n")
 
     main = threading.current_thread() is threading.main_thread()
     before = {one: signal.signal(one, ask) for one in STOPPING} if main else {}
