@@ -347,6 +347,9 @@ def test_interrupted_while_a_duel_is_written(
     outcome = run(path, resume=True)
     assert (outcome.interrupted, outcome.before, outcome.done, outcome.left) == (True, 1, 1, 4)
     assert len(ids(path)) == 2
+    # where the file has duels that this sweep does not
+    outcome = run(path, sweep(sizes=[12], kernels=[7, 9]), resume_anyway=True)
+    assert (outcome.interrupted, outcome.before, outcome.done, outcome.left) == (True, 0, 1, 1)
 
 
 # ---- a search for crossovers -----------------------------------------------------------------
