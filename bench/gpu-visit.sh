@@ -58,7 +58,7 @@ sweep() {
   [ -n "$dry_run" ] || [ -f results/"$card"/ceilings.json ] || convcross doctor --ceilings --device "$device"
   newest=$(ls results/"$card"/*-"$name"-*.jsonl 2>/dev/null | tail -n 1 || true)
   convcross run "${sweeps:+$sweeps}$name${sweeps:+.toml}" --device "$device" \
-    --budget "$time" ${newest:+--resume --out "$newest"} || status=$?
+    --budget "$time" ${newest:+--resume-anyway --out "$newest"} || status=$?
   [ "$status" -le 1 ] || return "$status"
   newest=$(ls results/"$card"/*-"$name"-*.jsonl | tail -n 1)
   convcross report "$newest" || status=$?
@@ -93,7 +93,7 @@ crossover() {
     file=results/$card/$name-$trial.jsonl
     files+=("$file")
     convcross run "${sweeps:+$sweeps}$name${sweeps:+.toml}" --find-crossover --device "$device" \
-      --budget 3m --out "$file" $([ ! -f "$file" ] || echo --resume) || status=$?
+      --budget 3m --out "$file" $([ ! -f "$file" ] || echo --resume-anyway) || status=$?
   done
   convcross report "${files[0]}" || status=$?
   "$PYTHON" "$root/bench/agreement-table.py" "${files[@]}" || status=$?

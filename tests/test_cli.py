@@ -309,8 +309,7 @@ def test_a_program_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, convcros
 def test_no_arguments_and_help_show_the_commands(convcross: Any) -> None:
     done = convcross("--help")
     assert done.code == 0
-    commands = ("list", "check", "run", "crossover", "claims", "compare", "report", "demo", "doctor")
-    for command in commands:
+    for command in "list check run crossover claims compare report demo doctor".split():
         assert command in done.out
 
 
