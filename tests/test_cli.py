@@ -309,7 +309,17 @@ def test_a_program_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, convcros
 def test_no_arguments_and_help_show_the_commands(convcross: Any) -> None:
     done = convcross("--help")
     assert done.code == 0
-    commands = {"list", "check", "run", "crossover", "claims", "compare", "report", "demo", "doctor"}
+    commands = {
+        "list",
+        "check",
+        "run",
+        "crossover",
+        "claims",
+        "compare",
+        "report",
+        "demo",
+        "doctor",
+    }
     assert commands <= set(done.out.split())
 
 
