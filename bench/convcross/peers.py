@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from convcross import data, threads
+from convcross.cuda_clock import Handle
 from convcross.duels import Contender
 from convcross.phases import SHORTEST
 from convkernels import Problem, namespaces
@@ -355,10 +356,15 @@ def _stream(place: Contender, stream: Any) -> contextlib.AbstractContextManager[
     if place.namespace == "cupy":
         import cupy
 
-        return cupy.cuda.ExternalStream(stream.addressof())  # type: ignore[no-any-return]
+        theirs: contextlib.AbstractContextManager[Any] = cupy.cuda.Stream.from_external(
+            Handle(stream.addressof())
+        )
+        return theirs
     import torch
 
-    return torch.cuda.stream(torch.cuda.ExternalStream(stream.addressof(), device=place.device))  # type: ignore[no-any-return]
+    own = torch.cuda.ExternalStream(stream.addressof(), device=place.device)
+    current: contextlib.AbstractContextManager[Any] = torch.cuda.stream(own)
+    return current
 
 
 if __name__ == "__main__":

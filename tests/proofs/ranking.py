@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def noise() -> Iterator[None]:
         neighbour.wait()
 
 
-def records(path: Path, names: list[str], seed: int) -> list[dict[str, object]]:
+def records(path: Path, names: list[str], seed: int) -> list[dict[str, Any]]:
     duel = Duel(
         id=f"ranking {seed}",
         problem=Problem((8, 8), (1, 1), mode="same").to_json(),
@@ -85,7 +86,7 @@ def records(path: Path, names: list[str], seed: int) -> list[dict[str, object]]:
         limits=Limits(seconds=0.2),
         algorithm_paths=[str(path)],
     )
-    found: list[dict[str, object]] = measure(duel.model_dump(mode="json"))["records"]
+    found: list[dict[str, Any]] = measure(duel.model_dump(mode="json"))["records"]
     assert [record["status"] for record in found] == ["ok"] * len(names)
     return found
 
@@ -93,7 +94,7 @@ def records(path: Path, names: list[str], seed: int) -> list[dict[str, object]]:
 def interleaved(path: Path, seed: int) -> float:
     """Ratio more ÷ less of one duel between both."""
     sides = [
-        in_rounds(np.array(record["phase_seconds"]["run"]), np.array(record["rounds"]))  # type: ignore[index,call-overload]
+        in_rounds(np.array(record["phase_seconds"]["run"]), np.array(record["rounds"]))
         for record in records(path, ["more", "less"], seed)
     ]
     return float(np.exp(log_ratio(*sides, 1, np.random.default_rng(0))[0]))
@@ -103,7 +104,7 @@ def one_after_the_other(path: Path, seed: int) -> float:
     """Ratio more ÷ less of two duels of one contender each; which is first alternates."""
     names = ["more", "less"] if seed % 2 else ["less", "more"]
     medians = {name: records(path, [name], seed)[0]["median_s"] for name in names}
-    return float(medians["more"]) / float(medians["less"])  # type: ignore[arg-type]
+    return float(medians["more"]) / float(medians["less"])
 
 
 def main(duels: int) -> int:
