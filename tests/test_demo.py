@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from PIL import Image
 
 from convcross import cli, data, demo
-from convcross.duels import matching
+from convcross.duels import available, matching
 from convcross.failures import BadInput
 from convcross.records import Record
 from convcross.spec import Limits
@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few samples, of three contenders."""
     monkeypatch.setattr(demo, "LIMITS", Limits(seconds=0.001, samples=5, run_seconds=20))
     few = ["direct/numpy", "fft/numpy", "scipy-convolve2d"]
-    monkeypatch.setattr(demo, "matching", lambda _, devices: matching(few, devices))
+    monkeypatch.setattr(demo, "matching", lambda _, there: matching(few, there))
 
 
 def exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -310,7 +310,7 @@ def test_the_verdict_names_a_winner_only_where_intervals_part() -> None:
 def test_every_contender_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "LIMITS", Limits(seconds=0.001, samples=5, run_seconds=20))
     records = demo.time_all(scene()[:60, :60] / 255, demo.GAUSSIAN, ["cpu"])
-    expected = {str(one) for one in matching(["*"], ["cpu"])}
+    expected = {str(one) for one in matching(["*"], available(["cpu"]))}
     assert {one.contender for one in records} == expected
     assert {one.status for one in records} == {"ok"}
     medians = [one.median_s for one in records]

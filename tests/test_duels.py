@@ -31,17 +31,16 @@ def test_ids_are_unique_and_the_same_wherever_they_are_made() -> None:
         image_data=["normal", "photo"],
         kernel_data=["normal", "box"],
     )
-    ids = [duel.id for duel in duels(wide, [["cpu"]])]
+    ids = [duel.id for duel in duels(wide, available(["cpu"]))]
     assert len(set(ids)) == len(ids) == 2 * 2 * 2 * 3 * 2 * 2 * 2
-    assert ids == [duel.id for duel in duels(wide, [["cpu"]])]
+    assert ids == [duel.id for duel in duels(wide, available(["cpu"]))]
     other = sweep(name="other", kernels=[3, 5, 7], seed=1, limits={"seconds": 2.0})
-    assert duels(sweep(), [["cpu"]])[0].id in {duel.id for duel in duels(other, [["cpu"]])}
-    assert duels(sweep(), [["cpu"]])[0].id == "16x16-3x3-6aa43ff8"  # as results files hold it
-
-
-def test_a_group_of_devices_has_duels_of_its_own() -> None:
-    found = duels(sweep(), [["cpu"], ["cpu"]])
-    assert [duel.id.partition("@")[2] for duel in found] == ["cpu", "cpu"]
+    assert duels(sweep(), available(["cpu"]))[0].id in {
+        duel.id for duel in duels(other, available(["cpu"]))
+    }
+    assert (
+        duels(sweep(), available(["cpu"]))[0].id == "16x16-3x3-6aa43ff8"
+    )  # as results files hold it
 
 
 def test_a_duel_holds_all_that_measuring_needs() -> None:
@@ -53,7 +52,7 @@ def test_a_duel_holds_all_that_measuring_needs() -> None:
         limits={"seconds": 0.5},
         image_data=["photo"],
     )
-    [duel] = duels(full, [["cpu"]], ["/some/file.py"])
+    [duel] = duels(full, available(["cpu"]), ["/some/file.py"])
     assert duel.contenders == ["fft/numpy@cpu"]
     assert Problem.from_json(duel.problem) == Problem((16, 16), (3, 3), mode="same")
     assert (duel.regime, duel.threads, duel.seed) == ("wall", 1, 7)
@@ -83,15 +82,15 @@ def test_contenders_are_written_and_parsed_alike() -> None:
     ],
 )
 def test_patterns(patterns: list[str], names: set[str]) -> None:
-    found = [str(one) for one in matching(patterns, ["cpu"])]
+    found = [str(one) for one in matching(patterns, available(["cpu"]))]
     assert found == sorted(f"{name}@cpu" for name in names)
 
 
 def test_everything_matches_a_star() -> None:
-    assert {str(one) for one in matching(["*"], ["cpu"])} == {
+    assert {str(one) for one in matching(["*"], available(["cpu"]))} == {
         str(one) for one in available(["cpu"])
     }
-    on_torch = matching(["*/torch"], ["cpu"])
+    on_torch = matching(["*/torch"], available(["cpu"]))
     assert on_torch
     assert {one.namespace for one in on_torch} == {"torch"}
 
@@ -99,12 +98,12 @@ def test_everything_matches_a_star() -> None:
 @pytest.mark.parametrize("pattern", ["fftt", "FFT", "fft/jax", "", "*@cuda:7", "fft/torch@cpu:0"])
 def test_a_pattern_that_matches_nothing(pattern: str) -> None:
     with pytest.raises(BadInput) as raised:
-        matching(["fft/*", pattern], ["cpu"])
+        matching(["fft/*", pattern], available(["cpu"]))
     told = str(raised.value)
     assert told.startswith(f"contenders: {pattern!r} matches nothing here; ")
     assert "fft/numpy" in told
     with pytest.raises(BadInput, match="sweep 'test': contenders: "):
-        duels(sweep(contenders=[pattern]), [["cpu"]])
+        duels(sweep(contenders=[pattern]), available(["cpu"]))
 
 
 def test_a_pattern_for_what_is_not_installed_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +112,7 @@ def test_a_pattern_for_what_is_not_installed_tells_why(monkeypatch: pytest.Monke
     monkeypatch.setattr(namespaces, "installed", lambda module: module != "torch")
     try:
         with pytest.raises(BadInput, match="fft on torch: torch is not installed: pip install"):
-            matching(["fft/torch"], ["cpu"])
+            matching(["fft/torch"], available(["cpu"]))
     finally:
         monkeypatch.undo()
         namespaces.missing.cache_clear()
@@ -129,7 +128,7 @@ def test_a_pattern_for_what_is_not_installed_tells_why(monkeypatch: pytest.Monke
         (2, "cpu", [["cpu"]]),
         (2, "cuda:1", [["cuda:1"]]),
         (2, "cuda:all", [["cuda:0"], ["cuda:1"]]),
-        (2, "cuda:all,cpu", [["cuda:0", "cpu"], ["cuda:1", "cpu"]]),
+        (2, "cuda:1,cpu", [["cuda:1", "cpu"]]),
         (2, " cuda:1 , cuda:0,cuda:1", [["cuda:1"], ["cuda:0"]]),
     ],
 )
@@ -147,6 +146,7 @@ def test_devices(
         (0, "cuda:all", "device is 'cuda:all'; allowed: cpu (no CUDA driver or device here)"),
         (2, "cuda:2", "device is 'cuda:2'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
         (2, "cuda", "device is 'cuda'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
+        (2, "cuda:all,cpu", "device is 'cuda:all,cpu': duels on several cards at once would"),
         (2, "cpu,gpu", "device is 'gpu'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
         (2, "", "device is ''; allowed: cpu, cuda:0, cuda:1, cuda:all"),
     ],
@@ -155,13 +155,13 @@ def test_no_such_device(cards: int, text: str, told: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(namespaces, "cuda_devices", lambda: cards)
     with pytest.raises(BadInput) as raised:
         devices_named(text)
-    assert str(raised.value) == told
+    assert str(raised.value).startswith(told)
 
 
 def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:
     """Each prefix has every N at a kernel before any N at a finer one."""
     sizes, kernels = [16, 32, 64], [3, 5, 7, 9, 11, 15, 21, 31]
-    found = duels(sweep(sizes=sizes, kernels=kernels), [["cpu"]])
+    found = duels(sweep(sizes=sizes, kernels=kernels), available(["cpu"]))
     pairs = [(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found]
     assert sorted(pairs) == [(size, kernel) for size in sizes for kernel in kernels]
     assert set(pairs[:9]) == {(size, kernel) for size in sizes for kernel in (3, 9, 31)}
@@ -171,7 +171,7 @@ def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:
 
 
 def test_the_closest_race_comes_first_within_a_level() -> None:
-    found = duels(sweep(sizes=[64, 512], kernels=[3, 127]), [["cpu"]])
+    found = duels(sweep(sizes=[64, 512], kernels=[3, 127]), available(["cpu"]))
     assert found[-1].problem["kernel"] == [127, 127]  # far from any crossover
     assert found[-1].problem["image"] == [512, 512]
 

@@ -108,13 +108,13 @@ def check(
 ) -> None:
     """Verify every contender available here against SciPy in float64."""
     from convcross import check as checking
-    from convcross.duels import devices_named, matching
+    from convcross.duels import available, devices_named, matching
 
     _load(algorithms)
     devices = sorted({name for group in devices_named(device) for name in group})
     if device is None and devices != ["cpu"]:
         devices.append("cpu")
-    chosen = matching(contenders.split(","), devices)
+    chosen = matching(contenders.split(","), available(devices))
     findings = checking.check(chosen, problems=problems)
     if as_json:
         _print_json([finding.to_json() for finding in findings])

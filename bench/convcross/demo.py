@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convcross import data, machine, threads
 from convcross.data import Floats
-from convcross.duels import Duel, matching
+from convcross.duels import Duel, available, matching
 from convcross.failures import BadInput
 from convcross.measure import measure_on
 from convcross.records import Record
@@ -234,7 +234,7 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
     duel = Duel(
         id=f"demo-{kernel.shape[0]}",
         problem=problem.to_json(),
-        contenders=[str(one) for one in matching(["*"], devices)],
+        contenders=[str(one) for one in matching(["*"], available(devices))],
         image_data="photograph",
         kernel_data="gaussian",
         seed=SEED,

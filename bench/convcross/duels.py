@@ -72,15 +72,15 @@ def available(devices: Sequence[str]) -> list[Contender]:
     ]
 
 
-def matching(patterns: Sequence[str], devices: Sequence[str]) -> list[Contender]:
-    """Contenders here that match a pattern: ``fft``, ``fft/*``, ``*/torch``, ``*@cuda:0``.
+def matching(patterns: Sequence[str], there: Sequence[Contender]) -> list[Contender]:
+    """Contenders of those there that match a pattern: ``fft``, ``fft/*``, ``*/torch``,
+    ``*@cuda:0``.
 
     Raises
     ------
     BadInput
         A pattern matches nothing; tells what there is, or why it is not available.
     """
-    there = available(devices)
     chosen: dict[str, Contender] = {}
     for pattern in patterns:
         names = {one: (one.algorithm, str(one).partition("@")[0], str(one)) for one in there}
@@ -107,7 +107,7 @@ def _why(pattern: str, there: Iterable[Contender]) -> str:
 
 
 def devices_named(text: str | None) -> list[list[str]]:
-    """Groups of devices, each of which holds whole duels.
+    """Groups of devices, each of which measures whole duels: one a card.
 
     Named as "cpu", "cuda:0", "cuda:all" or several with commas; None is the best device here, the
     first card or else the CPU.
@@ -115,7 +115,7 @@ def devices_named(text: str | None) -> list[list[str]]:
     Raises
     ------
     BadInput
-        An unknown device, or a card that is not there.
+        An unknown device, a card that is not there, or the CPU beside several cards.
     """
     count = namespaces.cuda_devices()
     if text is None:
@@ -131,16 +131,22 @@ def devices_named(text: str | None) -> list[list[str]]:
             cards += [f"cuda:{index}" for index in range(count)]
         else:
             (others if part == "cpu" else cards).append(part)
-    return [[card, *others] for card in dict.fromkeys(cards)] or [others]
+    cards, others = list(dict.fromkeys(cards)), list(dict.fromkeys(others))
+    if len(cards) > 1 and others:
+        raise BadInput(
+            f"device is {text!r}: duels on several cards at once would share the CPU that they "
+            "time; allowed: several cards, or one with cpu"
+        )
+    return [[card, *others] for card in cards] or [others]
 
 
 def duels(
     sweep: Sweep,
-    groups: Sequence[Sequence[str]],
+    there: Sequence[Contender],
     algorithm_paths: Sequence[str] = (),
     ceilings: Mapping[str, dict[str, Any]] | None = None,
 ) -> list[Duel]:
-    """All duels of a sweep, the most informative first.
+    """All duels of a sweep between the contenders there, the most informative first.
 
     What ran is asked of the smallest, the middle and the largest kernel of each image size, of all
     where they are few, and of layers.
@@ -152,33 +158,31 @@ def duels(
     profiled = kernels
     if len(kernels) > FEW:
         profiled = [kernels[0], kernels[len(kernels) // 2], kernels[-1]]
-    for devices in groups:
-        try:
-            contenders = [str(one) for one in matching(sweep.contenders, devices)]
-        except BadInput as error:
-            raise BadInput(f"sweep {sweep.name!r}: {error}") from None
-        suffix = "" if len(groups) == 1 else f"@{devices[0]}"
-        for problem, image_data, kernel_data in sweep.cells():
-            found.append(
-                Duel(
-                    id=_id(problem, image_data, kernel_data) + suffix,
-                    problem=problem.to_json(),
-                    contenders=contenders,
-                    image_data=image_data,
-                    kernel_data=kernel_data,
-                    seed=sweep.seed,
-                    regime=sweep.regime,
-                    threads=sweep.threads,
-                    limits=sweep.limits,
-                    algorithm_paths=list(algorithm_paths),
-                    ceilings={
-                        name: one for name, one in (ceilings or {}).items() if name in devices
-                    },
-                    profiled=not _on_grid(problem, sweep) or problem.kernel[0] in profiled,
-                    energy=sweep.energy,
-                    error_seeds=sweep.error_seeds,
-                )
+    try:
+        contenders = [str(one) for one in matching(sweep.contenders, there)]
+    except BadInput as error:
+        raise BadInput(f"sweep {sweep.name!r}: {error}") from None
+    devices = {Contender.parse(name).device for name in contenders}
+    known = {device: one for device, one in (ceilings or {}).items() if device in devices}
+    for problem, image_data, kernel_data in sweep.cells():
+        found.append(
+            Duel(
+                id=_id(problem, image_data, kernel_data),
+                problem=problem.to_json(),
+                contenders=contenders,
+                image_data=image_data,
+                kernel_data=kernel_data,
+                seed=sweep.seed,
+                regime=sweep.regime,
+                threads=sweep.threads,
+                limits=sweep.limits,
+                algorithm_paths=list(algorithm_paths),
+                ceilings=known,
+                profiled=not _on_grid(problem, sweep) or problem.kernel[0] in profiled,
+                energy=sweep.energy,
+                error_seeds=sweep.error_seeds,
             )
+        )
     return by_information(found, sweep)
 
 

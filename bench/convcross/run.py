@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convcross import ceilings, machine
-from convcross.duels import Duel, duels
+from convcross.duels import Contender, Duel, available, duels
 from convcross.failures import BadInput
 from convcross.measure import measure
 from convcross.records import Closing, Header, Record, Results, Writer, read, resumable
@@ -120,8 +120,9 @@ def run(
         searched for.
     """
     known = _ceilings({device for devices in groups for device in devices})
-    search = _search(sweep, groups, pair, algorithm_paths, known)
-    wanted = search.cells if search else duels(sweep, groups, algorithm_paths, known)
+    there = available(groups[0])
+    search = _search(sweep, there, pair, algorithm_paths, known)
+    wanted = search.cells if search else duels(sweep, there, algorithm_paths, known)
     header = _header(sweep, groups, wanted, known, pair)
     resume = resume or resume_anyway or retry_failed
     path = out or _default_path(sweep, header, resume)
@@ -146,10 +147,11 @@ def run(
         finished = earlier.finished(retry_failed)
         outcome.before = len(finished if search else finished.keys() & {one.id for one in wanted})
         try:
-            for duel in search or wanted:
+            give = iter(wanted)
+            while (duel := search.next() if search else next(give, None)) is not None:
                 if duel.id in finished:
                     if search:
-                        search.take(*finished[duel.id])
+                        search.take(duel.id, *finished[duel.id])
                     continue
                 elapsed = time.perf_counter() - begin
                 typical = elapsed / max(1, outcome.done)
@@ -157,7 +159,7 @@ def run(
                     break
                 records, seconds = _measured(earlier.named(duel), changed, writer, outcome)
                 if search:
-                    search.take(records, seconds)
+                    search.take(duel.id, records, seconds)
                 number = outcome.before + outcome.done
                 progress(duel, number, number + left(), records)
         except KeyboardInterrupt:
@@ -199,7 +201,7 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 def _search(
     sweep: Sweep,
-    groups: Sequence[Sequence[str]],
+    there: Sequence[Contender],
     pair: tuple[str, str] | None,
     algorithm_paths: Sequence[str],
     known: Mapping[str, dict[str, Any]],
@@ -208,7 +210,7 @@ def _search(
         return None
     from convcross.search import Search  # pandas comes with it
 
-    return Search(sweep, groups, pair, algorithm_paths, known)
+    return Search(sweep, there, pair, algorithm_paths, known)
 
 
 def _measured(

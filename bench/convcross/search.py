@@ -1,16 +1,14 @@
 """A sweep's search for crossovers: which duel comes next, and what was found.
 
-It measures nothing itself: it yields duels and is given their records. Each line of the grid is
+It measures nothing itself: it gives out duels and is told their records. Each line of the grid is
 searched as ``looks`` says, with the contenders of the two sides of a pair (``lines``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from convcross.analysis.verdict import Verdict, judge
 from convcross.duels import Contender, Duel, duels
 from convcross.failures import BadInput
 from convcross.lines import Line
-from convcross.looks import looks
+from convcross.looks import Looks, looks
 from convcross.records import Record
 from convcross.spec import Sweep
 
@@ -40,15 +38,16 @@ def dense(sweep: Sweep) -> Sweep:
 
 
 class Search:
-    """Yields the duels of a sweep's search; ``take`` each one's records before the next.
+    """Gives out the duels of a sweep's search; ``take`` tells it each one's records.
 
     Lines come from small to large, each as a whole, so that a search cut short has answers, and
-    each starts from the one before. The same records lead to the same duels.
+    each starts from what the one before has told. Only one duel of a line is out at a time. Given
+    back one after the other, the same records lead to the same duels.
 
     Parameters
     ----------
     sweep : its layers are passed over, and kernels larger than their image
-    groups : devices that share a duel; each is searched by itself unless both sides name a device
+    there : contenders; each device is searched by itself unless both sides name a device
     pair : (A, B), families or contenders, either with "@device"
 
     Raises
@@ -60,7 +59,7 @@ class Search:
     def __init__(
         self,
         sweep: Sweep,
-        groups: Sequence[Sequence[str]],
+        there: Sequence[Contender],
         pair: Pair,
         algorithm_paths: Sequence[str] = (),
         ceilings: Mapping[str, dict[str, Any]] | None = None,
@@ -71,18 +70,27 @@ class Search:
                 "sweep with sizes and kernels"
             )
         self.pair, self.along = pair, "N" if len(sweep.sizes) > len(sweep.kernels) else "n"
+        groups = [list(there)]
         if not all(Side.parse(name).device for name in pair):
-            groups = [[device] for device in dict.fromkeys(itertools.chain(*groups))]
+            devices = dict.fromkeys(one.device for one in there)
+            groups = [[one for one in there if one.device == device] for device in devices]
         cells: list[Duel] = []
         for size in sweep.sizes:
             kernels = [n for n in sweep.kernels if n <= size]
             part = sweep.model_copy(update={"sizes": [size], "kernels": kernels, "layers": []})
-            cells += duels(part, groups, algorithm_paths, ceilings) if kernels else []
+            for group in groups if kernels else ():
+                suffix = f"@{group[0].device}" if len(groups) > 1 else ""
+                cells += [
+                    cell.model_copy(update={"id": cell.id + suffix})
+                    for cell in duels(part, group, algorithm_paths, ceilings)
+                ]
         if not cells:
             raise BadInput("kernels: all are larger than the images; allowed: n <= N")
         self.lines = self._lines(cells)
-        self._now: tuple[Line, int] | None = None
-        self._finished = 0
+        self._steps: dict[int, Looks] = {}  # of the lines begun, by their places
+        self._finished: set[int] = set()
+        self._out: dict[str, tuple[int, int]] = {}  # duel → its line, and its place on it
+        self._answered: dict[int, int] = {}  # line → the place whose answer it waits for
 
     def _lines(self, cells: list[Duel]) -> list[Line]:
         _check(self.pair, {name for cell in cells for name in cell.contenders})
@@ -115,27 +123,41 @@ class Search:
         """The whole grid."""
         return [cell for line in self.lines for cell in line.cells]
 
-    def __iter__(self) -> Iterator[Duel]:
-        for before, line in itertools.pairwise([None, *self.lines]):
-            assert line is not None
-            steps = looks(line.sizes, line.expected(before))
-            with contextlib.suppress(StopIteration):
-                place, closely = next(steps)
-                while True:
-                    self._now = line, place
-                    yield line.duel(place, closely)
-                    place, closely = steps.send(line.answer(place))
-            self._finished += 1
+    def next(self) -> Duel | None:
+        """The next duel; None where there is none, or none before another one's records."""
+        busy = {line for line, _ in self._out.values()}
+        for index, line in enumerate(self.lines):
+            if index in busy or index in self._finished:
+                continue
+            try:
+                place, closely = self._step(index)
+            except StopIteration:
+                self._finished.add(index)
+                continue
+            duel = line.duel(place, closely)
+            self._out[duel.id] = index, place
+            return duel
+        return None
 
-    def take(self, records: list[Record], seconds: float) -> None:
-        """The records of the duel yielded last, and the seconds that it took."""
-        assert self._now is not None
-        line, place = self._now
-        line.take(place, records, seconds)
+    def _step(self, index: int) -> tuple[int, bool]:
+        """The next look at a line. Raises StopIteration at its end."""
+        line = self.lines[index]
+        if index not in self._steps:
+            before = self.lines[index - 1] if index else None
+            self._steps[index] = looks(line.sizes, line.expected(before))
+            return next(self._steps[index])
+        return self._steps[index].send(line.answer(self._answered.pop(index)))
+
+    def take(self, duel_id: str, records: list[Record], seconds: float) -> None:
+        """The records of a duel given out, and the seconds that it took."""
+        index, place = self._out.pop(duel_id)
+        self.lines[index].take(place, records, seconds)
+        self._answered[index] = place
 
     def left(self) -> int:
         """An estimate of the looks left, at least one a line that is not finished."""
-        finished, rest = self.lines[: self._finished], self.lines[self._finished :]
+        finished = [self.lines[index] for index in self._finished]
+        rest = [line for index, line in enumerate(self.lines) if index not in self._finished]
         typical = round(np.mean([line.looks for line in finished])) if finished else TYPICAL
         return sum(max(1, typical - line.looks) for line in rest)
 

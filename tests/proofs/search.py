@@ -23,7 +23,7 @@ from scipy.fft import next_fast_len
 from convcross.analysis.samples import log_ratio
 from convcross.analysis.series import DRAWS, SEED
 from convcross.analysis.verdict import Curve, Verdict, judge
-from convcross.duels import Duel
+from convcross.duels import Duel, available
 from convcross.lines import Line, standing
 from convcross.records import Record
 from convcross.search import DENSE, Search
@@ -237,12 +237,12 @@ def agree(grid: Verdict, search: Verdict) -> bool:
 
 def trial(scenario: Scenario, seed: int) -> Trial:
     clock = Clock(scenario.curves(np.random.default_rng([seed, 1])), seed)
-    search = Search(sweep(), [["cpu"]], PAIR)
+    search = Search(sweep(), available(["cpu"]), PAIR)
     (line,) = search.lines
     found, spent, taken = [], 0.0, 0
-    for duel in search:
+    while (duel := search.next()) is not None:
         records, seconds = clock.measure(duel)
-        search.take(records, seconds)
+        search.take(duel.id, records, seconds)
         found.append((duel.problem["kernel"][0], records))
         spent, taken = spent + seconds, taken + 1
     whole, cost = [], 0.0
