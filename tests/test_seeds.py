@@ -45,7 +45,7 @@ def prepared(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
     truth = accuracy.truth(problem, *seeds.operands(asked, problem, asked.seed), asked.seed)
     entries = [measuring._entry(asked, problem, name) for name in asked.contenders]
     for entry in entries:
-        guarded(entry, prepare, asked, truth, Ledger())
+        guarded(entry, "preparation", prepare, asked, truth, Ledger())
     return entries, truth
 
 

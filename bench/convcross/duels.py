@@ -58,6 +58,7 @@ class Duel(BaseModel):
     profiled: bool = False  # which kernels ran is asked and recorded
     energy: bool = False  # of each contender's run, over windows of seconds
     error_seeds: int = 1  # draws of the data at which errors are measured
+    given_up: dict[str, tuple[str, str]] = {}  # contender → (status, reason): not run, recorded so
 
 
 def available(devices: Sequence[str]) -> list[Contender]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import arrays, stopwatch
+from convcross import arrays, beacon, stopwatch
 from convcross.duels import Contender
 from convcross.records import Record
 from convkernels import Problem, UnsupportedProblem, namespaces
@@ -90,26 +90,79 @@ def alive(group: Iterable[Entry]) -> list[Entry]:
     return [entry for entry in group if entry.record.status == "ok"]
 
 
-def guarded(entry: Entry, action: Callable[..., None], *arguments: Any) -> None:
-    """A contender that fails costs its own cell."""
+def guarded(entry: Entry, step: str, action: Callable[..., None], *arguments: Any) -> None:
+    """A contender that fails at a step (``beacon.STEPS``) costs its own cell.
+
+    Raises Spoiled.
+    """
+    with step_of(entry, step), entry.on_device():
+        action(entry, *arguments)
+
+
+@contextlib.contextmanager
+def step_of(entry: Entry, step: str) -> Iterator[None]:
+    """Whatever is raised in this step of a contender is written into its record.
+
+    Raises Spoiled.
+    """
+    beacon.begin(entry.name, step)
     try:
-        with entry.on_device():
-            action(entry, *arguments)
-    except Exception as error:
+        yield
+    except (Exception, SystemExit) as error:  # a file of a user may call sys.exit
         entry.fail(*classify(error))
+        if not _card_works(entry):
+            spoil(entry, f"{entry.record.reason}; the card was lost to the process")
+    finally:
+        beacon.end()
 
 
-def classify(error: Exception) -> tuple[str, str]:
+def _card_works(entry: Entry) -> bool:
+    """After an illegal address no call on a card succeeds until the process ends."""
+    try:
+        entry.synchronize()
+    except Exception:
+        return False
+    return True
+
+
+def spoil(entry: Entry, reason: str) -> None:
+    """The contender fails, and others cannot be measured in this process any more.
+
+    Raises Spoiled where another process watches, which can start a new one.
+    """
+    entry.fail("error", reason)
+    if beacon.lit():
+        raise Spoiled(entry.name, reason)
+
+
+class Spoiled(RuntimeError):
+    """A contender has made this process useless for others.
+
+    Attributes
+    ----------
+    contender, reason : whose code it was, and what it did
+    """
+
+    def __init__(self, contender: str, reason: str) -> None:
+        super().__init__(f"{contender}: {reason}")
+        self.contender, self.reason = contender, reason
+
+
+def classify(error: BaseException) -> tuple[str, str]:
     """(status, reason) of what a contender raised."""
-    lines = str(error).strip().splitlines()
+    try:
+        told = str(error)
+    except Exception:  # an exception of its own, which fails at that too
+        told = ""
+    lines = told.strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
     if isinstance(error, UnsupportedProblem):
-        return "unsupported", str(error)[:300]
-    memory = "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error)
+        return "unsupported", told[:300]
+    memory = "OutOfMemory" in type(error).__name__ or "allocate memory" in told
     if memory or isinstance(error, MemoryError):
         return "oom", reason
     if isinstance(error, TooSlow):
-        return "timeout", str(error)
+        return "timeout", told
     return "error", reason
 
 

@@ -12,10 +12,10 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import accuracy, data, memory, threads
+from convcross import accuracy, beacon, data, leftovers, memory, threads
 from convcross.arrays import Place
 from convcross.duels import Contender, Duel
-from convcross.entry import Entry, Ledger, alive, classify, guarded
+from convcross.entry import Entry, Ledger, alive, classify, guarded, spoil
 from convcross.neighbours import Watch
 from convcross.observe import gauge, observe
 from convcross.phases import time_fresh, time_plan, time_run, warm_up
@@ -33,6 +33,9 @@ Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and 
 
 def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
     """Measure a duel.
+
+    In a process that another one watches (``beacon``), raises ``entry.Spoiled`` where a contender
+    has made it useless for the others.
 
     Parameters
     ----------
@@ -70,6 +73,7 @@ def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> dict[str, 
 
 def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> dict[str, Any]:
     watch = Watch()
+    beacon.begin_duel(duel.contenders)
     with ledger.charge("preparation"):
         entries = [_entry(duel, problem, name) for name in duel.contenders]
         _import_libraries(entries)
@@ -136,7 +140,10 @@ def _entry(duel: Duel, problem: Problem, name: str) -> Entry:
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     )
     entry = Entry(contender, algorithm, problem, record)
-    guarded(entry, _ask)
+    if name in duel.given_up:
+        entry.fail(*duel.given_up[name])
+    else:
+        guarded(entry, "questions", _ask)
     return entry
 
 
@@ -228,11 +235,17 @@ def _compete(
     ledger: Ledger,
     first: int,
 ) -> None:
+    left = {}
     for entry in group:
-        guarded(entry, prepare, duel, truth, ledger)
+        others = leftovers.running()
+        guarded(entry, "preparation", prepare, duel, truth, ledger)
+        left[entry.name] = leftovers.running() - others
+    for entry in group:
+        if (told := leftovers.busy(left[entry.name])) is not None:
+            spoil(entry, told)
     measure_errors(group, duel, truth, ledger)
     for entry in alive(group):
-        guarded(entry, warm_up, duel.limits, ledger)
+        guarded(entry, "warm-up", warm_up, duel.limits, ledger)
     gauges = {entry.contender.device: gauge(entry.contender.device) for entry in alive(group)}
     before = {device: one.read() for device, one in gauges.items()}
     time_run(alive(group), duel, order, ledger, first)
@@ -241,10 +254,10 @@ def _compete(
     for entry in alive(group):
         entry.record.telemetry.update(since[entry.contender.device])
     for entry in alive(group):
-        guarded(entry, time_plan, duel.limits.seconds, ledger)
+        guarded(entry, "planning", time_plan, duel.limits.seconds, ledger)
     for entry in alive(group):
-        guarded(entry, verify_again, truth, ledger)
+        guarded(entry, "last run", verify_again, truth, ledger)
     for entry in alive(group):
-        guarded(entry, observe, duel, ledger)
+        guarded(entry, "profile", observe, duel, ledger)
     for entry in group:
         entry.release()

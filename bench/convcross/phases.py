@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from convcross.duels import Duel
-from convcross.entry import Entry, Ledger, TooSlow, alive, classify
+from convcross.entry import Entry, Ledger, TooSlow, alive, step_of
 from convcross.prepare import note_rate
 from convcross.spec import Limits
 from convcross.statistics import CLOCKS, Sample, Series, interleave, median_interval
@@ -83,7 +83,7 @@ def time_run(
         watch.reset_clock()
         return sample
 
-    for entry, series in _rounds(group, sampler, duel, 1.0, order, ledger, first):
+    for entry, series in _rounds("timed runs", group, sampler, duel, 1.0, order, ledger, first):
         assert entry.watch is not None
         record = entry.record
         record.phase_seconds["run"] = series[0].samples
@@ -129,13 +129,16 @@ def time_fresh(
         return sample
 
     group = [entry for entry in group if entry.load is not None]
-    for entry, (fresh, load) in _rounds(group, sampler, duel, 0.5, order, ledger, first):
+    for entry, (fresh, load) in _rounds(
+        "timed loads", group, sampler, duel, 0.5, order, ledger, first
+    ):
         entry.record.phase_seconds["fresh"] = fresh.samples
         entry.record.phase_seconds["load"] = load.samples
         entry.record.fresh_rounds = fresh.rounds
 
 
 def _rounds(
+    step: str,
     group: list[Entry],
     sampler: Callable[[Entry], Callable[[], list[float]]],
     duel: Duel,
@@ -166,11 +169,9 @@ def _rounds(
             return Sample(times[0], inside, entry.watch.sm_hz if len(times) == 1 else None)
 
         def guarded() -> Sample | None:
-            try:
+            with step_of(entry, step):
                 return sample()
-            except Exception as error:
-                entry.fail(*classify(error))
-                return None
+            return None  # it failed
 
         return guarded
 

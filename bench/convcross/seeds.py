@@ -50,10 +50,10 @@ def measure_errors(
                 _without(alive(group), seed, error)
                 break
             for entry in alive(group):
-                guarded(entry, _append_error, other, seed)
+                guarded(entry, "other seeds", _append_error, other, seed)
             del other  # before the next one is made
         for entry in alive(group):
-            guarded(entry, _put_back, truth)
+            guarded(entry, "other seeds", _put_back, truth)
 
 
 def _append_error(entry: Entry, truth: accuracy.Truth, seed: int) -> None:

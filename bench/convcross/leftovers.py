@@ -1,0 +1,71 @@
+"""Threads and processes that a contender leaves at work when it returns.
+
+They would take their share of what is timed next. One that only waits, as those of a pool do,
+disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+Running = frozenset[tuple[str, int]]  # ("thread", its native id) or ("process", its pid)
+
+WINDOW, WINDOWS = 0.1, 5  # seconds, ten ticks of the kernel's clock; what ends within all is none
+BUSY = 0.3  # of a core, in each window
+
+
+def running() -> Running:
+    """The threads of Python and the children of this process."""
+    threads = {("thread", one.native_id) for one in threading.enumerate() if one.native_id}
+    return frozenset(threads | {("process", pid) for pid in _children()})
+
+
+def _children() -> Iterable[int]:
+    """Of all threads, as the kernel lists them: psutil would read every process of the machine."""
+    lists = list(Path("/proc/self/task").glob("*/children"))
+    if not lists:
+        return [child.pid for child in psutil.Process().children()]
+    pids = []
+    for one in lists:
+        with contextlib.suppress(OSError):  # the thread has ended since
+            pids += one.read_text().split()
+    return map(int, pids)
+
+
+def busy(left: Running) -> str | None:
+    """What goes on working, in words; None where nothing does, or only for a moment."""
+    told = None
+    for _ in range(WINDOWS if left else 0):
+        before, begin = _seconds(left), time.perf_counter()
+        time.sleep(WINDOW)
+        after, took = _seconds(left), time.perf_counter() - begin
+        shares = {one: (after[one] - before[one]) / took for one in after.keys() & before.keys()}
+        kind, share = max(
+            ((kind, share) for (kind, _), share in shares.items()),
+            key=lambda one: one[1],
+            default=("", 0.0),
+        )
+        if share < BUSY:
+            return None
+        told = f"it left a {kind} running that takes {share:.0%} of a core"
+    return told
+
+
+def _seconds(left: Running) -> dict[tuple[str, int], float]:
+    """CPU seconds of those that are still there."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        times = {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
+        found.update({one: times[one[1]] for one in left if one[1] in times})
+    for kind, pid in left:
+        if kind == "process":
+            with contextlib.suppress(psutil.Error):
+                spent = psutil.Process(pid).cpu_times()
+                found[kind, pid] = spent.user + spent.system
+    return found
