@@ -39,6 +39,17 @@ def _pair(what: str, value: Any, least: int) -> Pair:
     return (pair[0], pair[1])
 
 
+def _sums_below(limit: int, first: int, second: int) -> int:
+    """Pairs of whole numbers, one under ``first`` and one under ``second``, whose sum is under
+    ``limit``: those of a triangle, less the corners that reach past either."""
+
+    def triangle(side: int) -> int:
+        return side * (side + 1) // 2 if side > 0 else 0
+
+    past_both = triangle(limit - first - second)
+    return triangle(limit) - triangle(limit - first) - triangle(limit - second) + past_both
+
+
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """One two-dimensional convolution or correlation.
@@ -217,6 +228,9 @@ class Problem:
         count, stride, dilation = self.output[axis], self.stride[axis], self.dilation[axis]
         if self.boundary == "circular":
             return count * self.kernel[axis]
+        if stride == dilation == 1:  # they meet where before <= output + element < before + size
+            inside = (count, self.kernel[axis])
+            return _sums_below(before + size, *inside) - _sums_below(before, *inside)
         pairs = 0
         for element in range(self.kernel[axis]):
             shift = element * dilation - before  # output o reads image row o·stride + shift
@@ -242,7 +256,7 @@ class Problem:
         def lists(value: Any) -> Any:
             return [lists(item) for item in value] if isinstance(value, tuple) else value
 
-        return {key: lists(value) for key, value in dataclasses.asdict(self).items()}
+        return {field.name: lists(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Problem:
