@@ -17,7 +17,7 @@ import pytest
 
 from convcross import records
 from convcross.failures import BadInput
-from convcross.records import Closing, Errors, Record, Writer, read, resumable
+from convcross.records import Closing, Errors, Reader, Record, Writer, begun, read
 from convkernels import Problem
 from synthetic import header, record
 
@@ -82,6 +82,12 @@ def test_keys_of_a_later_version_are_kept(tmp_path: Path) -> None:
     assert [one.colour for one in read(path).records] == ["red", "red"]  # type: ignore[attr-defined]
 
 
+def resumed(path: Path) -> tuple[Writer, list[tuple[list[Record], Closing]]]:
+    """A writer of that file, by another machine, and the duels that it found there."""
+    earlier: list[tuple[list[Record], Closing]] = []
+    return Writer(path, header("Mine"), lambda *duel: earlier.append(duel)), earlier
+
+
 def test_torn_at_every_byte(tmp_path: Path) -> None:
     """Read drops the tail with a word; a writer cuts back to the last whole duel and goes on."""
     path = tmp_path / "a.jsonl"
@@ -95,20 +101,37 @@ def test_torn_at_every_byte(tmp_path: Path) -> None:
         path.write_bytes(content[:size])
         expected = {name for name, end in ends.items() if size >= end}
         kept = max([head, *(end for end in ends.values() if size >= end)]) if size >= head else 0
-        results = resumable(path)
-        assert (results is None) == (size < head)
-        if results is not None:
+        assert begun(path) == (header() if size >= head else None)
+        if size >= head:
+            results = read(path)
             assert {closing.duel for closing in results.closings} == expected
             assert {one.duel for one in results.records} == expected
             assert (results.dropped is None) == (size == kept)
-        writer = Writer(path, header())
-        assert path.read_bytes() == content[: max(kept, head)]
+        writer, earlier = resumed(path)
+        assert earlier == [duel(name, ["direct/numpy"]) for name in ("one", "two")[: len(expected)]]
+        if size >= head:
+            assert writer.header == header()
+            assert path.read_bytes() == content[:kept]
+        else:
+            assert writer.header == header("Mine")
+            assert path.read_bytes() == records.dump([header("Mine")])
         if size % 50 == 0:
             writer.append(*duel("three"))
             again = read(path)
             assert {one.duel for one in again.records} == expected | {"three"}
             assert again.dropped is None
         writer.close()
+
+
+def test_a_file_is_read_as_a_stream(tmp_path: Path) -> None:
+    """Each duel is there when its closing line was read, and nothing after it."""
+    content = written(tmp_path / "a.jsonl", "one", "two")
+    lines = iter(content.splitlines(keepends=True))
+    reader = Reader(Path("a.jsonl"), lines)  # type: ignore[arg-type]
+    assert (reader.header, reader.end) == (header(), content.index(b"\n") + 1)
+    assert next(iter(reader)) == duel("one")
+    assert reader.end == content.index(b'{"kind":"record","duel":"two"')
+    assert len(list(lines)) == 3
 
 
 def test_a_header_cut_short_is_no_results_file_to_read(tmp_path: Path) -> None:
@@ -145,7 +168,7 @@ def test_a_file_is_refused_before_anything_of_it_is_cut(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_not_written_over(tmp_path: Path, content: str) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_text(content)
-    for action in (lambda: resumable(path), lambda: Writer(path, header())):
+    for action in (lambda: begun(path), lambda: Writer(path, header())):
         with pytest.raises(BadInput, match=r"notes\.jsonl has no header"):
             action()
     assert path.read_text() == content
@@ -195,8 +218,8 @@ def test_bad_files_are_named_with_the_line(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"none\.jsonl does not exist"):
         read(tmp_path / "none.jsonl")
-    assert resumable(tmp_path / "none.jsonl") is None
-    for function in (read, resumable):
+    assert begun(tmp_path / "none.jsonl") is None
+    for function in (read, begun):
         with pytest.raises(BadInput, match="cannot be read"):
             function(tmp_path)
 

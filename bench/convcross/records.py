@@ -12,18 +12,20 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Annotated, Any, Literal, cast
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from convcross.failures import BadInput, first_complaint
 
 SCHEMA = 1
 PHASES = ("plan", "load", "run", "fresh")
+TORN = "a torn last line"
 
 
 class Line(BaseModel):
@@ -143,21 +145,9 @@ def dump(lines: Iterable[Line]) -> bytes:
     return ("\n".join(text) + "\n").encode()
 
 
-def _lines(path: Path) -> list[bytes]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rb") as file:
-            content: bytes = file.read()
-    except FileNotFoundError:
-        raise BadInput(f"results file {path} does not exist") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise BadInput(f"results file {path} cannot be read: {error}") from None
-    return content.split(b"\n")
-
-
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        data = pydantic_core.from_json(line)  # twice as fast as json's
+        data = pydantic_core.from_json(line)
     except ValueError:
         raise BadInput(f"{path}:{number}: not JSON; allowed: one JSON object a line") from None
     if not isinstance(data, dict):
@@ -165,11 +155,9 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return data
 
 
-def read_header(path: Path, lines: Sequence[bytes]) -> Header:
+def _header(path: Path, line: bytes) -> Header:
     """The header in the first line. Raises BadInput where there is none, or a future one."""
-    if not any(line.strip() for line in lines):
-        raise BadInput(f"results file {path} is empty; allowed: a header line, then records")
-    data = _parse(path, 1, lines[0])
+    data = _parse(path, 1, line)
     if data.get("kind") != "header":
         raise BadInput(f"{path}:1: kind is {data.get('kind')!r}; allowed in line 1: 'header'")
     schema = data.get("schema")
@@ -189,42 +177,117 @@ def _validated(model: type[Any], path: Path, number: int, data: dict[str, Any]) 
         raise BadInput(f"{path}:{number}: {first_complaint(error)}") from None
 
 
-def read(path: Path) -> Results:
-    """Read a results file (``.jsonl`` or ``.jsonl.gz``).
+_LINE: TypeAdapter[Record | Closing] = TypeAdapter(
+    Annotated[Record | Closing, Field(discriminator="kind")]
+)
 
-    A torn last line or an unclosed last duel is dropped and told in ``dropped``.
+
+def _line(path: Path, number: int, line: bytes) -> Record | Closing:
+    try:
+        return _LINE.validate_json(line)  # half the time of parsing first
+    except ValidationError:
+        data = _parse(path, number, line)  # tells more plainly what is wrong
+    kind = data.get("kind")
+    if kind not in ("record", "duel"):
+        raise BadInput(f"{path}:{number}: kind is {kind!r}; allowed: 'record', 'duel'")
+    found: Record | Closing = _validated(
+        Record if kind == "record" else Closing, path, number, data
+    )
+    return found
+
+
+class Reader:
+    """Reads a results file (``.jsonl`` or ``.jsonl.gz``) in one pass, and holds one duel at a time.
+
+    Iterating yields (records, closing) of each whole duel; what is torn at the end is dropped.
+
+    Parameters
+    ----------
+    path : Path
+    file : binary file
+        Open at its beginning, and uncompressed; see ``reading``.
+
+    Attributes
+    ----------
+    header : Header
+    end : int
+        Bytes up to the end of the header, or of the last duel that was yielded.
+    dropped : str or None
+        What was left out of the file's end (a torn tail), in words; known when all was read.
 
     Raises
     ------
     BadInput
         Missing, empty, without a header, not JSON inside, or of a future schema.
     """
-    lines = _lines(path)
-    header = read_header(path, lines)
-    records: list[Record] = []
-    closings: list[Closing] = []
-    waiting: list[Record] = []
-    dropped = None
-    if lines[-1].strip():  # no newline at its end: the write was cut
-        dropped = "a torn last line"
-        lines = lines[:-1]
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            continue
-        data = _parse(path, number, line)
-        if data.get("kind") == "record":
-            waiting.append(_validated(Record, path, number, data))
-        elif data.get("kind") == "duel":
-            closings.append(_validated(Closing, path, number, data))
-            records += waiting
-            waiting = []
-        else:
-            raise BadInput(
-                f"{path}:{number}: kind is {data.get('kind')!r}; allowed: 'record', 'duel'"
-            )
-    if waiting:
-        dropped = f"an unfinished last duel ({len(waiting)} of its records)"
-    return Results(path, header, records, closings, dropped)
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self.path = path
+        self._lines = self._numbered(file)
+        _, first = next(self._lines, (0, b""))
+        if not first.strip() and not any(line.strip() for _, line in self._lines):
+            raise BadInput(f"results file {path} is empty; allowed: a header line, then records")
+        self.header = _header(path, first)
+        whole = first.endswith(b"\n")
+        self.end = len(first) if whole else 0
+        self.dropped = None if whole else TORN
+
+    def _numbered(self, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+        try:
+            yield from enumerate(file, start=1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unreadable(self.path, error) from None
+
+    def __iter__(self) -> Iterator[tuple[list[Record], Closing]]:
+        place = self.end
+        waiting: list[Record] = []
+        for number, line in self._lines:
+            place += len(line)
+            if not line.strip():
+                continue
+            if not line.endswith(b"\n"):  # the write was cut
+                self.dropped = TORN
+                break
+            found = _line(self.path, number, line)
+            if isinstance(found, Record):
+                waiting.append(found)
+            else:
+                self.end = place
+                yield waiting, found
+                waiting = []
+        if waiting:
+            self.dropped = f"an unfinished last duel ({len(waiting)} of its records)"
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Reader]:
+    """A results file, open to be read. Raises BadInput as ``Reader``."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(opener(path, "rb"))
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        yield Reader(path, cast("IO[bytes]", file))
+
+
+def _unreadable(path: Path, error: Exception) -> BadInput:
+    if isinstance(error, FileNotFoundError):
+        return BadInput(f"results file {path} does not exist")
+    reason = error.strerror if isinstance(error, OSError) else None
+    return BadInput(f"results file {path} cannot be read: {reason or error}")
+
+
+def read(path: Path) -> Results:
+    """Read a whole results file. Raises BadInput as ``Reader``."""
+    with reading(path) as reader:
+        duels = list(reader)
+    records = [record for found, _ in duels for record in found]
+    closings = [closing for _, closing in duels]
+    return Results(path, reader.header, records, closings, reader.dropped)
+
+
+Taker = Callable[[list[Record], Closing], object]  # of a whole duel
 
 
 class Writer:
@@ -239,11 +302,15 @@ class Writer:
         Made anew with its header when missing, empty, or cut inside its header; else cut back
         to the end of its last whole duel.
     header : Header
+    earlier : callable, optional
+        Given (records, closing) of each whole duel that the file holds, one after the other.
 
     Attributes
     ----------
+    header : Header
+        The file's: the one that it had, or the one given where it was made anew.
     earlier : Results or None
-        What the file held; None where it was made anew.
+        What the file held, where no callable took it; None where it was made anew.
 
     Raises
     ------
@@ -251,15 +318,15 @@ class Writer:
         A file that cannot be written, is none of ours, or is being written by another run.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
-        self.path = path
+    def __init__(self, path: Path, header: Header, earlier: Taker | None = None) -> None:
+        self.path, self.header = path, header
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
                 self._file = stack.enter_context(open(path, "a+b", buffering=0))
                 self._lock(header.started_at, stack)
-                keep = _whole(path)
-                self.earlier = read(path) if keep else None  # refuses before anything is cut
+                keep = self._read(earlier or (lambda *duel: None))  # refuses before it is cut
+                self.earlier = read(path) if keep and earlier is None else None
                 self._file.truncate(keep)
                 if not keep:
                     self._write(dump([header]))
@@ -282,6 +349,19 @@ class Writer:
         with contextlib.suppress(OSError):  # it is locked all the same, by a run that is not named
             owner.write_text(json.dumps(told) + "\n")
         stack.callback(_remove, owner)
+
+    def _read(self, earlier: Taker) -> int:
+        """Bytes up to the end of the header or the last whole duel; 0 to start anew."""
+        self._file.seek(0)
+        # By the same descriptor: on NFS, to close another one gives up the lock.
+        with open(self._file.fileno(), "rb", closefd=False) as file:
+            if _is_new(self.path, file):
+                return 0
+            reader = Reader(self.path, file)
+            self.header = reader.header
+            for records, closing in reader:
+                earlier(records, closing)
+            return reader.end
 
     def append(self, records: Sequence[Record], closing: Closing) -> None:
         """Raises BadInput where the disk takes no more, or the file was removed: what is whole
@@ -306,10 +386,9 @@ class Writer:
     def _write_anew(self) -> None:
         """What the removed file held, which lives while it is open, in its old place."""
         self._file.seek(0)
-        content = self._file.read()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "xb") as file:
-            file.write(content)
+            shutil.copyfileobj(self._file, file)
             file.flush()
             os.fsync(file.fileno())
 
@@ -337,36 +416,36 @@ def _owner(path: Path) -> str:
         return "another run"
 
 
-def _whole(path: Path) -> int:
-    """Bytes of the file up to the end of its header or last closed duel; 0 to start anew.
+def _is_new(path: Path, file: IO[bytes]) -> bool:
+    """Whether a file is to be started anew: it is empty, or was cut inside its header.
 
     Raises BadInput on a file that is none of ours: it is not to be written over.
     """
+    line = file.readline()
+    file.seek(0)
+    begin = b'{"kind":"header"'
+    if not line.endswith(b"\n") and not line.startswith(begin[: len(line)]):
+        raise BadInput(f"results file {path} has no header; allowed: a results file")
+    return not line.endswith(b"\n")
+
+
+def begun(path: Path) -> Header | None:
+    """The header of a file that is to be gone on with; None where it is to be started anew.
+
+    Raises BadInput as ``Reader`` does, and on a file that is none of ours.
+    """
     if not path.exists():
-        return 0
-    content = path.read_bytes()
-    end = place = content.find(b"\n") + 1
-    if not place:
-        begin = b'{"kind":"header"'
-        if not content.startswith(begin[: len(content)]):
-            raise BadInput(f"results file {path} has no header; allowed: a results file")
-        return 0
-    number = 1
-    while (newline := content.find(b"\n", place)) >= 0:
-        line, number = content[place:newline], number + 1
-        # Parsed, since a tool that rewrote the file may space its JSON otherwise.
-        if b'"duel"' in line and _parse(path, number, line).get("kind") == "duel":
-            end = newline + 1
-        place = newline + 1
-    return end
+        return None
+    try:
+        with open(path, "rb") as file:
+            return None if _is_new(path, file) else Reader(path, file).header
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def resumable(path: Path) -> Results | None:
     """What a file holds that is to be gone on with; None where it is to be started anew.
 
-    Raises BadInput as ``read`` does, and on a file that is none of ours.
+    Raises BadInput as ``begun``.
     """
-    try:
-        return read(path) if _whole(path) else None
-    except OSError as error:
-        raise BadInput(f"results file {path} cannot be read: {error.strerror}") from None
+    return read(path) if begun(path) else None
