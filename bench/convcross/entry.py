@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -95,6 +97,7 @@ def guarded(entry: Entry, step: str, action: Callable[..., None], *arguments: An
 
     Raises Spoiled.
     """
+    os.makedirs(tempfile.gettempdir(), exist_ok=True)  # one before may have removed it
     with step_of(entry, step), entry.on_device():
         action(entry, *arguments)
 
@@ -108,7 +111,9 @@ def step_of(entry: Entry, step: str) -> Iterator[None]:
     beacon.begin(entry.name, step)
     try:
         yield
-    except (Exception, SystemExit) as error:  # a file of a user may call sys.exit
+    except BaseException as error:  # a user's file may call sys.exit
+        if isinstance(error, KeyboardInterrupt) and not beacon.lit():
+            raise  # of the one who waits, whom no signal reaches behind another process
         entry.fail(*classify(error))
         if not _card_works(entry):
             spoil(entry, f"{entry.record.reason}; the card was lost to the process")

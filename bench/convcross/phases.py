@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from convcross import beacon
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, TooSlow, alive, step_of
 from convcross.prepare import note_rate
@@ -192,6 +193,7 @@ def time_plan(entry: Entry, seconds: float, ledger: Ledger) -> None:
     times: list[float] = []
     with ledger.charge("measured"):
         while not times or (len(times) < PLANS and sum(times) < 10 * seconds):
+            beacon.begin(entry.name, "planning")
             begin = time.perf_counter()
             entry.algorithm.prepare(entry.problem, *place)
             entry.synchronize()

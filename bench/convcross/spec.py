@@ -85,7 +85,7 @@ class Limits(Strict):
     seconds: Seconds = 1.0
     samples: int = Field(400, strict=True, ge=5, le=400)
     run_seconds: Seconds | None = None  # a longer run is a timeout; None: RUN_SECONDS
-    cell_seconds: Seconds = 60.0  # a contender that takes longer for a step of its cell has hung
+    cell_seconds: Seconds = 60.0  # a call of a contender that has not returned by then has hung
 
     def longest_run(self, device: str) -> float:
         """Seconds of the longest run that is measured on this device."""

@@ -1,0 +1,87 @@
+"""The process in which contenders run: duels come through one pipe, answers go through another.
+
+Started by ``process.Child`` with the numbers of its pipes and of the page on which it tells who
+runs what. It outlives nobody: when its parent is gone, so is it, and all that it started.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import mmap
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+from typing import Any
+
+import psutil
+
+from convcross import beacon
+from convcross.duels import Contender
+from convcross.entry import Spoiled
+from convcross.measure import measure
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+
+def main() -> None:
+    requests, answers, page, parent = (int(argument) for argument in sys.argv[1:])
+    faulthandler.enable(all_threads=False)
+    for one in (signal.SIGINT, signal.SIGTERM):  # the parent ends what is to be ended
+        signal.signal(one, lambda number, frame: None)
+    _end_with_parent(parent)
+    beacon.light(mmap.mmap(page, beacon.PAGE.size))
+    folders = os.getcwd(), tempfile.gettempdir()
+    with open(answers, "w") as output, open(requests) as duels:
+        for line in duels:
+            duel = json.loads(line)
+            _put_back(*folders)
+            if all(Contender.parse(name).device == "cpu" for name in duel["contenders"]):
+                _limit_memory()
+            output.write(json.dumps(_answer(duel)) + "\n")
+            output.flush()
+
+
+def _answer(duel: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"result": measure(duel)}
+    except Spoiled as error:
+        return {"spoiled": error.contender, "reason": error.reason}
+    except BaseException as error:  # KeyboardInterrupt too: nobody's but a contender's
+        beacon_told = f"{type(error).__name__}: {error}"
+        return {"raised": beacon_told}
+
+
+def _end_with_parent(parent: int) -> None:
+    """A pipe that ends when the parent does wakes a thread; Linux ends also what holds the GIL."""
+
+    def watch() -> None:
+        os.read(parent, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _put_back(working: str, temporary: str) -> None:
+    """The folders, where a contender left or removed them."""
+    os.chdir(working)
+    os.makedirs(temporary, exist_ok=True)
+
+
+def _limit_memory() -> None:
+    """No more than is free: beyond, an allocation fails, and does not take the machine along.
+
+    A process that uses CUDA maps more than the machine has, so there the parent's eye is all.
+    """
+    free = psutil.virtual_memory().available
+    used = psutil.Process().memory_info().rss
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = free + used
+    if most == resource.RLIM_INFINITY or limit < most:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))

@@ -1,0 +1,123 @@
+"""Duels measured in a child process, so that a contender's failure costs its own cell and no more.
+
+All records of a duel come from one child: where one was lost, the duel is measured again without
+the contender that lost it. A hang, and a process spoiled, name their contender. A death may be
+another's doing, as memory is that one contender has corrupted and another meets, or a stranger's
+kill: the suspect is guilty if it dies alone too. Else the whole duel is tried once more, and then
+each contender alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from convcross.failures import BadInput
+from convcross.workers.process import Child, Lost, Stopped
+
+GivenUp = dict[str, tuple[str, str]]  # contender → (status, reason)
+
+
+class Isolated:
+    """Measures duels in a child, which it replaces when it is lost. One thread measures at a time.
+
+    Parameters
+    ----------
+    environment : of the child, beside that of this process
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
+        self._child: Child | None = None
+        self._stopped = threading.Event()
+
+    def measure(self, duel: dict[str, Any]) -> dict[str, Any]:
+        """As ``measure.measure``; the time of children lost stands under "rest".
+
+        Raises
+        ------
+        Stopped
+            By ``kill``.
+        BadInput
+            No child lives long enough to measure anything.
+        """
+        begin = time.perf_counter()
+        given_up: GivenUp = dict(duel.get("given_up", {}))
+        deaths = 0
+        while isinstance(answer := self._ask(duel, given_up), Lost):
+            deaths += 1
+            given_up |= self._guilty(duel, given_up, answer, deaths)
+        answer["seconds"]["rest"] += time.perf_counter() - begin - sum(answer["seconds"].values())
+        return answer
+
+    def _guilty(self, duel: dict[str, Any], given_up: GivenUp, lost: Lost, deaths: int) -> GivenUp:
+        """Who is not to be measured when the duel is measured again."""
+        told = lost.status, lost.reason
+        left = [name for name in duel["contenders"] if name not in given_up]
+        if not left:
+            raise BadInput(f"a worker process cannot measure: {lost.reason}")
+        if lost.certain and lost.contender is not None:
+            return {lost.contender: told}
+        if lost.contender is None:
+            return {} if deaths == 1 else dict.fromkeys(left, told)
+        if len(left) == 1:
+            return {lost.contender: told}
+        others = [name for name in left if name != lost.contender]
+        for suspect in [lost.contender, *(others if deaths > 1 else [])]:
+            rivals = {name: ("error", "not asked") for name in left if name != suspect}
+            alone = self._ask(duel, given_up | rivals)
+            if isinstance(alone, Lost):
+                return {suspect: (alone.status, alone.reason)}
+        if deaths == 1:
+            return {}
+        return {lost.contender: (lost.status, f"{lost.reason}; alone it did not")}
+
+    def _ask(self, duel: dict[str, Any], given_up: GivenUp) -> dict[str, Any] | Lost:
+        if self._child is None:
+            self._child = Child(self._environment)
+        try:
+            if self._stopped.is_set():
+                raise Stopped
+            answer = self._child.ask({**duel, "given_up": given_up})
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(answer, Lost):
+            self.close()
+        return answer
+
+    def kill(self) -> None:
+        """End what is being measured, for good; from any thread."""
+        self._stopped.set()
+        if self._child is not None:
+            self._child.kill()
+
+    def close(self) -> None:
+        if self._child is not None:
+            child, self._child = self._child, None
+            child.close()
+
+
+@functools.cache
+def _own() -> Isolated:
+    return Isolated()
+
+
+def measure_isolated(duel: dict[str, Any]) -> dict[str, Any]:
+    """Measure a duel in the one child of this process, as a worker of a cluster does."""
+    return _own().measure(duel)
+
+
+def close_isolated() -> None:
+    """End that child, and so what it holds of a card; the next duel starts another."""
+    _own().close()
+
+
+def kill_isolated() -> None:
+    """End at once what it measures; from any thread."""
+    own = _own()
+    _own.cache_clear()
+    own.kill()

@@ -1,0 +1,264 @@
+"""A child process that measures duels, watched: what became of it, and whose code it was in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import psutil
+
+from convcross import beacon
+from convcross.text import one_line
+
+MARK = "CONVCROSS_WORKER"  # in the environment of the child and of all that it starts
+POLL = 0.2  # seconds between two looks at a child
+OWN = 600.0  # seconds for what no contender does: drawing data, the reference
+SCARCE = 0.03  # of the machine's memory: less is not left to a child that has most of it
+TAIL = 1 << 15  # bytes of its output that are kept
+SHOWN = 300  # characters of it in a reason
+
+
+class Stopped(Exception):
+    """The child was killed while it measured, as asked."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A child that did not answer.
+
+    Attributes
+    ----------
+    contender : whose code it was in, None for nobody's
+    status, reason : what became of it, as a record has them
+    certain : it is that contender's doing; else another's, or a stranger's, may have reached it
+    """
+
+    contender: str | None
+    status: Literal["error", "timeout", "oom"]
+    reason: str
+    certain: bool
+
+
+class Child:
+    """Measures one duel at a time. Used by one thread, but ``kill``.
+
+    Parameters
+    ----------
+    environment : variables beside those of this process
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._mark, self._killed = uuid.uuid4().hex, threading.Event()
+        self._output, self._largest = bytearray(), 0
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="convcross-", ignore_cleanup_errors=True)
+            )
+            page = _memory(stack)
+            self._page = stack.enter_context(mmap.mmap(page, beacon.PAGE.size))
+            beacon.PAGE.pack_into(self._page, 0, *beacon.NOBODY)
+            requests, self._requests = _pipe(stack)
+            self._answers, answers = _pipe(stack)
+            parent, self._lifeline = _pipe(stack)
+            self._printed, printed = _pipe(stack)
+            theirs = (requests, answers, parent, printed)
+            numbers = [requests.fileno(), answers.fileno(), page, parent.fileno()]
+            start = (
+                f"import sys; sys.path[:] = {sys.path!r}; "
+                "from convcross.workers import child; child.main()"
+            )
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", start, *map(str, numbers)],
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                env={**os.environ, **environment, "TMPDIR": folder, MARK: self._mark},
+                pass_fds=numbers,
+                start_new_session=True,  # Ctrl-C is for the parent
+            )
+            stack.callback(self._end)
+            for end in theirs:
+                end.close()
+            for end in (self._answers, self._printed):
+                os.set_blocking(end.fileno(), False)
+            self._open = stack.pop_all()
+
+    def ask(self, duel: dict[str, Any]) -> dict[str, Any] | Lost:
+        """What ``measure.measure`` returns of a duel, or how the child was lost.
+
+        Raises Stopped where ``kill`` ended it.
+        """
+        self._output.clear()
+        with contextlib.suppress(OSError):  # it has died since: the answer will tell
+            content = memoryview(json.dumps(duel).encode() + b"\n")
+            while content:
+                content = content[self._requests.write(content) :]
+        answer, cut = self._wait(duel)
+        if self._killed.is_set():
+            raise Stopped
+        if cut is not None:
+            return cut
+        if answer is None:
+            return self._died(duel)
+        if "result" in answer:
+            return dict(answer["result"])
+        if "spoiled" in answer:
+            return Lost(answer["spoiled"], "error", answer["reason"], certain=True)
+        return Lost(
+            None, "error", self._told(f"measuring failed: {answer['raised']}"), certain=True
+        )
+
+    def _wait(self, duel: dict[str, Any]) -> tuple[dict[str, Any] | None, Lost | None]:
+        """Its answer, None where it ended without; and why it has to be ended, if so."""
+        limit = duel["limits"]["cell_seconds"]
+        content, late = b"", False
+        begin = quiet = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            selector.register(self._printed, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select(POLL):
+                    part = os.read(key.fd, 1 << 16)
+                    if key.fileobj is self._printed:
+                        self._output = (self._output + part)[-TAIL:]
+                        if not part:
+                            selector.unregister(self._printed)
+                    elif not part:
+                        return None, None
+                    else:
+                        content += part
+                        if content.endswith(b"\n"):
+                            return json.loads(content), None
+                if (now := time.monotonic()) - quiet < POLL:
+                    continue
+                quiet = now
+                if self._process.poll() is not None and not content:
+                    return None, None
+                seen = beacon.read(self._page)
+                if (seen.seconds if seen else 0.0) > limit or now - begin > OWN + 100 * limit:
+                    if late:  # at a second look: the page may be read while it is written
+                        return None, self._hung(duel, seen, limit)
+                    late = True
+                else:
+                    late = False
+                if self._takes_all():
+                    name = duel["contenders"][seen.contender] if seen else None
+                    return None, Lost(name, "oom", self._took(seen), certain=name is not None)
+
+    def _hung(self, duel: dict[str, Any], seen: beacon.Seen | None, limit: float) -> Lost:
+        if seen is None:
+            return Lost(None, "timeout", "hung: measuring did not end", certain=True)
+        reason = f"hung: a call in its {seen.step} did not return within {limit:g} s"
+        name = duel["contenders"][seen.contender]
+        return Lost(name, "timeout", self._told(reason), certain=True)
+
+    def _takes_all(self) -> bool:
+        memory = psutil.virtual_memory()
+        with contextlib.suppress(psutil.Error):
+            held = psutil.Process(self._process.pid).memory_info().rss
+            self._largest = max(self._largest, held)
+            return memory.available < SCARCE * memory.total and held > memory.total / 2
+        return False
+
+    def _took(self, seen: beacon.Seen | None) -> str:
+        where = f" in its {seen.step}" if seen else ""
+        return f"it held {self._largest / 2**30:.1f} GiB, nearly all of the memory,{where}"
+
+    def _died(self, duel: dict[str, Any]) -> Lost:
+        seen = beacon.read(self._page)
+        try:
+            code = self._process.wait(POLL)
+        except subprocess.TimeoutExpired:
+            how = "it closed the pipe to its parent"
+        else:
+            how = f"killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+        status: Literal["error", "oom"] = "error"
+        if how == "killed by SIGKILL" and self._largest > _memory_limit() / 2:
+            how += f", as where memory runs out: it held {self._largest / 2**30:.1f} GiB"
+            status = "oom"
+        where = f" in its {seen.step}" if seen else " before any contender ran"
+        name = duel["contenders"][seen.contender] if seen else None
+        return Lost(name, status, self._told(how + where), certain=False)
+
+    def _told(self, reason: str) -> str:
+        """The reason and the last lines of the output; of a crash, where Python was."""
+        with contextlib.suppress(OSError):
+            while part := os.read(self._printed.fileno(), 1 << 16):
+                self._output = (self._output + part)[-TAIL:]
+        lines = self._output.decode(errors="replace").splitlines()
+        crash = next((n for n, one in enumerate(lines) if one.startswith("Fatal Python")), None)
+        frames = [one.strip() for one in lines[crash or 0 :] if one.startswith("  File ")]
+        last = [one for one in lines[:crash] if one.strip()][-3:]
+        parts = ([f"at {frames[0]}"] if crash is not None and frames else []) + (
+            [f"last output: {one_line(' | '.join(last), SHOWN)}"] if last else []
+        )
+        return "; ".join([reason, *parts])
+
+    def kill(self) -> None:
+        """End what it measures, at once; from any thread."""
+        self._killed.set()
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, and whatever it or its contenders have started."""
+        self._open.close()
+
+    def _end(self) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for one in psutil.process_iter():
+            # Also what began a session of its own, and what has no parent any more.
+            with contextlib.suppress(psutil.Error):
+                if one.environ().get(MARK) == self._mark:
+                    one.kill()
+
+
+def _memory(stack: contextlib.ExitStack) -> int:
+    """The number of a file in memory, of the page's size: one on a disk is written back to it."""
+    if hasattr(os, "memfd_create"):
+        number = os.memfd_create("convcross")
+        stack.callback(os.close, number)
+    else:
+        file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        number = file.fileno()
+    os.truncate(number, beacon.PAGE.size)
+    return number
+
+
+def _pipe(stack: contextlib.ExitStack) -> tuple[BinaryIO, BinaryIO]:
+    """Its ends to read from and to write to, closed with the stack."""
+    reading, writing = os.pipe()
+    ends = os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0)
+    for end in ends:
+        stack.callback(end.close)
+    return ends
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return f"signal {number}"
+
+
+def _memory_limit() -> float:
+    """Bytes that a process may take: the machine's, or less in a container."""
+    total = float(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
+        return min(total, float(file.read()))
+    return total
