@@ -33,9 +33,9 @@ def twice(folder: Path, crossing: float, seed: int = 0) -> list[Path]:
     settings = {"sizes": [512], "kernels": (3, 5, 7, 9, 11, 15, 21, 31)}
     old = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(21)}
     new = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(crossing)}
-    later = {"started_at": "2026-11-02T00:00:00Z"}
+    later = synthetic.header(started_at="2026-11-02T00:00:00Z")
     return [
-        synthetic.write(folder / "new.jsonl", synthetic.duels(new, seed=seed, **later, **settings)),
+        synthetic.write(folder / "new.jsonl", synthetic.duels(new, seed=seed, **settings), later),
         synthetic.write(folder / "old.jsonl", synthetic.duels(old, **settings)),
     ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from convcross import records
+from convcross.analysis.newest import Changes, Newest
 from convcross.analysis.samples import Array, median
 from convcross.failures import BadInput
 from convkernels.problem import Problem
 
-AGAIN = re.compile(r"\+\d+$")  # ends the duel of a cell that a search meant to measure again
 log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
@@ -78,23 +77,24 @@ class Results:
 def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     """Read results files of one machine; of a contender measured twice the newest record counts.
 
-    Flagged records are not usable unless ``include_flagged``. Notes are logged as warnings too.
+    Duels that another machine measured (``--resume-anyway``) are left out. Flagged records are not
+    usable unless ``include_flagged``. Notes are logged as warnings too.
 
     Raises
     ------
     BadInput
-        No file, a file that ``records.read`` refuses, files of several machines or thread counts,
+        No file, a file that ``records.Reader`` refuses, files of several machines or thread counts,
         or no record at all.
     """
     if not paths:
         raise BadInput("no results file given; allowed: one or more files of one machine")
-    with _no_collector():
-        files = [records.read(Path(path)) for path in paths]
+    with contextlib.ExitStack() as stack, _no_collector():
+        files = [stack.enter_context(records.reading(Path(path))) for path in paths]
         machine = _one_machine(files)
         rows, notes = _rows(files)
     if not rows:
         names = ", ".join(str(path) for path in paths)
-        raise BadInput(f"{names}: no finished duel; allowed: at least one record")
+        raise BadInput(f"{names}: no finished duel of {machine!r}; allowed: at least one record")
     frame = pd.DataFrame(rows)
     _one_thread_count(frame)
     measured = frame.pop("measured")
@@ -119,66 +119,30 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _rows(files: Sequence[records.Results]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The newest row of each measurement, and notes on what was dropped or doubled."""
-    notes = [f"{file.path.name}: {file.dropped} was left out" for file in files if file.dropped]
+def _rows(files: Sequence[records.Reader]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The newest row of each measurement, and notes on what was dropped, changed or doubled."""
+    notes = []
     groups: dict[tuple[int, str, Any], int] = {}
-    newest: dict[tuple[object, ...], tuple[str, dict[str, Any]]] = {}
-    doubled: Counter[str] = Counter()
-    contradictions = []
+    newest = Newest()
     for number, file in enumerate(files):
+        name = file.path.name
         problems: dict[str, tuple[Problem, bool]] = {}
-        for record in file.records:
-            together = (number, record.duel, record.telemetry.get("group"))
-            group = groups.setdefault(together, len(groups))
-            text = str(record.problem)
-            if text not in problems:
-                problem = _problem(record, file.path.name)
-                problems[text] = problem, _is_grid(problem)
-            row = _row(record, *problems[text], group, file.path.name)
-            parts = ("problem", "data", "seed", "regime", "contender", "device")
-            key = tuple(row[part] for part in parts)
-            when = record.started_at or file.header.started_at
-            if key in newest and not AGAIN.search(record.duel):
-                doubled[file.path.name] += 1
-                before, known = newest[key]
-                older, newer = (row, known) if when < before else (known, row)
-                if (apart := _contradiction(older, newer)) is not None:
-                    contradictions.append(apart)
-                if newer is known:
-                    continue
-            newest[key] = (when, row)
-    notes += _said_of_doubles(doubled, contradictions)
-    return [row for _, row in newest.values()], notes
-
-
-def _contradiction(
-    old: dict[str, Any], new: dict[str, Any]
-) -> tuple[float, dict[str, Any], dict[str, Any]] | None:
-    """How many times as long one took as the other, and both, where their intervals are apart."""
-    if not (old["low"] > new["high"] or new["low"] > old["high"]):
-        return None
-    ratio = old["seconds"] / new["seconds"]
-    return max(ratio, 1 / ratio), old, new
-
-
-def _said_of_doubles(
-    doubled: Counter[str],
-    contradictions: list[tuple[float, dict[str, Any], dict[str, Any]]],
-) -> list[str]:
-    notes = [
-        f"{name}: {count} measurement{'s' if count > 1 else ''} found twice; the newest counts"
-        for name, count in doubled.items()
-    ]
-    if contradictions:
-        _, old, new = max(contradictions, key=lambda one: one[0])
-        times, differ = len(contradictions), "differs" if len(contradictions) == 1 else "differ"
-        notes.append(
-            f"{times} of those found twice {differ} by more than the 95 % intervals, most of all "
-            f"{new['contender']} at N = {new['N']}, n = {new['n']}: "
-            f"{old['seconds']:.3g} s, then {new['seconds']:.3g} s"
-        )
-    return notes
+        changes = Changes()
+        for found, closing in file:
+            if not changes.same_machine(closing):
+                continue
+            for record in found:
+                together = (number, record.duel, record.telemetry.get("group"))
+                group = groups.setdefault(together, len(groups))
+                text = str(record.problem)
+                if text not in problems:
+                    problem = _problem(record, name)
+                    problems[text] = problem, _is_grid(problem)
+                newest.take(file, record, _row(record, *problems[text], group, name))
+        if file.dropped:
+            notes.append(f"{name}: {file.dropped} was left out")
+        notes += changes.said(name)
+    return newest.rows, notes + newest.said()
 
 
 def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
@@ -212,7 +176,7 @@ def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
     return [f"{cells} included as asked" if included else f"{cells} left out (--include-flagged)"]
 
 
-def _one_machine(files: Sequence[records.Results]) -> str:
+def _one_machine(files: Sequence[records.Reader]) -> str:
     names = [str(file.header.machine.get("name", "unnamed machine")) for file in files]
     for name, file in zip(names, files, strict=True):
         if name != names[0]:
