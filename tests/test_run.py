@@ -29,6 +29,7 @@ from convcross.records import Record, read
 from convcross.run import Outcome
 from convcross.spec import Limits, Sweep
 from convkernels.registry import load_path
+from inprocess import InProcess
 from planted import forgotten, plant
 
 KERNELS = [1, 3, 5]
@@ -58,7 +59,8 @@ def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(path: Path | None, of: Sweep | None = None, **options: Any) -> Outcome:
-    return running.run(of or sweep(), [["cpu"]], out=path, **options)
+    [outcome] = running.run(of or sweep(), [InProcess()], out=path, **options)
+    return outcome
 
 
 def ids(path: Path) -> list[str]:

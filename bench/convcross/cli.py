@@ -7,9 +7,7 @@ import importlib
 import json
 import re
 import sys
-import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +16,7 @@ import typer
 from convcross.failures import BadInput
 
 if TYPE_CHECKING:
-    from convcross.duels import Duel
-    from convcross.records import Record
-    from convcross.run import Outcome, Progress
+    from convcross.workers import Machine
 
 app = typer.Typer(
     help="Which convolution algorithm wins at this image size and this kernel size, "
@@ -148,6 +144,10 @@ def run(
     regime: Annotated[str | None, typer.Option(help="flushed, warm, graph, wall.")] = None,
     contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
     device: Device = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Of a Dask cluster: tcp://host:8786, or a TOML file of Slurm jobs."),
+    ] = None,
     algorithms: Algorithms = None,
     energy: Annotated[
         bool, typer.Option("--energy", help="Measure energy too: 4 s for each contender.")
@@ -176,7 +176,9 @@ def run(
     """
     from convcross import spec
     from convcross.duels import devices_named
+    from convcross.progress import showing, summary
     from convcross.run import run as run_sweep
+    from convcross.workers import local
 
     if pair is not None and not find_crossover:
         raise BadInput("--pair is given without --find-crossover; allowed: both")
@@ -194,10 +196,21 @@ def run(
         from convcross.search import dense
 
         loaded = dense(loaded)
-    with _progress() as progress:
-        outcome = run_sweep(
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            machines: list[Machine] = [
+                stack.enter_context(contextlib.closing(one))
+                for one in local.machines(devices_named(device))
+            ]
+        else:
+            from convcross.workers import cluster
+
+            found = cluster.connect(scheduler, device, paths)
+            machines = [*stack.enter_context(found).machines]
+        progress = stack.enter_context(showing())
+        outcomes = run_sweep(
             loaded,
-            devices_named(device),
+            machines,
             algorithm_paths=paths,
             out=out,
             resume=resume,
@@ -207,13 +220,11 @@ def run(
             pair=_pair(pair or "direct,fft") if find_crossover else None,
             progress=progress,
         )
-    _summary(outcome, budget)
-    for sentence in outcome.found:
-        print(sentence)
-    print(outcome.path)
-    if outcome.interrupted:
+    for outcome in outcomes:
+        summary(outcome, budget)
+    if any(outcome.interrupted for outcome in outcomes):
         raise typer.Exit(130)
-    if outcome.failed:
+    if any(outcome.failed or outcome.gone for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -222,89 +233,6 @@ def _seconds(text: str) -> float:
     if not match or float(match[1]) == 0:
         raise BadInput(f"budget is {text!r}; allowed: a time as 90s, 8m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """Duels done, what won them and the time left: with a live bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    begin, first = time.perf_counter(), 0
-    console = Console(highlight=False, soft_wrap=True)
-    with Bar(
-        TextColumn("duels"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=console,
-        transient=True,
-        auto_refresh=False,  # a thread that draws would take its share of what is being timed
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("duels", total=None, left="")
-
-        def tell(duel: Duel, number: int, of: int, records: list[Record]) -> None:
-            nonlocal first
-            first = first or number
-            left = (time.perf_counter() - begin) / (number - first + 1) * (of - number)
-            until = f"; {_time(left)} left" if number < of else ""
-            ok = [one for one in records if one.status == "ok" and one.median_s is not None]
-            best = min(ok, key=lambda one: one.median_s or 0.0, default=None)
-            winner = "none ok"
-            if best is not None:
-                winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
-            console.print(
-                f"[{number}/{of}] {duel.id.rpartition('-')[0]:20} fastest: {winner:34} "
-                f"{len(ok)} of {len(records)} timed{until}",
-                markup=False,
-            )
-            bar.update(task, total=of, completed=number, left=until.removeprefix("; "))
-            bar.refresh()
-
-        yield tell
-
-
-def _time(seconds: float) -> str:
-    for unit, size, least in (("h", 3600, 5400), ("min", 60, 90), ("s", 1, 1), ("ms", 1e-3, 1e-3)):
-        if seconds >= least:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
-
-
-def _summary(outcome: Outcome, budget: str | None) -> None:
-    from convcross.neighbours import NOTICED
-
-    names = sorted({contender for contender, _ in outcome.statuses})
-    for name in names:
-        for status in ("unsupported", "timeout", "wrong", "oom", "error"):
-            count = outcome.statuses[name, status]
-            if count:
-                print(f"{name}: {count} {status}: {outcome.reasons[name, status]}")
-    for (name, flag), count in sorted(outcome.flags.items()):
-        print(f"{name}: {count} flagged {flag}: in no crossover unless asked for")
-    for device in outcome.unbounded:
-        print(
-            f"note: the ceilings of {device} are not known, so no time was held to a floor; "
-            f"convcross doctor --ceilings --device {device} measures them"
-        )
-    total = sum(outcome.seconds.values())
-    if total:
-        labels = {"measured": "measured code", "warmup": "warm-up and flushes", "rest": "the rest"}
-        parts = (f"{labels.get(key, key)} {_time(s)}" for key, s in outcome.seconds.items())
-        print(f"time: {', '.join(parts)}; in all {_time(outcome.wall)}")
-    takers = {"others": "other processes", "stolen": "a hypervisor"}
-    for who, share in outcome.neighbours.items():
-        if share > NOTICED * total:
-            took = f"{takers[who]} took {share / total:.0%} of the cores meanwhile"
-            print(f"note: {took}: times are wider, and may be longer, than on a quiet machine")
-    for (device, what), count in sorted(outcome.noticed.items()):
-        print(f"note: {device}: {what} in {count} of {outcome.done} duels")
-    print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
-    if outcome.left:
-        why = "interrupted" if outcome.interrupted else f"the budget of {budget} is spent"
-        print(f"{why}; go on with --resume --out {outcome.path}")
 
 
 @app.command()

@@ -19,7 +19,7 @@ from convcross.duels import Duel, available, matching
 from convcross.failures import BadInput
 from convcross.measure import measure_on
 from convcross.records import Record
-from convcross.run import FAILED
+from convcross.resuming import FAILED
 from convcross.spec import Limits
 from convkernels import Problem, convolve
 from convkernels.problem import ROUNDOFF

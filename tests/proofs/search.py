@@ -290,6 +290,7 @@ def real() -> int:
     from convcross.analysis.crossover import crossovers
     from convcross.records import read
     from convcross.run import run
+    from convcross.workers.local import machines
 
     swept = Sweep.model_validate(
         {
@@ -304,7 +305,7 @@ def real() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name, pair in (("search", PAIR), ("grid", None)):
             path = Path(folder) / f"{name}.jsonl"
-            outcome = run(swept, [["cpu"]], out=path, pair=pair)
+            [outcome] = run(swept, machines([["cpu"]]), out=path, pair=pair)
             found[name] = crossovers([path], pairs=[PAIR]), read(path).closings
             print(*outcome.found, sep="\n")
     failed = 0

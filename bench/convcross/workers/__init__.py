@@ -1,1 +1,46 @@
 """Where contenders run: processes of their own, on this machine or on a cluster's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from convcross.duels import Contender, Duel
+    from convcross.workers.description import Description
+
+
+class Gone(RuntimeError):
+    """Nobody is left to measure; the message says whom was waited for."""
+
+
+class Machine(Protocol):
+    """The workers of one kind of machine, which share the duels of a sweep; each has one at a time.
+
+    Attributes
+    ----------
+    description : what they are
+    devices : that share a duel
+    contenders : all that are available there
+    """
+
+    @property
+    def description(self) -> Description: ...
+    @property
+    def devices(self) -> list[str]: ...
+    @property
+    def contenders(self) -> list[Contender]: ...
+
+    def free(self) -> int:
+        """How many more duels are taken now."""
+
+    def give(self, duel: Duel) -> None:
+        """One more; ``free`` was not 0."""
+
+    def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
+        """What ended, with what ``measure.measure`` gave; waits so long at most for the first.
+
+        Raises Gone, and BadInput where no process can measure.
+        """
+
+    def kill(self) -> None:
+        """End at once what runs."""

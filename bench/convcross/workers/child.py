@@ -14,13 +14,12 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import threading
 from typing import Any
 
 import psutil
 
-from convcross import beacon
+from convcross import beacon, surroundings
 from convcross.duels import Contender
 from convcross.entry import Spoiled
 from convcross.measure import measure
@@ -35,11 +34,11 @@ def main() -> None:
         signal.signal(one, lambda number, frame: None)
     _end_with_parent(parent)
     beacon.light(mmap.mmap(page, beacon.PAGE.size))
-    folders = os.getcwd(), tempfile.gettempdir()
+    surroundings.keep()
     with open(answers, "w") as output, open(requests) as duels:
         for line in duels:
             duel = json.loads(line)
-            _put_back(*folders)
+            surroundings.put_back()
             if all(Contender.parse(name).device == "cpu" for name in duel["contenders"]):
                 _limit_memory()
             output.write(json.dumps(_answer(duel)) + "\n")
@@ -66,12 +65,6 @@ def _end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _put_back(working: str, temporary: str) -> None:
-    """The folders, where a contender left or removed them."""
-    os.chdir(working)
-    os.makedirs(temporary, exist_ok=True)
 
 
 def _limit_memory() -> None:

@@ -45,11 +45,14 @@ class Isolated:
             No child lives long enough to measure anything.
         """
         begin = time.perf_counter()
-        given_up: GivenUp = dict(duel.get("given_up", {}))
+        given_up: GivenUp = dict(duel["given_up"])
         deaths = 0
         while isinstance(answer := self._ask(duel, given_up), Lost):
             deaths += 1
             given_up |= self._guilty(duel, given_up, answer, deaths)
+        for name, record in zip(duel["contenders"], answer["records"], strict=True):
+            if name in given_up.keys() - duel["given_up"].keys():
+                record["telemetry"]["worker_lost"] = True
         answer["seconds"]["rest"] += time.perf_counter() - begin - sum(answer["seconds"].values())
         return answer
 

@@ -1,0 +1,100 @@
+"""What a run tells: each duel as it ends, and at its end what was done."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from convcross.duels import Duel
+from convcross.neighbours import NOTICED
+from convcross.records import Record
+from convcross.run import Outcome, Progress
+from convcross.text import one_line
+
+
+@contextlib.contextmanager
+def showing() -> Iterator[Progress]:
+    """Duels done, what won them and the time left: with a live bar on a terminal."""
+    begin, first = time.perf_counter(), 0
+    console = Console(highlight=False, soft_wrap=True)
+    with Bar(
+        TextColumn("duels"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        transient=True,
+        auto_refresh=False,  # a thread that draws would take its share of what is being timed
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("duels", total=None, left="")
+
+        def tell(duel: Duel, number: int, of: int, records: list[Record]) -> None:
+            nonlocal first
+            first = first or number
+            left = (time.perf_counter() - begin) / (number - first + 1) * (of - number)
+            until = f"; {_time(left)} left" if number < of else ""
+            ok = [one for one in records if one.status == "ok" and one.median_s is not None]
+            best = min(ok, key=lambda one: one.median_s or 0.0, default=None)
+            winner = "none ok"
+            if best is not None:
+                winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
+            console.print(
+                f"[{number}/{of}] {duel.id.rpartition('-')[0]:20} fastest: {winner:34} "
+                f"{len(ok)} of {len(records)} timed{until}",
+                markup=False,
+            )
+            bar.update(task, total=of, completed=number, left=until.removeprefix("; "))
+            bar.refresh()
+
+        yield tell
+
+
+def _time(seconds: float) -> str:
+    for unit, size, least in (("h", 3600, 5400), ("min", 60, 90), ("s", 1, 1), ("ms", 1e-3, 1e-3)):
+        if seconds >= least:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def summary(outcome: Outcome, budget: str | None) -> None:
+    """Print what a run did: failures, where the time went, what disturbed it, and its file."""
+    names = sorted({contender for contender, _ in outcome.statuses})
+    for name in names:
+        for status in ("unsupported", "timeout", "wrong", "oom", "error"):
+            count = outcome.statuses[name, status]
+            if count:
+                print(f"{name}: {count} {status}: {one_line(outcome.reasons[name, status])}")
+    for (name, flag), count in sorted(outcome.flags.items()):
+        print(f"{name}: {count} flagged {flag}: in no crossover unless asked for")
+    for device in outcome.unbounded:
+        print(
+            f"note: the ceilings of {device} are not known, so no time was held to a floor; "
+            f"convcross doctor --ceilings --device {device} measures them"
+        )
+    total = sum(outcome.seconds.values())
+    if total:
+        labels = {"measured": "measured code", "warmup": "warm-up and flushes", "rest": "the rest"}
+        parts = (f"{labels.get(key, key)} {_time(s)}" for key, s in outcome.seconds.items())
+        print(f"time: {', '.join(parts)}; in all {_time(outcome.wall)}")
+    takers = {"others": "other processes", "stolen": "a hypervisor"}
+    for who, share in outcome.neighbours.items():
+        if share > NOTICED * total:
+            took = f"{takers[who]} took {share / total:.0%} of the cores meanwhile"
+            print(f"note: {took}: times are wider, and may be longer, than on a quiet machine")
+    for (device, what), count in sorted(outcome.noticed.items()):
+        print(f"note: {device}: {what} in {count} of {outcome.done} duels")
+    print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
+    if outcome.left:
+        why = outcome.gone or f"the budget of {budget} is spent"
+        if outcome.interrupted:
+            why = "interrupted"
+        print(f"{why}; go on with --resume --out {outcome.path}")
+    for sentence in outcome.found:
+        print(sentence)
+    print(outcome.path)
