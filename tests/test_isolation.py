@@ -1,0 +1,289 @@
+"""Contenders that crash, hang, hoard and meddle cost their own cells, and leave nothing behind.
+
+All of them, through the command, by ``make soak``; here one of a kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from convcross.duels import Duel
+from convcross.statistics import LEAST
+from convcross.workers import process
+from convcross.workers.isolation import Isolated
+from convcross.workers.process import Stopped
+from convkernels import Problem
+from crashing import AT_IT, FAILURES, HARMLESS, LEFT, crashing
+
+HONEST = ("direct", "fft")
+LETHAL = (
+    "crashing-segfault",
+    "crashing-exit-0",
+    "crashing-again",
+    "crashing-closes-all",
+    "crashing-holds",
+    "crashing-stops",
+    "crashing-leaves-thread",
+)
+RAISED = (
+    "crashing-sys-exit",
+    "crashing-interrupt",
+    "crashing-100-gib",
+    "crashing-payload",
+    "crashing-unspeakable",
+    "crashing-endless-message",
+)
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is planted is Linux's")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("planted")
+
+
+@pytest.fixture(scope="module")
+def source(folder: Path) -> str:
+    return crashing(folder)
+
+
+@pytest.fixture(scope="module")
+def isolated() -> Iterator[Isolated]:
+    """One for all tests, each of which has to leave it fit to measure."""
+    with contextlib.closing(Isolated()) as one:
+        yield one
+
+
+def duel(source: str, *names: str, **limits: float) -> dict[str, Any]:
+    """Of contenders by their algorithms' names."""
+    return Duel.model_validate(
+        {
+            "id": "16x16-3x3",
+            "problem": Problem((16, 16), (3, 3), mode="same").to_json(),
+            "contenders": [f"{name}/numpy@cpu" for name in names],
+            "image_data": "normal",
+            "kernel_data": "normal",
+            "seed": 0,
+            "regime": None,
+            "threads": 1,
+            "limits": {"seconds": 0.001, "samples": 8, "cell_seconds": 1.0, **limits},
+            "algorithm_paths": [source],
+        }
+    ).model_dump(mode="json")
+
+
+def measured(isolated: Isolated, duel: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """(status, reason) by name, of a duel whose honest contenders are measured and paired."""
+    records = isolated.measure(duel)["records"]
+    found = {one["algorithm"]: (one["status"], one["reason"] or "") for one in records}
+    assert [f"{name}/numpy@cpu" for name in found] == duel["contenders"]
+    for name in HONEST:
+        assert found.pop(name) == ("ok", "")
+    for rounds in (one["rounds"] for one in records if one["algorithm"] in HONEST):
+        assert rounds == list(range(len(rounds)))
+        assert len(rounds) >= LEAST
+    return found
+
+
+def failed_as_expected(found: dict[str, tuple[str, str]]) -> None:
+    for name, (status, reason) in found.items():
+        expected, words = FAILURES[name]
+        assert status == expected, (name, reason)
+        assert words in reason, (name, reason)
+        assert len(reason) < 1000
+
+
+@pytest.mark.parametrize("name", LETHAL)
+def test_a_process_lost_costs_one_cell(isolated: Isolated, source: str, name: str) -> None:
+    """The worker is replaced, and the others measured again."""
+    failed_as_expected(measured(isolated, duel(source, "direct", name, "fft")))
+
+
+def test_several_of_one_duel(isolated: Isolated, source: str) -> None:
+    names = ("crashing-exit", "direct", "crashing-holds", "crashing-again", "fft")
+    failed_as_expected(measured(isolated, duel(source, *names)))
+
+
+def test_a_crash_is_told_with_where_and_the_last_output(isolated: Isolated, source: str) -> None:
+    found = measured(isolated, duel(source, "direct", "crashing-segfault", "fft"))
+    (_, reason) = found["crashing-segfault"]
+    assert re.search(r'; at File ".*", line \d+ in string_at; last output: the last words$', reason)
+
+
+def test_what_is_raised_costs_no_process(isolated: Isolated, source: str) -> None:
+    measured(isolated, duel(source, *HONEST))
+    before = isolated._child
+    failed_as_expected(measured(isolated, duel(source, "direct", *RAISED, "fft")))
+    assert isolated._child is before
+
+
+def test_what_a_worker_and_the_other_contenders_outlive(isolated: Isolated, source: str) -> None:
+    measured(isolated, duel(source, *HONEST))
+    before = isolated._child
+    for names in (HARMLESS, HARMLESS[::-1]):
+        found = measured(isolated, duel(source, "direct", *names, "fft"))
+        assert found == dict.fromkeys(names, ("ok", ""))
+    assert isolated._child is before
+
+
+def test_a_fluke_is_not_held_against_its_contender(isolated: Isolated, source: str) -> None:
+    found = measured(isolated, duel(source, "direct", "crashing-fluke", "fft"))
+    assert found == {"crashing-fluke": ("ok", "")}
+
+
+def gone(pid: int) -> bool:
+    """Whether the process is no more, within seconds."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.02)
+                continue
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["crashing-leaves-child", "crashing-leaves-daemon"])
+def test_nothing_is_left_running(source: str, folder: Path, name: str) -> None:
+    with contextlib.closing(Isolated()) as isolated:
+        measured(isolated, duel(source, "direct", name, "fft"))
+        left = int((folder / LEFT).read_text())
+        assert psutil.pid_exists(left)
+        assert isolated._child is not None
+        child = isolated._child._process.pid
+        temporary = Path(psutil.Process(child).environ()["TMPDIR"])
+        assert temporary.is_dir()
+    assert gone(left)
+    assert gone(child)
+    assert not temporary.exists()
+
+
+@contextlib.contextmanager
+def at_it(folder: Path) -> Iterator[Callable[[], None]]:
+    """A function that waits until a contender does what is planted in it."""
+    mark = folder / AT_IT
+    mark.unlink(missing_ok=True)
+
+    def wait() -> None:
+        deadline = time.monotonic() + 60
+        while not mark.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    yield wait
+
+
+def test_a_worker_that_a_stranger_kills(isolated: Isolated, source: str, folder: Path) -> None:
+    """It is no contender's fault."""
+    measured(isolated, duel(source, *HONEST))
+    child = isolated._child
+    assert child is not None
+    with at_it(folder) as wait:
+
+        def kill() -> None:
+            wait()
+            os.kill(child._process.pid, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        found = measured(isolated, duel(source, "direct", "crashing-sleeps", "fft"))
+        thread.join()
+    assert found == {"crashing-sleeps": ("ok", "")}
+    assert isolated._child is not child
+
+
+def test_killed_from_another_thread(source: str, folder: Path) -> None:
+    isolated, ended = Isolated(), []
+
+    def measure() -> None:
+        with pytest.raises(Stopped):
+            isolated.measure(duel(source, "crashing-holds", cell_seconds=300.0))
+        ended.append(True)
+
+    thread = threading.Thread(target=measure)
+    with at_it(folder) as wait:
+        thread.start()
+        wait()
+    assert isolated._child is not None
+    pid = isolated._child._process.pid
+    isolated.kill()
+    thread.join(20)
+    assert ended == [True]
+    assert gone(pid)
+    with pytest.raises(Stopped):
+        isolated.measure(duel(source, *HONEST))
+    isolated.close()
+
+
+PARENT = """
+import json, sys, threading
+from convcross.workers.isolation import Isolated
+
+isolated = Isolated()
+asked = json.loads(sys.argv[1])
+thread = threading.Thread(target=isolated.measure, args=[asked], daemon=True)
+thread.start()
+while isolated._child is None:
+    pass
+print(isolated._child._process.pid, flush=True)
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("name", ["crashing-holds", "crashing-deaf"])
+def test_a_worker_does_not_outlive_its_parent(source: str, folder: Path, name: str) -> None:
+    """Not even one in which no thread of Python's can run, or to which no signal comes."""
+    asked = json.dumps(duel(source, name, cell_seconds=300.0))
+    command = [sys.executable, "-c", PARENT, asked]
+    with (
+        at_it(folder) as wait,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent,
+    ):
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait()
+        assert psutil.pid_exists(pid)
+        parent.kill()
+    assert gone(pid)
+
+
+def test_memory_that_runs_out(
+    isolated: Isolated, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shared memory has no limit of a process's own: the parent looks how much is left."""
+    nothing_left = types.SimpleNamespace(total=2**30, available=0)
+    monkeypatch.setattr(process.psutil, "virtual_memory", lambda: nothing_left)
+    found = measured(isolated, duel(source, "direct", "crashing-hoards-shared", "fft"))
+    (status, reason) = found["crashing-hoards-shared"]
+    assert status == "oom"
+    assert "GiB, nearly all of the memory, in its preparation" in reason
+
+
+def test_a_limit_of_memory_makes_an_allocation_fail(source: str) -> None:
+    """Under a limit as a shell's ulimit or a batch system sets, which a worker keeps to."""
+    limited = """
+import json, resource, sys
+from convcross.workers.isolation import Isolated
+
+resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
+print(json.dumps(Isolated().measure(json.loads(sys.argv[1]))["records"]))
+"""
+    asked = json.dumps(duel(source, "direct", "crashing-hoards", "fft", cell_seconds=60.0))
+    records = json.loads(subprocess.check_output([sys.executable, "-c", limited, asked]))
+    assert [one["status"] for one in records] == ["ok", "oom", "ok"]
+    assert records[1]["reason"].startswith("MemoryError")
