@@ -98,6 +98,15 @@ def test_too_few_cells_are_refused(keep: str, told: str) -> None:
         model.power_law(power(0.0, 1e-10, 2, 2).query(keep))
 
 
+def test_noise_that_leaves_a_law_open_is_refused() -> None:
+    """As an oversubscribed machine gave it: the interval of b reached beyond the largest float."""
+    seconds = [0.0321, 0.000218, 0.0249, 0.0225, 0.000281, 0.0305, 0.000725, 0.000517]
+    few = power(0.0, 1e-10, 2, 2).query("N in (128, 256) and n in (3, 5, 7, 9)")
+    places = {"N": few["N"] / 2, "seconds": seconds}
+    with pytest.raises(Unfit, match="8 cells leave its factor open"):
+        model.power_law(few.sort_values(["N", "n"]).assign(**places))
+
+
 def test_an_fft_without_padded_sizes_has_no_law_of_them() -> None:
     timed = power(0.0, 1e-10, 0, 2)
     with pytest.raises(Unfit, match="no padded size"):

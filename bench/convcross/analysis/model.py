@@ -28,8 +28,10 @@ from convcross.analysis.tables import by_cell
 from convcross.analysis.verdict import Verdict
 
 CONFIDENCE = 0.95
+LARGEST = 1 << 20  # of a padded side
 TINY = float(np.finfo(np.float64).tiny)
 MORE_CELLS = 3  # than parameters, at least
+MOST_LOG = 700.0  # of a factor and its interval: beyond, exp has no value
 MOST_CONSTANT = 1.5  # a, over the least time: it may exceed what noise made the least
 LOSS_SCALE = 2.0  # standard deviations of misfit from which on it counts less than squared
 _LEAST_SCALE = 1e-6  # of log residuals: below it they are rounding
@@ -115,8 +117,11 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(M=M, work=work(M))
 
 
-def _side(padded: Sequence[int] | None) -> float:
-    return math.nan if padded is None else math.sqrt(math.prod(padded))
+def _side(padded: Any) -> float:
+    """Of a contender's own words on how it computes, which may be anything."""
+    sides = padded if isinstance(padded, list) and len(padded) == 2 else [math.nan]
+    known = all(isinstance(side, int) and 1 <= side <= LARGEST for side in sides)
+    return math.sqrt(math.prod(sides)) if known else math.nan
 
 
 def work(M: Array) -> Array:
@@ -176,6 +181,8 @@ def _fitted(cells: pd.DataFrame, column: str, *, constant: bool, powers: bool) -
     # Back from the middle to n = N = 1: log b = β − p·middle_n − q·middle_N.
     back = np.concatenate([[0.0, 1.0], -middle])
     beta, width = float(back @ found.theta), found.reach(back)
+    if not abs(beta) + width < MOST_LOG:
+        raise Unfit(f"{len(cells)} cells leave its factor open by more than a float holds")
     return Fit(
         contender=str(cells["contender"].iloc[0]),
         family=str(cells["family"].iloc[0]),
