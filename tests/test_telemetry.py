@@ -15,7 +15,7 @@ import psutil
 import pynvml
 import pytest
 
-from convcross import cards, telemetry
+from convcross import cards, profiling, telemetry
 from convcross.telemetry import READINGS, Gauge, NotTold, Packages, energy
 
 REFUSALS = {
@@ -154,6 +154,12 @@ def test_other_processes(card: Card, numbers: list[int], context: bool, others: 
     card.answers["nvmlDeviceGetComputeRunningProcesses"] = card.processes(*numbers)
     card.context = context
     assert Gauge("cuda:0").read()["other_processes"] == others
+
+
+def test_the_process_that_profiles_is_no_other(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    card.answers["nvmlDeviceGetComputeRunningProcesses"] = card.processes(os.getpid(), 1, 2)
+    monkeypatch.setattr(profiling, "processes", lambda: 1)
+    assert Gauge("cuda:0").read()["other_processes"] == 1
 
 
 def test_a_list_of_processes_that_lacks_this_one(card: Card) -> None:

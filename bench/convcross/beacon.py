@@ -17,7 +17,7 @@ NOBODY = (-1, 0, 0.0)
 
 # What a contender is asked to do.
 STEPS = (
-    "questions",
+    "answers",
     "preparation",
     "other seeds",
     "warm-up",

@@ -143,7 +143,7 @@ def _entry(duel: Duel, problem: Problem, name: str) -> Entry:
     if name in duel.given_up:
         entry.fail(*duel.given_up[name])
     else:
-        guarded(entry, "questions", _ask)
+        guarded(entry, "answers", _ask)
     return entry
 
 

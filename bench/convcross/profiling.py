@@ -35,6 +35,11 @@ def executed(duel: Duel, contender: str) -> dict[str, Any]:
     return answer
 
 
+def processes() -> int:
+    """How many processes of ours are on a card beside this one: 0, or 1 after the first question."""
+    return _process.cache_info().currsize
+
+
 @functools.cache
 def _process() -> concurrent.futures.ProcessPoolExecutor:
     spawned = multiprocessing.get_context("spawn")  # CUDA does not survive a fork

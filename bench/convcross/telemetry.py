@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from convcross import cards
+from convcross import cards, profiling
 
 POWERCAP = Path("/sys/class/powercap")  # Linux's counters of Intel and AMD processors
 READINGS = (  # of a card
@@ -67,7 +67,7 @@ class Gauge:
 
         A card: sm_clock_mhz, memory_clock_mhz, power_w, temperature_c, throttle (what holds the
         clocks down, in words), energy_j (of the whole board, since the driver was loaded) and
-        other_processes (that compute on it, without this one). The processor: frequency_mhz
+        other_processes (that compute on it, without ours). The processor: frequency_mhz
         {mean, min, max} over its cores (of a virtual machine often the nominal one), and energy_j
         (of its packages, from an arbitrary zero).
         """
@@ -196,7 +196,7 @@ def _card(device: str, owner: Gauge) -> Asks:
         own = os.getpid() in numbers or cards.holds_context(device)
         if own and not numbers:
             raise NotTold("NVML lists no process, not even this one")
-        return len(numbers) - own
+        return max(0, len(numbers) - own - profiling.processes())
 
     asks = (
         lambda: ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),

@@ -6,6 +6,7 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import psutil
@@ -29,6 +31,7 @@ OWN = 600.0  # seconds for what no contender does: drawing data, the reference
 SCARCE = 0.03  # of the machine's memory: less is not left to a child that has most of it
 TAIL = 1 << 15  # bytes of its output that are kept
 SHOWN = 300  # characters of it in a reason
+FRAME = re.compile(r'^  File "(.+)", line (\d+) in (.+)$', re.MULTILINE)  # as faulthandler has it
 
 
 class Stopped(Exception):
@@ -200,9 +203,11 @@ class Child:
                 self._output = (self._output + part)[-TAIL:]
         lines = self._output.decode(errors="replace").splitlines()
         crash = next((n for n, one in enumerate(lines) if one.startswith("Fatal Python")), None)
-        frames = [one.strip() for one in lines[crash or 0 :] if one.startswith("  File ")]
+        frames = FRAME.findall("\n".join(lines[crash or 0 :]))
         last = [one for one in lines[:crash] if one.strip()][-3:]
-        parts = ([f"at {frames[0]}"] if crash is not None and frames else []) + (
+        # File names alone: a record tells nobody's folders.
+        where = ", ".join(f"{Path(file).name}:{line} in {name}" for file, line, name in frames[:2])
+        parts = ([f"at {where}"] if crash is not None and where else []) + (
             [f"last output: {one_line(' | '.join(last), SHOWN)}"] if last else []
         )
         return "; ".join([reason, *parts])
