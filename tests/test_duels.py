@@ -176,6 +176,21 @@ def test_the_closest_race_comes_first_within_a_level() -> None:
     assert found[-1].problem["image"] == [512, 512]
 
 
+def test_duels_are_a_sequence_whose_places_can_be_asked_for_in_any_order() -> None:
+    wide = sweep(sizes=[16, 32], kernels=[3, 5, 7, 9, 11], image_data=["normal", "photo"])
+    whole = list(duels(wide, available(["cpu"])))
+    for ask in (slice(None), slice(-3, None), slice(9, 2, -3)):
+        assert duels(wide, available(["cpu"]))[ask] == whole[ask]
+    found = duels(wide, available(["cpu"]))
+    assert len(found) == len(whole) == 20
+    assert [found[-1], found[0], found[7]] == [whole[-1], whole[0], whole[7]]
+    for place in (20, -21):
+        with pytest.raises(IndexError):
+            found[place]
+    assert found.ids() == {duel.id for duel in whole}
+    assert found.contenders == whole[0].contenders
+
+
 @given(st.lists(st.integers(1, 200), unique=True, max_size=40))
 def test_bisection(kernels: list[int]) -> None:
     """Every kernel once; a level's kernels halve the gaps that the level before left."""

@@ -86,6 +86,10 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
             'sizes = [8]\nkernels = [9]\nmodes = ["valid"]',
             ("kernels", "[9, 9]", "up to [8, 8]", "mode valid"),
         ),
+        (
+            'sizes = [16, 8, 32]\nkernels = [3, 9, 5]\nmodes = ["full", "valid"]',
+            ("kernels", "[9, 9]", "up to [8, 8]", "mode valid"),
+        ),
         (GRID + 'modes = ["valid"]\nboundary = "circular"', ("mode is 'valid'", "full, same")),
         (LAYER + "in_channels = 3\ngroups = 2", ("layer 'first'", "in_channels is 3", "groups=2")),
         (LAYER + "stride = 0", ("layers.0.stride", "got 0", "equal to 1")),

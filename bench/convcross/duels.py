@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from pydantic import BaseModel
 
 from convcross.failures import BadInput
-from convcross.spec import Limits, Sweep
+from convcross.spec import Cell, Limits, Sweep
 from convkernels import Problem, namespaces
 from convkernels.registry import Algorithm, algorithms, find
 
@@ -146,74 +147,111 @@ def duels(
     there: Sequence[Contender],
     algorithm_paths: Sequence[str] = (),
     ceilings: Mapping[str, dict[str, Any]] | None = None,
-) -> list[Duel]:
+) -> Duels:
     """All duels of a sweep between the contenders there, the most informative first.
-
-    What ran is asked of the smallest, the middle and the largest kernel of each image size, of all
-    where they are few, and of layers.
 
     Raises BadInput where a pattern matches no contender.
     """
-    found = []
-    kernels = sorted(sweep.kernels)
-    profiled = kernels
-    if len(kernels) > FEW:
-        profiled = [kernels[0], kernels[len(kernels) // 2], kernels[-1]]
     try:
         contenders = [str(one) for one in matching(sweep.contenders, there)]
     except BadInput as error:
         raise BadInput(f"sweep {sweep.name!r}: {error}") from None
     devices = {Contender.parse(name).device for name in contenders}
     known = {device: one for device, one in (ceilings or {}).items() if device in devices}
-    for problem, image_data, kernel_data in sweep.cells():
-        found.append(
-            Duel(
-                id=_id(problem, image_data, kernel_data),
-                problem=problem.to_json(),
-                contenders=contenders,
-                image_data=image_data,
-                kernel_data=kernel_data,
-                seed=sweep.seed,
-                regime=sweep.regime,
-                threads=sweep.threads,
-                limits=sweep.limits,
-                algorithm_paths=list(algorithm_paths),
-                ceilings=known,
-                profiled=not _on_grid(problem, sweep) or problem.kernel[0] in profiled,
-                energy=sweep.energy,
-                error_seeds=sweep.error_seeds,
-            )
-        )
-    return by_information(found, sweep)
+    return Duels(sweep, contenders, list(algorithm_paths), known)
 
 
-def _on_grid(problem: Problem, sweep: Sweep) -> bool:
-    return problem.image[0] in sweep.sizes and problem.kernel[0] in sweep.kernels
-
-
-def _id(problem: Problem, image_data: str, kernel_data: str) -> str:
-    """Readable, and the same wherever the duel is made."""
-    text = json.dumps([problem.to_json(), image_data, kernel_data], sort_keys=True)
-    (height, width), (kh, kw) = problem.image, problem.kernel
-    return f"{height}x{width}-{kh}x{kw}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def by_information(found: Sequence[Duel], sweep: Sweep) -> list[Duel]:
+class Duels(Sequence[Duel]):
     """A coarse grid over everything first, then its gaps; near the expected crossover first.
 
     Kernels come in the order of a bisection: the ends, the middle, the quarters, … for every N, so
     that a sweep cut short is a coarser sweep and not a part of one. Within a level the duel comes
     first in which the cost models see direct and FFT closest.
+
+    A level is sorted when it is reached and a duel made when it is asked for, so that 100,000 are
+    there at once.
+
+    Attributes
+    ----------
+    contenders : of every duel
     """
-    level = {kernel: rank for rank, kernel in _bisection(sweep.kernels)}
 
-    def key(duel: Duel) -> tuple[int, float]:
-        problem = Problem.from_json(duel.problem)
-        fft = find("fft").implementation.cost(problem)
-        ratio = abs(math.log(max(1, problem.flops) / fft.flops))
-        return level.get(problem.kernel[0], 0), ratio
+    def __init__(
+        self,
+        sweep: Sweep,
+        contenders: list[str],
+        algorithm_paths: list[str],
+        ceilings: dict[str, dict[str, Any]],
+    ) -> None:
+        self.contenders = contenders
+        self._sweep, self._paths, self._ceilings = sweep, algorithm_paths, ceilings
+        self._profiled = sorted(sweep.kernels)
+        if len(self._profiled) > FEW:
+            few = self._profiled
+            self._profiled = [few[0], few[len(few) // 2], few[-1]]
+        self._cells = list(sweep.cells())
+        self._ordered: list[Cell] = []
+        self._rest = self._by_information()
 
-    return sorted(found, key=key)
+    def _by_information(self) -> Iterator[Cell]:
+        of_kernel = {kernel: level for level, kernel in _bisection(self._sweep.kernels)}
+        levels: dict[int, list[Cell]] = {}
+        for cell in self._cells:
+            levels.setdefault(of_kernel.get(cell[0].kernel[0], 0), []).append(cell)
+        cost = find("fft").implementation.cost
+
+        def distance(cell: Cell) -> float:
+            return abs(math.log(max(1, cell[0].flops) / cost(cell[0]).flops))
+
+        for level in sorted(levels):
+            yield from sorted(levels[level], key=distance)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @overload
+    def __getitem__(self, place: int) -> Duel: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Duel]: ...
+    def __getitem__(self, place: int | slice) -> Duel | list[Duel]:
+        chosen = range(len(self))[place]
+        if isinstance(chosen, range):
+            return [self[one] for one in chosen]
+        self._ordered += itertools.islice(self._rest, max(0, chosen + 1 - len(self._ordered)))
+        return self._made(*self._ordered[chosen])
+
+    def ids(self) -> set[str]:
+        """Of all duels, without making them."""
+        return {_id(problem.to_json(), *data) for problem, *data in self._cells}
+
+    def _made(self, problem: Problem, image_data: str, kernel_data: str) -> Duel:
+        """What ran is asked of the smallest, the middle and the largest kernel of each image size,
+        of all where they are few, and of layers."""
+        sweep, fields = self._sweep, problem.to_json()
+        on_grid = problem.image[0] in sweep.sizes and problem.kernel[0] in sweep.kernels
+        return Duel(
+            id=_id(fields, image_data, kernel_data),
+            problem=fields,
+            contenders=self.contenders,
+            image_data=image_data,
+            kernel_data=kernel_data,
+            seed=sweep.seed,
+            regime=sweep.regime,
+            threads=sweep.threads,
+            limits=sweep.limits,
+            algorithm_paths=self._paths,
+            ceilings=self._ceilings,
+            profiled=not on_grid or problem.kernel[0] in self._profiled,
+            energy=sweep.energy,
+            error_seeds=sweep.error_seeds,
+        )
+
+
+def _id(problem: dict[str, Any], image_data: str, kernel_data: str) -> str:
+    """Readable, and the same wherever the duel is made."""
+    text = json.dumps([problem, image_data, kernel_data], sort_keys=True)
+    (height, width), (kh, kw) = problem["image"], problem["kernel"]
+    return f"{height}x{width}-{kh}x{kw}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _bisection(kernels: Sequence[int]) -> list[tuple[int, int]]:

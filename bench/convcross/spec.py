@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,6 +73,9 @@ Pad = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
 Seconds = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Sizes = Annotated[list[Whole], BeforeValidator(_sizes), AfterValidator(_unique)]
 Names = Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
+
+
+Cell = tuple[Problem, str, str]  # with its image data and its kernel data
 
 
 class Strict(BaseModel):
@@ -149,29 +152,32 @@ class Sweep(Strict):
             raise ValueError(f"sizes: the grid has {count} cells; allowed: up to {MOST}")
         return self
 
-    def cells(self) -> Iterable[tuple[Problem, str, str]]:
-        """(problem, image data, kernel data) of every cell, each once: layers may be alike.
+    def cells(self) -> Iterator[Cell]:
+        """Every cell, each once: layers may be alike.
 
         Raises ValueError for a cell that is no problem, as a kernel larger than its image in
         mode valid.
         """
-        shapes: list[dict[str, Any]] = [
-            {"image": (size, size), "kernel": (kernel, kernel)}
-            for size, kernel in itertools.product(self.sizes, self.kernels)
-        ]
-        shapes += [layer.model_dump() for layer in self.layers]
         seen: set[Problem] = set()
-        for shape, op, mode, dtype in itertools.product(shapes, self.ops, self.modes, self.dtypes):
-            fields = {key: value for key, value in shape.items() if key != "name"}
-            try:
-                problem = Problem(**fields, op=op, mode=mode, dtype=dtype, boundary=self.boundary)
-            except ValueError as error:
-                key = f"layer {shape['name']!r}" if "name" in shape else "kernels"
-                raise ValueError(f"{key}: {error}") from None
-            if problem not in seen:
-                seen.add(problem)
-                for kinds in itertools.product(self.image_data, self.kernel_data):
-                    yield (problem, *kinds)
+        for key, shape in self._shapes():
+            for op, mode, dtype in itertools.product(self.ops, self.modes, self.dtypes):
+                try:
+                    problem = Problem(
+                        **shape, op=op, mode=mode, dtype=dtype, boundary=self.boundary
+                    )
+                except ValueError as error:
+                    raise ValueError(f"{key}: {error}") from None
+                if problem not in seen:
+                    seen.add(problem)
+                    for kinds in itertools.product(self.image_data, self.kernel_data):
+                        yield (problem, *kinds)
+
+    def _shapes(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(the key that a complaint names, fields of the problem) of grid and layers."""
+        for size, kernel in itertools.product(self.sizes, self.kernels):
+            yield "kernels", {"image": (size, size), "kernel": (kernel, kernel)}
+        for layer in self.layers:
+            yield f"layer {layer.name!r}", layer.model_dump(exclude={"name"})
 
 
 def shipped() -> list[str]:
@@ -213,8 +219,11 @@ def validated(keys: Mapping[str, Any], where: str) -> Sweep:
         sweep = Sweep.model_validate(dict(keys))
     except ValidationError as error:
         raise BadInput(f"{where}: {_allowed(first_complaint(error), error)}") from None
+    # A kernel has to fit its image, no more: where one does not, the largest in the smallest does
+    # not either.
+    corner = {"sizes": sorted(sweep.sizes)[:1], "kernels": sorted(sweep.kernels)[-1:]}
     try:
-        for _ in sweep.cells():
+        for _ in sweep.model_copy(update=corner).cells():
             pass
     except ValueError as error:
         raise BadInput(f"{where}: {error}") from None
