@@ -187,8 +187,17 @@ def test_duels_are_a_sequence_whose_places_can_be_asked_for_in_any_order() -> No
     for place in (20, -21):
         with pytest.raises(IndexError):
             found[place]
-    assert found.ids() == {duel.id for duel in whole}
     assert found.contenders == whole[0].contenders
+
+
+def test_what_is_done_is_left_out_and_the_order_stays() -> None:
+    found = duels(sweep(sizes=[16, 32], kernels=[3, 5, 7, 9, 11]), available(["cpu"]))
+    whole = list(found)
+    left = found.without({duel.id for duel in whole[::3]} | {"another"})
+    assert list(left) == [duel for place, duel in enumerate(whole) if place % 3]
+    assert (len(left), len(found)) == (6, 10)
+    assert list(left.without([])) == list(left)
+    assert list(found.without({duel.id for duel in whole})) == []
 
 
 @given(st.lists(st.integers(1, 200), unique=True, max_size=40))

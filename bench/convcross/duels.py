@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from pydantic import BaseModel
@@ -220,9 +221,13 @@ class Duels(Sequence[Duel]):
         self._ordered += itertools.islice(self._rest, max(0, chosen + 1 - len(self._ordered)))
         return self._made(*self._ordered[chosen])
 
-    def ids(self) -> set[str]:
-        """Of all duels, without making them."""
-        return {_id(problem.to_json(), *data) for problem, *data in self._cells}
+    def without(self, ids: Collection[str]) -> Duels:
+        """Those that are left when these are done, in the same order."""
+        left = copy.copy(self)
+        if ids:
+            left._cells = [one for one in self._cells if _id(one[0].to_json(), *one[1:]) not in ids]
+        left._ordered, left._rest = [], left._by_information()
+        return left
 
     def _made(self, problem: Problem, image_data: str, kernel_data: str) -> Duel:
         """What ran is asked of the smallest, the middle and the largest kernel of each image size,
