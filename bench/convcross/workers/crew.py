@@ -1,0 +1,167 @@
+"""The workers of one kind of machine on a cluster: they share the duels of a sweep."""
+
+from __future__ import annotations
+
+import collections
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from convcross.duels import Contender, Duel
+from convcross.measure import measure
+from convcross.workers import Gone
+from convcross.workers.description import Description
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+    from convcross.workers.cluster import Cluster
+
+RETRIES = 2  # of a duel whose worker was lost
+PATIENCE = 120.0  # seconds without a worker after which none is waited for
+
+
+@dataclass
+class Task:
+    """A duel in the hands of a worker, or between two.
+
+    Attributes
+    ----------
+    processes : of the workers that had it
+    losses : why they did not answer
+    """
+
+    duel: Duel
+    future: Future[Any] | None = None
+    processes: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Worker:
+    """One process on one card.
+
+    Attributes
+    ----------
+    folder : its own, by which Dask tells it from another one that later has its address
+    process : its name for itself, which no other process has
+    asked : it has not yet told what it is
+    crew : those that it measures with; None where it is left alone
+    """
+
+    address: str
+    folder: str
+    process: str = ""
+    asked: bool = True
+    crew: Crew | None = None
+    task: Task | None = None
+
+
+class Crew:
+    """Workers of one kind, to which duels are given (``workers.Machine``).
+
+    Attributes
+    ----------
+    description : what each of its workers is
+    first : the address of the one that told it
+    """
+
+    def __init__(self, cluster: Cluster, description: Description, first: str) -> None:
+        self.description, self.first = description, first
+        self._cluster = cluster
+        self._waiting: collections.deque[Task] = collections.deque()
+        self._ended: list[tuple[Duel, dict[str, Any]]] = []
+        self._alone_since: float | None = None
+
+    @property
+    def devices(self) -> list[str]:
+        """Those that share a duel on each of its workers."""
+        return self.description.devices
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """All that are available on each of its workers."""
+        return [Contender.parse(name) for name in self.description.contenders]
+
+    def free(self) -> int:
+        """How many more duels are taken now."""
+        self._cluster.settle(0)
+        return max(0, len(self._idle()) - len(self._waiting))
+
+    def give(self, duel: Duel) -> None:
+        self._waiting.append(Task(duel))
+        self._start()
+
+    def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
+        """What ended, with what measuring gave; waits so long at most, for the first.
+
+        Raises Gone.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            self._cluster.settle(0)
+            self._start()
+            if self._ended or (self._idle() and not self._busy()):
+                ended, self._ended = self._ended, []
+                return ended
+            self._check_not_alone()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return []
+            self._cluster.settle(left)
+
+    def kill(self) -> None:
+        """End at once what runs."""
+        self._waiting.clear()
+        self._cluster.kill(self._busy())
+
+    def take(self, task: Task, result: dict[str, Any]) -> None:
+        """A duel was measured."""
+        self._ended.append((task.duel, result))
+
+    def take_back(self, task: Task) -> None:
+        """A duel lost its worker: another one gets it, or nobody any more."""
+        if len(task.losses) <= RETRIES:
+            self._waiting.appendleft(task)
+        else:
+            reason = f"lost {len(task.losses)} workers: {'; '.join(task.losses)}"
+            self._ended.append((task.duel, _failed(task.duel, reason)))
+
+    def _mine(self) -> list[Worker]:
+        return [one for one in self._cluster.workers.values() if one.crew is self]
+
+    def _idle(self) -> list[Worker]:
+        return [one for one in self._mine() if one.task is None]
+
+    def _busy(self) -> list[Worker]:
+        return [one for one in self._mine() if one.task is not None]
+
+    def _start(self) -> None:
+        """Give what waits to who is idle; what lost a worker to one that never had it."""
+        if self._cluster.client.status != "running":
+            return
+        for task in list(self._waiting):
+            others = [one for one in self._mine() if one.process not in task.processes]
+            idle = [one for one in others or self._mine() if one.task is None]
+            if idle:
+                self._waiting.remove(task)
+                self._cluster.start(idle[0], task)
+
+    def _check_not_alone(self) -> None:
+        if self._cluster.client.status == "closed":
+            raise Gone(f"the scheduler {self._cluster.place} is lost")
+        if self._mine():
+            self._alone_since = None
+            return
+        self._alone_since = self._alone_since or time.monotonic()
+        if time.monotonic() - self._alone_since > PATIENCE:
+            raise Gone(
+                f"no {self.description.name} is left at {self._cluster.place}: "
+                f"waited {PATIENCE:.0f} s for one"
+            )
+
+
+def _failed(duel: Duel, reason: str) -> dict[str, Any]:
+    """What measuring gives where no contender is measured."""
+    given_up = dict.fromkeys(duel.contenders, ("error", reason))
+    return measure({**duel.model_dump(mode="json"), "given_up": given_up})

@@ -1,0 +1,88 @@
+"""Whether the workers of a cluster can measure together: each is held against what asked for it,
+and against the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from convcross import machine
+from convcross.duels import Contender
+from convcross.workers.description import Description, digest
+from convcross.workers.scheduler import told
+from convkernels.registry import algorithms
+
+
+class Requirements:
+    """What this run asks of each worker: the code that runs here, and the algorithm files here."""
+
+    def __init__(self, algorithm_paths: Sequence[str]) -> None:
+        self._code = machine.versions()["convcross"], machine.commit()
+        self._files = {path: digest(path) for path in algorithm_paths}
+
+    def unmet(self, answer: Any) -> str | None:
+        """Why a worker that answered this (``remote.describe``, or an exception) cannot measure."""
+        version, commit = self._code
+        required = f"allowed: convcross {version}, commit {commit}, on every worker"
+        if isinstance(answer, ModuleNotFoundError) and answer.name == "convcross":
+            return f"has no convcross; {required}"
+        if isinstance(answer, (ImportError, AttributeError, TypeError)):
+            return f"cannot load this convcross ({told(answer)}); {required}"
+        if isinstance(answer, Exception):
+            return f"does not tell what it is ({told(answer)})"
+        codes = [tuple(answer["version"])]
+        if "description" in answer:
+            software = answer["description"]["software"]
+            codes.append((software["versions"]["convcross"], software["commit"]))
+        for code in codes:
+            if code != self._code:
+                return (
+                    f"has convcross {code[0]}, commit {code[1]}; {required}, and workers that were "
+                    "started with it"
+                )
+        if "refused" in answer:
+            return f"cannot measure: {answer['refused']}"
+        found = Description.model_validate(answer["description"])
+        for path, its in found.algorithms.items():
+            if its != self._files[path]:
+                return f"has another {path}; allowed: the same file here and on every worker"
+        for name in found.contenders:
+            if Contender.parse(name).algorithm not in algorithms():
+                return f"has {name}, which is not here; allowed: the same packages here and there"
+        return None
+
+
+def mismatch(found: Description, others: Iterable[tuple[str, Description]]) -> str | None:
+    """Why a worker cannot measure beside others, by their addresses."""
+    for address, other in others:
+        if other.devices != found.devices:
+            return (
+                f"would measure on {','.join(found.devices)}, {address} on "
+                f"{','.join(other.devices)}; allowed: a card on each worker, or --device cpu"
+            )
+        if other.name != found.name:
+            continue
+        for what, its, theirs in _differences(found, other):
+            return (
+                f"has {what} {its!r}, {address} {theirs!r}, and both are {found.name}; "
+                "allowed: the same on all machines of one kind"
+            )
+    return None
+
+
+def _differences(one: Description, other: Description) -> Iterator[tuple[str, Any, Any]]:
+    """What may not differ where records share a file."""
+    its, theirs = _conditions(one), _conditions(other)
+    for what in sorted(its.keys() | theirs.keys()):
+        if its.get(what) != theirs.get(what):
+            yield what, its.get(what), theirs.get(what)
+
+
+def _conditions(one: Description) -> Mapping[str, Any]:
+    conditions: dict[str, Any] = {"os": one.machine["os"], "Python": one.software["python"]}
+    for kind in ("versions", "cuda"):
+        libraries = one.software[kind] or {}
+        conditions |= {f"version of {name}": version for name, version in libraries.items()}
+    if "cpu" in one.devices:
+        conditions["usable cores"] = one.machine["cpu"]["usable_cores"]
+    return conditions | dict.fromkeys(one.contenders, "available")

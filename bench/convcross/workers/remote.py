@@ -1,0 +1,72 @@
+"""What the processes of a Dask cluster are asked to do: they import this module, by its name."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import uuid
+from typing import Any
+
+import dask
+
+import convcross
+from convcross import machine
+from convcross.failures import BadInput
+from convcross.workers import isolation
+from convcross.workers.description import described
+
+PROCESS = uuid.uuid4().hex  # of this process: a nanny's next one may have the same address
+
+_run: str | None = None  # that the child process here was started for
+
+
+@functools.cache
+def version() -> tuple[str, str]:
+    """Version and commit of the code that this process has loaded, which may since have changed."""
+    return convcross.__version__, machine.commit()
+
+
+async def describe(
+    device: str | None, algorithm_paths: list[str], seconds: float
+) -> dict[str, Any]:
+    """``process``, ``version`` and ``description``, or ``refused`` with the reason."""
+    told = {"process": PROCESS, "version": version()}
+    _forget_environment()
+    try:
+        found = await asyncio.to_thread(described, device, algorithm_paths, seconds)
+    except BadInput as error:
+        return told | {"refused": str(error)}
+    return told | {"description": found.model_dump(mode="json")}
+
+
+def measure(duel: dict[str, Any], process: str, run: str) -> dict[str, Any] | None:
+    """What measuring a duel gives; None where this is not the process that was asked.
+
+    Each run has a child process of its own, so that none measures with algorithm files of before.
+    """
+    global _run
+    if process != PROCESS:
+        return None
+    if run != _run:
+        _forget_environment()
+        isolation.close_isolated()
+        _run = run
+    return isolation.measure_isolated(duel)
+
+
+def release() -> None:
+    """End the child process, and so what it holds of the card."""
+    isolation.close_isolated()
+
+
+def kill() -> None:
+    """End at once what is measured."""
+    isolation.kill_isolated()
+
+
+def _forget_environment() -> None:
+    """What a nanny sets for its workers would slow contenders: returned memory, one thread."""
+    for name, value in dask.config.get("distributed.nanny.pre-spawn-environ").items():
+        if os.environ.get(name) == str(value):
+            del os.environ[name]
