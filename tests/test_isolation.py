@@ -122,7 +122,8 @@ def test_several_of_one_duel(isolated: Isolated, source: str) -> None:
 def test_a_crash_is_told_with_where_and_the_last_output(isolated: Isolated, source: str) -> None:
     found = measured(isolated, duel(source, "direct", "crashing-segfault", "fft"))
     (_, reason) = found["crashing-segfault"]
-    assert re.search(r'; at File ".*", line \d+ in string_at; last output: the last words$', reason)
+    where = r"at __init__\.py:\d+ in string_at, crashing\.py:\d+ in segfault"
+    assert re.search(rf"; {where}; last output: the last words$", reason)
 
 
 def test_what_is_raised_costs_no_process(isolated: Isolated, source: str) -> None:
@@ -268,10 +269,11 @@ def test_memory_that_runs_out(
     """Shared memory has no limit of a process's own: the parent looks how much is left."""
     nothing_left = types.SimpleNamespace(total=2**30, available=0)
     monkeypatch.setattr(process.psutil, "virtual_memory", lambda: nothing_left)
-    found = measured(isolated, duel(source, "direct", "crashing-hoards-shared", "fft"))
+    names = ("direct", "crashing-hoards-shared", "fft")
+    found = measured(isolated, duel(source, *names, cell_seconds=60.0))
     (status, reason) = found["crashing-hoards-shared"]
     assert status == "oom"
-    assert "GiB, nearly all of the memory, in its preparation" in reason
+    assert re.fullmatch(r"held .* GiB in its preparation: nearly all of the memory", reason)
 
 
 def test_a_limit_of_memory_makes_an_allocation_fail(source: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from convcross import observe, profiling, telemetry
-from convcross.duels import Duel, duels
+from convcross.duels import Duel, available, duels
 from convcross.measure import measure
 from convcross.records import Record
 from convcross.spec import Limits, Sweep
@@ -179,15 +179,15 @@ def test_clocks_are_read_before_and_after() -> None:
 
 def test_the_ends_and_the_middle_of_each_row_are_profiled() -> None:
     sweep = Sweep(name="a", sizes=[32, 64], kernels=[3, 5, 7, 9, 11], contenders=["direct/numpy"])
-    found = duels(sweep, [["cpu"]], ceilings={"cpu": {"a": 1}, "cuda:0": {"b": 2}})
+    found = duels(sweep, available(["cpu"]), ceilings={"cpu": {"a": 1}, "cuda:0": {"b": 2}})
     kernels = {(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found}
     profiled = {
         (duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found if duel.profiled
     }
     assert kernels - profiled == {(size, n) for size in (32, 64) for n in (5, 9)}
     few = Sweep(name="a", sizes=[32], kernels=[3, 5, 7, 9], contenders=["direct/numpy"])
-    assert all(duel.profiled for duel in duels(few, [["cpu"]]))
+    assert all(duel.profiled for duel in duels(few, available(["cpu"])))
     assert all(duel.ceilings == {"cpu": {"a": 1}} for duel in found)
     layer = {"name": "one", "image": (8, 8), "kernel": (3, 3)}
     alone = Sweep.model_validate({"name": "a", "layers": [layer], "contenders": ["direct/numpy"]})
-    assert [duel.profiled for duel in duels(alone, [["cpu"]])] == [True]
+    assert [duel.profiled for duel in duels(alone, available(["cpu"]))] == [True]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross import accuracy, data, run, seeds
+from convcross import accuracy, data, resuming, seeds
 from convcross import measure as measuring
 from convcross.duels import Duel
 from convcross.entry import Entry, Ledger, guarded
@@ -198,5 +198,5 @@ def test_a_file_from_before_goes_on_unless_seeds_are_asked_for() -> None:
 
     earlier = header()
     del earlier.sweep["error_seeds"]
-    assert list(run._differences(earlier, header())) == []
-    assert list(run._differences(earlier, header(error_seeds=5))) == [("error_seeds", 1, 5)]
+    assert list(resuming.differences(earlier, header())) == []
+    assert list(resuming.differences(earlier, header(error_seeds=5))) == [("error_seeds", 1, 5)]

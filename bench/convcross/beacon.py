@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PAGE = struct.Struct("=iid")  # contender, step, since when on time.monotonic's clock
-NOBODY = (-1, 0, 0.0)
+NOBODY = -1
 
 # What a contender is asked to do.
 STEPS = (
@@ -31,9 +31,10 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Seen:
-    """What the page tells: the contender's place in the duel, its step, and for how long."""
+    """What the page tells: the contender's place in the duel, None between two steps; its step; and
+    for how long."""
 
-    contender: int
+    contender: int | None
     step: str
     seconds: float
 
@@ -57,6 +58,7 @@ def begin_duel(contenders: Sequence[str]) -> None:
     """Contenders are told by their places here until the next duel begins."""
     _places.clear()
     _places.update({name: place for place, name in enumerate(contenders)})
+    end()
 
 
 def begin(contender: str, step: str) -> None:
@@ -68,12 +70,15 @@ def begin(contender: str, step: str) -> None:
 def end() -> None:
     """It returned, or raised."""
     if _page is not None:
-        PAGE.pack_into(_page, 0, *NOBODY)
+        clear(_page)
 
 
-def read(page: mmap.mmap) -> Seen | None:
-    """Who is at work in the process that writes this page; None between two steps."""
+def clear(page: mmap.mmap) -> None:
+    """Nobody is at work, from now on."""
+    PAGE.pack_into(page, 0, NOBODY, 0, time.monotonic())
+
+
+def read(page: mmap.mmap) -> Seen:
+    """Who is at work in the process that writes this page."""
     place, number, since = PAGE.unpack_from(page, 0)
-    if place < 0:
-        return None
-    return Seen(place, STEPS[number], time.monotonic() - since)
+    return Seen(None if place == NOBODY else place, STEPS[number], time.monotonic() - since)

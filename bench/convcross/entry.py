@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import arrays, beacon, stopwatch
+from convcross import arrays, beacon, stopwatch, surroundings
 from convcross.duels import Contender
 from convcross.records import Record
 from convkernels import Problem, UnsupportedProblem, namespaces
@@ -97,9 +95,10 @@ def guarded(entry: Entry, step: str, action: Callable[..., None], *arguments: An
 
     Raises Spoiled.
     """
-    os.makedirs(tempfile.gettempdir(), exist_ok=True)  # one before may have removed it
-    with step_of(entry, step), entry.on_device():
-        action(entry, *arguments)
+    with step_of(entry, step):
+        with entry.on_device():
+            action(entry, *arguments)
+        surroundings.put_back()
 
 
 @contextlib.contextmanager

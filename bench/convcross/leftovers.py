@@ -16,8 +16,8 @@ import psutil
 
 Running = frozenset[tuple[str, int]]  # ("thread", its native id) or ("process", its pid)
 
-WINDOW, WINDOWS = 0.1, 5  # seconds, ten ticks of the kernel's clock; what ends within all is none
-BUSY = 0.3  # of a core, in each window
+WINDOW, WINDOWS = 0.2, 3  # seconds, 20 ticks of the kernel's clock; what ends within all is none
+BUSY = 0.1  # of a core, in each window: on a full machine an endless loop gets no more
 
 
 def running() -> Running:

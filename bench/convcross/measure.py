@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import accuracy, beacon, data, leftovers, memory, surroundings, threads
+from convcross import accuracy, beacon, data, leftovers, memory, threads
 from convcross.arrays import Place
 from convcross.duels import Contender, Duel
 from convcross.entry import Entry, Ledger, alive, classify, guarded, spoil
@@ -239,7 +239,6 @@ def _compete(
     for entry in group:
         others = leftovers.running()
         guarded(entry, "preparation", prepare, duel, truth, ledger)
-        surroundings.put_back()
         left[entry.name] = leftovers.running() - others
     for entry in group:
         if (told := leftovers.busy(left[entry.name])) is not None:

@@ -36,7 +36,7 @@ def executed(duel: Duel, contender: str) -> dict[str, Any]:
 
 
 def processes() -> int:
-    """How many processes of ours are on a card beside this one: 0, or 1 after the first question."""
+    """How many of ours are on a card beside this one: 0, or 1 after the first question."""
     return _process.cache_info().currsize
 
 

@@ -28,10 +28,18 @@ def keep() -> None:
 
 
 def put_back() -> None:
-    """Make them what they were when they were kept; without that, nothing."""
-    if _kept is not None:
-        with contextlib.suppress(OSError):  # the user has removed it, or a contender the duplicates
-            os.makedirs(_kept.temporary, exist_ok=True)
-            os.chdir(_kept.working)
-            for number, copy in zip(STREAMS, _kept.streams, strict=True):
-                os.dup2(copy, number)
+    """Make them what they were when they were kept; without that, nothing.
+
+    A contender that has closed what it did not open has closed the pipes to the parent too: the
+    process ends, while it is still known whose step this is.
+    """
+    if _kept is None:
+        return
+    with contextlib.suppress(OSError):  # the user has removed it
+        os.makedirs(_kept.temporary, exist_ok=True)
+        os.chdir(_kept.working)
+    try:
+        for number, copy in zip(STREAMS, _kept.streams, strict=True):
+            os.dup2(copy, number)
+    except OSError:
+        os._exit(os.EX_IOERR)

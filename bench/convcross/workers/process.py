@@ -72,7 +72,7 @@ class Child:
             )
             page = _memory(stack)
             self._page = stack.enter_context(mmap.mmap(page, beacon.PAGE.size))
-            beacon.PAGE.pack_into(self._page, 0, *beacon.NOBODY)
+            beacon.clear(self._page)
             requests, self._requests = _pipe(stack)
             self._answers, answers = _pipe(stack)
             parent, self._lifeline = _pipe(stack)
@@ -105,6 +105,7 @@ class Child:
         Raises Stopped where ``kill`` ended it.
         """
         self._output.clear()
+        beacon.clear(self._page)  # it has been idle since its last duel
         with contextlib.suppress(OSError):  # it has died since: the answer will tell
             content = memoryview(json.dumps(duel).encode() + b"\n")
             while content:
@@ -127,8 +128,8 @@ class Child:
     def _wait(self, duel: dict[str, Any]) -> tuple[dict[str, Any] | None, Lost | None]:
         """Its answer, None where it ended without; and why it has to be ended, if so."""
         limit = duel["limits"]["cell_seconds"]
-        content, late = b"", False
-        begin = quiet = time.monotonic()
+        content, late = b"", 0.0
+        quiet = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(self._answers, selectors.EVENT_READ)
             selector.register(self._printed, selectors.EVENT_READ)
@@ -151,22 +152,19 @@ class Child:
                 if self._process.poll() is not None and not content:
                     return None, None
                 seen = beacon.read(self._page)
-                if (seen.seconds if seen else 0.0) > limit or now - begin > OWN + 100 * limit:
-                    if late:  # at a second look: the page may be read while it is written
-                        return None, self._hung(duel, seen, limit)
-                    late = True
-                else:
-                    late = False
                 if self._takes_all():
-                    name = duel["contenders"][seen.contender] if seen else None
+                    name = _name(duel, seen)
                     return None, Lost(name, "oom", self._took(seen), certain=name is not None)
+                if late and seen.seconds > late:  # twice: it may be read while it is written
+                    return None, self._hung(duel, seen, limit)
+                most = OWN if seen.contender is None else limit
+                late = most if seen.seconds > most else 0.0
 
-    def _hung(self, duel: dict[str, Any], seen: beacon.Seen | None, limit: float) -> Lost:
-        if seen is None:
-            return Lost(None, "timeout", "hung: measuring did not end", certain=True)
+    def _hung(self, duel: dict[str, Any], seen: beacon.Seen, limit: float) -> Lost:
         reason = f"hung: a call in its {seen.step} did not return within {limit:g} s"
-        name = duel["contenders"][seen.contender]
-        return Lost(name, "timeout", self._told(reason), certain=True)
+        if seen.contender is None:
+            reason = f"hung: nothing was measured for {OWN:g} s"
+        return Lost(_name(duel, seen), "timeout", self._told(reason), certain=True)
 
     def _takes_all(self) -> bool:
         memory = psutil.virtual_memory()
@@ -176,25 +174,22 @@ class Child:
             return memory.available < SCARCE * memory.total and held > memory.total / 2
         return False
 
-    def _took(self, seen: beacon.Seen | None) -> str:
-        where = f" in its {seen.step}" if seen else ""
-        return f"it held {self._largest / 2**30:.1f} GiB, nearly all of the memory,{where}"
+    def _took(self, seen: beacon.Seen) -> str:
+        where = "" if seen.contender is None else f" in its {seen.step}"
+        return f"held {self._largest / 2**30:.1f} GiB{where}: nearly all of the memory"
 
     def _died(self, duel: dict[str, Any]) -> Lost:
-        seen = beacon.read(self._page)
-        try:
+        how = "closed the pipe to its parent"
+        with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(POLL)
-        except subprocess.TimeoutExpired:
-            how = "it closed the pipe to its parent"
-        else:
             how = f"killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
+        seen = beacon.read(self._page)
         status: Literal["error", "oom"] = "error"
         if how == "killed by SIGKILL" and self._largest > _memory_limit() / 2:
             how += f", as where memory runs out: it held {self._largest / 2**30:.1f} GiB"
             status = "oom"
-        where = f" in its {seen.step}" if seen else " before any contender ran"
-        name = duel["contenders"][seen.contender] if seen else None
-        return Lost(name, status, self._told(how + where), certain=False)
+        where = " between two contenders" if seen.contender is None else f" in its {seen.step}"
+        return Lost(_name(duel, seen), status, self._told(how + where), certain=False)
 
     def _told(self, reason: str) -> str:
         """The reason and the last lines of the output; of a crash, where Python was."""
@@ -231,6 +226,10 @@ class Child:
             with contextlib.suppress(psutil.Error):
                 if one.environ().get(MARK) == self._mark:
                     one.kill()
+
+
+def _name(duel: dict[str, Any], seen: beacon.Seen) -> str | None:
+    return None if seen.contender is None else str(duel["contenders"][seen.contender])
 
 
 def _memory(stack: contextlib.ExitStack) -> int:
