@@ -309,8 +309,6 @@ class Writer:
     ----------
     header : Header
         The file's: the one that it had, or the one given where it was made anew.
-    earlier : Results or None
-        What the file held, where no callable took it; None where it was made anew.
 
     Raises
     ------
@@ -318,15 +316,16 @@ class Writer:
         A file that cannot be written, is none of ours, or is being written by another run.
     """
 
-    def __init__(self, path: Path, header: Header, earlier: Taker | None = None) -> None:
+    def __init__(
+        self, path: Path, header: Header, earlier: Taker = lambda records, closing: None
+    ) -> None:
         self.path, self.header = path, header
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
                 self._file = stack.enter_context(open(path, "a+b", buffering=0))
                 self._lock(header.started_at, stack)
-                keep = self._read(earlier or (lambda *duel: None))  # refuses before it is cut
-                self.earlier = read(path) if keep and earlier is None else None
+                keep = self._read(earlier)  # refuses before anything is cut
                 self._file.truncate(keep)
                 if not keep:
                     self._write(dump([header]))
@@ -441,11 +440,3 @@ def begun(path: Path) -> Header | None:
             return None if _is_new(path, file) else Reader(path, file).header
     except OSError as error:
         raise _unreadable(path, error) from None
-
-
-def resumable(path: Path) -> Results | None:
-    """What a file holds that is to be gone on with; None where it is to be started anew.
-
-    Raises BadInput as ``begun``.
-    """
-    return read(path) if begun(path) else None
