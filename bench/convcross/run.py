@@ -6,13 +6,13 @@ import collections
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from convcross import ceilings, machine
 from convcross.benching import Bench
-from convcross.duels import Duel, duels
+from convcross.duels import Duel, Duels, duels
 from convcross.failures import BadInput
 from convcross.records import Closing, Header, Record, Writer, reading
 from convcross.resuming import FAILED, Earlier, cell_of, check_place, default_path, differences, now
@@ -123,7 +123,7 @@ def run(
         sittings = []
         for one in machines:
             source = _source(sweep, one, pair, algorithm_paths)
-            header = _header(sweep, one, source.cells, pair)
+            header = _header(sweep, one, source.contenders, pair)
             again = resume or resume_anyway or retry_failed
             path = out or default_path(sweep, header, again)
             check_place(path, again)
@@ -162,7 +162,7 @@ class _Source(Protocol):
     """Gives out duels: those of a list, or of a search (``search.Search``)."""
 
     @property
-    def cells(self) -> Sequence[Duel]: ...
+    def contenders(self) -> Sequence[str]: ...
     def next(self) -> Duel | None: ...
     def take(self, duel_id: str, records: list[Record], seconds: float) -> None: ...
     def left(self) -> int: ...
@@ -172,9 +172,16 @@ class _Source(Protocol):
 class _Listed:
     """All duels of a sweep, in their order."""
 
-    def __init__(self, cells: Sequence[Duel]) -> None:
-        self.cells = cells
-        self._next, self._taken = iter(cells), 0
+    def __init__(self, cells: Duels) -> None:
+        self.contenders = cells.contenders
+        self._cells, self._next, self._taken = cells, iter(cells), 0
+
+    def skip(self, ids: Collection[str]) -> int:
+        """Pass over these duels; how many of them it has."""
+        left = self._cells.without(ids)
+        skipped = len(self._cells) - len(left)
+        self._cells, self._next = left, iter(left)
+        return skipped
 
     def next(self) -> Duel | None:
         return next(self._next, None)
@@ -183,7 +190,7 @@ class _Listed:
         self._taken += 1
 
     def left(self) -> int:
-        return len(self.cells) - self._taken
+        return len(self._cells) - self._taken
 
     def told(self, path: Path) -> list[str]:
         return []
@@ -237,8 +244,8 @@ class _Sitting:
             )
         self._finished = self._earlier.finished(retry_failed)
         self.outcome.before = len(self._finished)
-        if isinstance(source, _Listed):  # a search's duels have ids beyond those of its cells
-            self.outcome.before = len(self._finished.keys() & {one.id for one in source.cells})
+        if isinstance(source, _Listed):  # a search asks for each when it comes to it
+            self.outcome.before = source.skip(self._finished.keys())
 
     @property
     def busy(self) -> bool:
@@ -346,14 +353,14 @@ def _ceilings(one: Machine) -> dict[str, dict[str, Any]]:
 
 
 def _header(
-    sweep: Sweep, one: Machine, cells: Sequence[Duel], pair: tuple[str, str] | None
+    sweep: Sweep, one: Machine, contenders: Sequence[str], pair: tuple[str, str] | None
 ) -> Header:
     header = Header(
         machine=one.description.machine,
         software=one.description.software,
         ceilings=_ceilings(one).get(one.devices[0]),
         sweep=sweep.model_dump(mode="json"),
-        contenders=sorted({name for duel in cells for name in duel.contenders}),
+        contenders=sorted(contenders),
         started_at=now().isoformat(timespec="seconds"),
     )
     return header.model_copy(update={"search": list(pair)}) if pair else header

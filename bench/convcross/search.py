@@ -119,6 +119,11 @@ class Search:
         return lines
 
     @property
+    def contenders(self) -> list[str]:
+        """Of any duel."""
+        return sorted({name for cell in self.cells for name in cell.contenders})
+
+    @property
     def cells(self) -> list[Duel]:
         """The whole grid."""
         return [cell for line in self.lines for cell in line.cells]
