@@ -195,7 +195,7 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     """
     path = FOLDER / f"{name_or_path}.toml" if name_or_path in shipped() else Path(name_or_path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")  # newlines as they are: TOML forbids a lone CR
     except (OSError, UnicodeDecodeError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not a text file"
         raise BadInput(

@@ -29,6 +29,7 @@ from convcross.analysis.load import Results
 from convcross.analysis.model import Fit
 from convcross.analysis.pairs import FAMILIES
 from convcross.analysis.tables import by_cell
+from convcross.text import one_line
 
 
 def claims(results: Results) -> list[Claim]:
@@ -230,9 +231,9 @@ def print_claims(found: Iterable[Claim]) -> None:
         print(f"{claim.number}. {claim.sentence}")
         print(f"   Test: {claim.test}")
         for finding in claim.findings:
-            print(f"   {finding.where}")
-            print(f"   => {finding.told}")
+            print(f"   {one_line(finding.where)}")
+            print(f"   => {one_line(finding.told)}")
             for sentence in finding.numbers:
-                print(f"      {sentence}")
+                print(f"      {one_line(sentence)}")
             if finding.command:
-                print(f"      Measure it: {finding.command}")
+                print(f"      Measure it: {one_line(finding.command)}")

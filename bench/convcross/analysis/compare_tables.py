@@ -14,14 +14,15 @@ from rich.table import Table
 from convcross.analysis.compare import Cell, Comparison, Tally, Verdict, named
 from convcross.analysis.crossover import Crossover, cells
 from convcross.analysis.findings import seconds
+from convcross.text import one_line
 
 
 def print_comparison(found: Comparison) -> None:
     """Print what differs; the verdicts' count comes last. Plain lines off a terminal."""
     for letter, file, machine in zip("AB", found.files, found.machines, strict=True):
-        print(_line(f"{letter}: {machine}, {file}"))
+        print(one_line(f"{letter}: {machine}, {file}"))
     for key, (a, b) in found.differences.items():
-        print(f"   {_line(f'{key}: {a} in A, {b} in B')}")
+        print(f"   {one_line(f'{key}: {a} in A, {b} in B')}")
     apart = sorted(
         (cell for cell in found.cells if cell.verdict in ("slower", "faster")),
         key=lambda cell: -(cell.ratio or 0.0),
@@ -86,7 +87,7 @@ def print_comparison(found: Comparison) -> None:
         ],
     )
     for note in found.notes:
-        print(_line(f"note: {note}"))
+        print(one_line(f"note: {note}"))
     counts = Counter(cell.verdict for cell in found.cells)
     print(", ".join(f"{counts[word]} {word}" for word in get_args(Verdict)))
 
@@ -100,16 +101,11 @@ def _n_star(row: Crossover) -> str:
     return f"{n_star} [{interval}]" if interval else f"{row.verdict} {n_star}".rstrip()
 
 
-def _line(text: str) -> str:
-    """The text on one line; a record of a stranger may hold what moves a terminal's cursor."""
-    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
-
-
 def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table, if it has rows; aligned columns off a terminal."""
     if not rows:
         return
-    rows = [[_line(text) for text in row] for row in rows]
+    rows = [[one_line(text) for text in row] for row in rows]
     if sys.stdout.isatty():
         table = Table(title=title, title_justify="left", title_style="bold")
         for column in columns:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from convcross.analysis.load import ROUNDS_A_GROUP
-from convcross.analysis.samples import Samples, in_rounds, join
+from convcross.analysis.samples import SHORTEST, Array, Samples, in_rounds, join
 from convcross.failures import BadInput
 
 # What a user pays in each phase: the sum of these measured parts.
@@ -64,7 +64,9 @@ def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
             for value in rows["workspace"]
         ]
     if cost == "energy":
-        return [Samples((np.log(windows),)) if len(windows) else None for windows in rows["energy"]]
+        return [
+            Samples((np.log(windows),)) if _known(windows) else None for windows in rows["energy"]
+        ]
     if cost == "error":  # two contenders met the same data where seed and place in the list agree
         _, seeds = np.unique(rows["seed"], return_inverse=True)
         return [
@@ -76,12 +78,17 @@ def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
     if len(PHASES[phase]) == 1:
         (part,) = PHASES[phase]
         pairs = zip(rows[part], rows[ROUNDS[part]], strict=True)
-        return [in_rounds(values, rounds) if len(values) else None for values, rounds in pairs]
+        return [in_rounds(values, rounds) if _known(values) else None for values, rounds in pairs]
     columns = [rows[part] for part in PHASES[phase]]
     return [
-        Samples(tuple(np.log(part) for part in parts)) if all(map(len, parts)) else None
+        Samples(tuple(np.log(part) for part in parts)) if all(map(_known, parts)) else None
         for parts in zip(*columns, strict=True)
     ]
+
+
+def _known(values: Array) -> bool:
+    """Whether there are values, and none is under what can be told from nothing."""
+    return len(values) > 0 and bool(values.min() >= SHORTEST)
 
 
 def by_contender(

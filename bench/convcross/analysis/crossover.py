@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from convcross.analysis import costs, pairs
@@ -22,6 +24,7 @@ from convcross.analysis.pairs import Pair
 from convcross.analysis.series import Grid
 from convcross.analysis.verdict import Curve, judge
 from convcross.failures import BadInput
+from convcross.text import one_line
 
 log = logging.getLogger("convcross")
 
@@ -135,7 +138,7 @@ def of_results(
     if not found:
         raise BadInput(unsaid)
     for note in [*([unsaid] if vain else []), *dict.fromkeys(grid.notes), *_limits(curves, cost)]:
-        log.warning(note)
+        log.warning(one_line(note))
     return found
 
 
@@ -176,7 +179,7 @@ def _check_energy(results: Results, rows: pd.DataFrame) -> None:
         return
     reasons = sorted(set(rows["no_energy"]) - {""})
     why = f" ({'; '.join(reasons)})" if reasons else ""
-    sweep = results.headers[0].sweep.get("name", "SWEEP")
+    sweep = shlex.quote(str(results.headers[0].sweep.get("name", "SWEEP")))
     raise BadInput(f"energy: not measured{why}; measure it: convcross run {sweep} --energy")
 
 
@@ -289,13 +292,14 @@ def print_table(rows: Sequence[Crossover]) -> None:
         if sys.stdout.isatty():
             Console().print(_table(together))
         else:
-            print(heading(together[0]))
+            print(one_line(heading(together[0])))
             for row in together:
-                print(f"  {sentence(row)}")
+                print(f"  {one_line(sentence(row))}")
 
 
 def _table(rows: Sequence[Crossover]) -> Table:
-    table = Table(title=heading(rows[0]), title_justify="left", title_style="bold")
+    title = escape(one_line(heading(rows[0])))
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("B overtakes A")
     table.add_column("N", justify="right")
     table.add_column("n*", justify="right")
@@ -304,7 +308,7 @@ def _table(rows: Sequence[Crossover]) -> Table:
     table.add_column("verdict")
     for row in rows:
         a, b = row.pair
-        table.add_row(f"{b} over {a}", *cells(row))
+        table.add_row(escape(one_line(f"{b} over {a}")), *cells(row))
     return table
 
 

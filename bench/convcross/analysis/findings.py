@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -69,7 +70,7 @@ class Subject:
     models: Models
 
     def unmeasured(self, why: str) -> Finding:
-        command = f"convcross run quick --device {self.device}"
+        command = f"convcross run quick --device {shlex.quote(self.device)}"
         return Finding(self.where, "not measured here", why, command=command)
 
     def verdicts(self, pair: Pair, cost: str) -> dict[int, Verdict]:
@@ -85,9 +86,11 @@ def subjects(results: Results) -> list[Subject]:
     found = []
     for device, rows in grid.groupby("device", sort=True):
         theirs = rows["family"].isin(FAMILIES)
-        counts = theirs.groupby([rows[key] for key in CONDITIONS]).sum().reset_index(name="cells")
+        keys = [rows[key] for key in CONDITIONS]  # not sorted: channels are numbers and pairs
+        counts = theirs.groupby(keys, sort=False).sum().reset_index(name="cells")
         counts["plain"] = counts["dtype"] == "float32"
-        best = counts.sort_values(["cells", "plain"], kind="stable").iloc[-1]
+        counts["words"] = counts[CONDITIONS].astype(str).agg(" ".join, axis=1)
+        best = counts.sort_values(["cells", "plain", "words"]).iloc[-1]
         conditions = {key: best[key] for key in CONDITIONS}
         own = rows[(rows[CONDITIONS] == pd.Series(conditions)).all(axis=1)]
         told = [conditions[key] for key in ("dtype", "op", "mode")]

@@ -119,7 +119,7 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _side(padded: Any) -> float:
     """Of a contender's own words on how it computes, which may be anything."""
-    sides = padded if isinstance(padded, list) and len(padded) == 2 else [math.nan]
+    sides = padded if isinstance(padded, (list, tuple)) and len(padded) == 2 else [math.nan]
     known = all(isinstance(side, int) and 1 <= side <= LARGEST for side in sides)
     return math.sqrt(math.prod(sides)) if known else math.nan
 

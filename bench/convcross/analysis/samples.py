@@ -13,6 +13,7 @@ from scipy import special
 Array = npt.NDArray[np.float64]
 Rounds = npt.NDArray[np.int64]
 
+SHORTEST = 1e-15  # s; less is no measurement of a run
 _FAR = 100.0  # a log ratio beyond any measurement: where one sample says nothing of its spread
 
 

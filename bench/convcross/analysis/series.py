@@ -22,6 +22,12 @@ SEED = 20260101
 Side = dict[int, tuple[Samples, list[str]]]
 
 
+def in_order(group: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
+    """What groups by ``CONDITIONS`` are sorted by: channels are one number, or in and out."""
+    *conditions, channels = group[0]
+    return *conditions, channels if isinstance(channels, tuple) else (channels, channels)
+
+
 class Grid:
     """The usable N×n grid of a phase and a cost.
 
@@ -44,9 +50,9 @@ class Grid:
         self._series: dict[tuple[str, tuple[Any, ...]], dict[int, Side]] = {}
         # Conditions → family or contender → N → n → places of its rows.
         self._cells: dict[tuple[Any, ...], dict[str, dict[int, dict[int, list[int]]]]] = {}
-        where: dict[Any, Any] = rows.groupby(CONDITIONS, sort=True).indices
+        where: dict[Any, Any] = rows.groupby(CONDITIONS, sort=False).indices
         columns = [rows[key].tolist() for key in ("family", "contender", "N", "n")]
-        for conditions, places in where.items():
+        for conditions, places in sorted(where.items(), key=in_order):
             sides = self._cells.setdefault(conditions, {})
             for place in places:
                 family, contender, N, n = (column[place] for column in columns)

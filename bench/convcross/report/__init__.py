@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,16 @@ from convcross.analysis.costs import COSTS, PHASES
 from convcross.analysis.crossover import Crossover
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
+from convcross.analysis.series import in_order
 from convcross.failures import BadInput
 from convcross.report import claims, interactive, page, pictures, style
 from convcross.report.notes import heard
 from convcross.report.page import Paid
 from convcross.report.pictures import Scene
+from convcross.text import csv_cell, slug
 
 DETAILED = 6  # sets of conditions at most that have figures: nobody looks at hundreds
+TEXTS = ["device", "regime", "data", "contender", "family", "reason", "flags"]  # by who measured
 
 
 def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) -> list[Path]:
@@ -60,7 +62,8 @@ def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
     drawn = pictures.start(list(_scenes(detailed, rows, unsaid, out)))
     measured = points(results.frame)
     table = out / "points.csv"
-    measured.to_csv(table, index=False)
+    texts = {name: measured[name].map(csv_cell) for name in TEXTS}
+    measured.assign(**texts).to_csv(table, index=False)
     everywhere = _everywhere(detailed, rows)
     sets = [(_where(results.machine, own), own) for own, _, _ in _sets(results, rows)]
     theory = claims.context(results, out)
@@ -90,7 +93,7 @@ def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
 
 def _detailed(results: Results) -> tuple[Results, str | None]:
     """The results of the sets of conditions that have figures, and a word on the others."""
-    counts = results.grid.groupby(CONDITIONS, sort=True).size()
+    counts = results.grid.groupby(CONDITIONS, sort=False).size()
     if len(counts) <= DETAILED:
         return results, None
     kept = set(counts.sort_values(ascending=False, kind="stable").index[:DETAILED])
@@ -108,7 +111,8 @@ def _sets(
     results: Results, rows: Sequence[Crossover]
 ) -> Iterable[tuple[dict[str, Any], pd.DataFrame, list[Crossover]]]:
     """(conditions, usable grid, crossovers) of each set of conditions."""
-    for values, grid in results.grid.groupby(CONDITIONS, sort=True):
+    groups = results.grid.groupby(CONDITIONS, sort=False)
+    for values, grid in sorted(groups, key=in_order):
         conditions = dict(zip(CONDITIONS, values, strict=True))
         own = [
             row for row in rows if all(getattr(row, key) == conditions[key] for key in conditions)
@@ -124,7 +128,7 @@ def _scenes(
     pair = rows[0].pair if rows else pairs.FAMILIES
     speed_ups = tables.speed_ups(results.grid, pair)
     tried = results.frame[results.frame["is_grid"] & ~results.frame["usable"]]
-    vain = dict(list(tried.groupby(CONDITIONS)))
+    vain = dict(list(tried.groupby(CONDITIONS, sort=False)))
     ceilings = [header.ceilings for header in results.headers if header.ceilings]
     for conditions, grid, own in _sets(results, rows):
         key = tuple(conditions.values())
@@ -195,4 +199,4 @@ def _slug(conditions: dict[str, Any]) -> str:
     parts = [str(conditions[key]) for key in CONDITIONS[:6]]
     if (conditions["batch"], conditions["channels"]) != (1, 1):
         parts += [f"b{conditions['batch']}", f"c{conditions['channels']}"]
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+    return slug("-".join(parts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from convcross.analysis.tables import by_cell
 from convcross.report import curves, labels, stages, style
 from convcross.report.labels import End
 from convcross.report.style import PANEL, Look
+from convcross.text import slug
 
 MOST_SIZES = 8  # lines of image sizes in a panel
 N_AXIS, KERNEL_AXIS = "image size N (N × N)", "kernel size n (n × n)"
@@ -53,7 +53,7 @@ def context(results: Results, out: Path) -> dict[str, Any]:
     with style.settings():
         for subject in own:
             for number, name, caption, figure in _figures(subject, looks):
-                saved = style.save(figure, out / _slug(f"claim-{number}-{name}-{subject.device}"))
+                saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
                 files += saved
                 pictures.setdefault(number, []).append(_picture(figure, subject, caption, saved))
     return {
@@ -62,10 +62,6 @@ def context(results: Results, out: Path) -> dict[str, Any]:
         "predictions": [row for subject in own for row in _prediction_rows(subject)],
         "claim_files": files,
     }
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _shown(claim: Claim, pictures: Mapping[int, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -145,7 +141,7 @@ def _figures(subject: Subject, looks: Mapping[str, Look]) -> Iterable[tuple[int,
         yield 2, "fft", FFT, transforms(subject, looks)
     found = staged.by_stage(subject.rows)
     for name, cells in found.groupby("contender", sort=True):
-        yield 3, f"stages-{_slug(str(name))}", STAGES, stages.stages(cells, subject.where)
+        yield 3, f"stages-{slug(str(name))}", STAGES, stages.stages(cells, subject.where)
     known = subject.rows[subject.rows["error"] > 0]
     if set(FAMILIES) <= set(known["family"]):
         yield 4, "error", ERROR, errors(subject, looks)

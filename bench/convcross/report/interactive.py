@@ -129,8 +129,12 @@ def _curves(
     Medians over the duels of a cell. A cell that was tried in vain has null in its place.
     """
     wide = pd.concat(measured, axis=1)
-    keys = [*CONDITIONS, "contender", "N", "n"]
-    medians = frame[keys].join(wide.set_axis(range(wide.shape[1]), axis=1)).groupby(keys).median()
+    # By the number of a set of conditions: channels, numbers and pairs, have no order.
+    sets = frame.groupby(CONDITIONS, sort=False).ngroup()
+    conditions = dict(zip(sets, zip(*(frame[key] for key in CONDITIONS), strict=True), strict=True))
+    keys = ["set", "contender", "N", "n"]
+    numbered = frame.assign(set=sets)[keys].join(wide.set_axis(range(wide.shape[1]), axis=1))
+    medians = numbered.groupby(keys).median()
     rounded = _rounded(medians.to_numpy())
     values = rounded.astype(object)
     values[np.isnan(rounded)] = None  # JSON has no NaN
@@ -138,14 +142,14 @@ def _curves(
     starts = np.flatnonzero(~medians.index.to_frame()[keys[:-1]].duplicated())
     found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for start, stop in itertools.pairwise([*starts, len(values)]):
-        *conditions, contender, N, _ = medians.index[start]
+        number, contender, N, _ = medians.index[start]
         curve: dict[str, Any] = {"n": kernels[start:stop].tolist()}
         for place, key in enumerate(measured):
             lines = values[start:stop, 3 * place : 3 * place + 3].T.tolist()
             if any(value is not None for value in lines[0]):
                 curve[key] = lines
         if len(curve) > 1:
-            own = found.setdefault(tuple(conditions), {}).setdefault(contender, {})
+            own = found.setdefault(conditions[number], {}).setdefault(contender, {})
             own[str(N)] = curve
     return found
 

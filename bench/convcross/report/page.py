@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import os
+import sys
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,6 +22,7 @@ from convcross.analysis.amortisation import Comparison
 from convcross.analysis.crossover import Crossover
 from convcross.analysis.load import Results
 from convcross.report.pictures import KINDS, Picture
+from convcross.text import one_line
 
 EMBEDDED = 30  # figures at most that stand in the page itself
 TABLED = 5000  # measurements at most that are tables of the page
@@ -91,6 +94,7 @@ def render(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown_as_text,
     )
     environment.filters["seconds"] = seconds
     environment.filters["times"] = times
@@ -124,7 +128,8 @@ def render(
         headers=[
             {
                 "name": path.name,
-                "link": Path(os.path.relpath(path, out)).as_posix(),
+                # Quoted, a file called "javascript:…" is no script.
+                "link": urllib.parse.quote(os.fsencode(os.path.relpath(path, out))),
                 "started": header.started_at,
                 "environment": list(flat({"machine": header.machine, **header.software})),
                 "sweep": list(flat(header.sweep)),
@@ -133,6 +138,11 @@ def render(
         ],
         regimes=sorted(set(results.frame["regime"])),
     )
+
+
+def _shown_as_text(value: Any) -> Any:
+    """What an expression of the page gives; text, which is to be escaped, on one line."""
+    return one_line(value, sys.maxsize) if type(value) is str else value
 
 
 def _inline(name: str) -> Markup:
@@ -228,7 +238,7 @@ def _points(points: pd.DataFrame) -> Iterable[Mapping[str, Any]]:
     layers = points[~points["is_grid"]].assign(batch="", channels="")
     for part, own in (("N", grid), ("problem", layers)):
         keys = [*SHARED, "batch", "channels"]
-        for values, group in own.groupby(keys, sort=True, dropna=False):
+        for values, group in own.groupby(keys, sort=False, dropna=False):
             *shared, batch, channels = values
             told = ", ".join(str(value) for value in shared if value is not None)
             if part == "N" and (batch, channels) != (1, 1):
