@@ -160,18 +160,19 @@ def test_no_such_device(cards: int, text: str, told: str, monkeypatch: pytest.Mo
 
 def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:
     """Each prefix has every N at a kernel before any N at a finer one."""
-    sizes, kernels = [16, 32, 64], [3, 5, 7, 9, 11, 15, 21, 31]
+    sizes, kernels = [16, 32, 64], [7, 21, 3, 5, 9, 11, 15, 31]
     found = duels(sweep(sizes=sizes, kernels=kernels), available(["cpu"]))
     pairs = [(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found]
-    assert sorted(pairs) == [(size, kernel) for size in sizes for kernel in kernels]
+    assert sorted(pairs) == [(size, kernel) for size in sizes for kernel in sorted(kernels)]
     assert set(pairs[:9]) == {(size, kernel) for size in sizes for kernel in (3, 9, 31)}
     levels = {kernel: level for level, kernel in dueling._bisection(kernels)}
     order = [levels[kernel] for _, kernel in pairs]
     assert order == sorted(order)
 
 
-def test_the_closest_race_comes_first_within_a_level() -> None:
-    found = duels(sweep(sizes=[64, 512], kernels=[3, 127]), available(["cpu"]))
+@pytest.mark.parametrize("sizes", [[64, 512], [512, 64]])
+def test_the_closest_race_comes_first_within_a_level(sizes: list[int]) -> None:
+    found = duels(sweep(sizes=sizes, kernels=[3, 127]), available(["cpu"]))
     assert found[-1].problem["kernel"] == [127, 127]  # far from any crossover
     assert found[-1].problem["image"] == [512, 512]
 

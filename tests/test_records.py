@@ -140,6 +140,8 @@ def test_a_header_cut_short_is_no_results_file_to_read(tmp_path: Path) -> None:
     path.write_bytes(content[:20])
     with pytest.raises(BadInput, match=r"a\.jsonl:1: not JSON"):
         read(path)
+    path.write_bytes(content[:-1])
+    assert read(path).dropped == "a torn last line"
 
 
 def test_a_file_that_a_tool_rewrote_keeps_its_duels(tmp_path: Path) -> None:
