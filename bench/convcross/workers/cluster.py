@@ -148,6 +148,7 @@ class Cluster:
         try:
             asked = self.client.run(
                 remote.describe,
+                self._required.code,
                 self._device,
                 self._paths,
                 DESCRIBE,

@@ -101,12 +101,13 @@ class Crew:
         while True:
             self._cluster.settle(0)
             self._start()
-            if self._ended or (self._idle() and not self._busy()):
+            if self._ended:
                 ended, self._ended = self._ended, []
                 return ended
             self._check_not_alone()
             left = deadline - time.monotonic()
-            if left <= 0:
+            nothing_out = self._idle() and not self._busy() and not self._waiting
+            if nothing_out or left <= 0:
                 return []
             self._cluster.settle(left)
 

@@ -50,10 +50,13 @@ def described(device: str | None, algorithm_paths: Sequence[str], seconds: float
     Raises BadInput on a device that is not here, an algorithm file that cannot be loaded, and where
     the process does not answer.
     """
-    command = [sys.executable, "-P", "-m", "convcross.workers.description", device or ""]
+    start = (
+        f"import sys; sys.path[:] = {sys.path!r}; "
+        "from convcross.workers import description; sys.exit(description.main())"
+    )
     try:
         asked = subprocess.run(
-            [*command, *algorithm_paths],
+            [sys.executable, "-P", "-c", start, device or "", *algorithm_paths],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -116,6 +119,3 @@ def main() -> int:
     answer.close()
     return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

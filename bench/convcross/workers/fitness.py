@@ -14,15 +14,20 @@ from convkernels.registry import algorithms
 
 
 class Requirements:
-    """What this run asks of each worker: the code that runs here, and the algorithm files here."""
+    """What this run asks of each worker: the code that runs here, and the algorithm files here.
+
+    Attributes
+    ----------
+    code : version and commit
+    """
 
     def __init__(self, algorithm_paths: Sequence[str]) -> None:
-        self._code = machine.versions()["convcross"], machine.commit()
+        self.code = machine.versions()["convcross"], machine.commit()
         self._files = {path: digest(path) for path in algorithm_paths}
 
     def unmet(self, answer: Any) -> str | None:
         """Why a worker that answered this (``remote.describe``, or an exception) cannot measure."""
-        version, commit = self._code
+        version, commit = self.code
         required = f"allowed: convcross {version}, commit {commit}, on every worker"
         if isinstance(answer, ModuleNotFoundError) and answer.name == "convcross":
             return f"has no convcross; {required}"
@@ -35,7 +40,7 @@ class Requirements:
             software = answer["description"]["software"]
             codes.append((software["versions"]["convcross"], software["commit"]))
         for code in codes:
-            if code != self._code:
+            if code != self.code:
                 return (
                     f"has convcross {code[0]}, commit {code[1]}; {required}, and workers that were "
                     "started with it"

@@ -28,10 +28,13 @@ def version() -> tuple[str, str]:
 
 
 async def describe(
-    device: str | None, algorithm_paths: list[str], seconds: float
+    code: tuple[str, str], device: str | None, algorithm_paths: list[str], seconds: float
 ) -> dict[str, Any]:
-    """``process``, ``version`` and ``description``, or ``refused`` with the reason."""
+    """``process`` and ``version``; where that is the code asked for also ``description``, or
+    ``refused`` with the reason."""
     told = {"process": PROCESS, "version": version()}
+    if version() != code:
+        return told
     _forget_environment()
     try:
         found = await asyncio.to_thread(described, device, algorithm_paths, seconds)

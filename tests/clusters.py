@@ -1,0 +1,136 @@
+"""Dask schedulers and workers as processes on this machine; and what a worker would tell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convcross.workers.description import Description
+
+ROOT = Path(__file__).parents[1]
+COMMIT = "tested"  # whoever commits while the tests run does not change what they compare
+WAIT = 60.0  # seconds for a process to be up
+
+# A file for --preload: convcross is not installed there.
+WITHOUT_CONVCROSS = """
+import sys
+
+class Hidden:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "convcross":
+            raise ModuleNotFoundError("No module named 'convcross'", name="convcross")
+
+sys.meta_path.insert(0, Hidden)
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    path = os.pathsep.join(str(ROOT / root) for root in ("bench", "kernels"))
+    return {**os.environ, "PYTHONPATH": path, "CONVCROSS_COMMIT": COMMIT, **more}
+
+
+@contextlib.contextmanager
+def process(command: list[str], folder: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python module that runs until it is ended; what it prints is in the folder's files."""
+    with open(folder / f"{command[0]}-{time.monotonic_ns()}.log", "wb") as log:
+        started = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=environment(**more),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(10)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@contextlib.contextmanager
+def scheduler(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Its address and its process."""
+    file = folder / f"scheduler-{time.monotonic_ns()}.json"
+    where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    command = ["distributed.cli.dask_scheduler", *where, "--scheduler-file", str(file)]
+    with process([*command, *arguments], folder) as started:
+        deadline = time.monotonic() + WAIT
+        while True:
+            with contextlib.suppress(OSError, ValueError):
+                address = json.loads(file.read_text())["address"]
+                break
+            assert time.monotonic() < deadline, "the scheduler did not start"
+            time.sleep(0.05)
+        yield address, started
+
+
+def worker(
+    address: str,
+    folder: Path,
+    *arguments: str,
+    resources: str = "GPU=1",
+    **more: str,
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """One process, without a nanny."""
+    about = ["--nthreads", "1", "--resources", resources, "--no-dashboard", "--no-nanny"]
+    where = ["--local-directory", str(folder)]
+    command = ["distributed.cli.dask_worker", address, *about, *where, *arguments]
+    return process(command, folder, **more)
+
+
+CODE = "0.1", "abc"
+
+
+def description(**changes: Any) -> Description:
+    fields: dict[str, Any] = {
+        "devices": ["cpu"],
+        "name": "epyc",
+        "os": "Linux 6.1",
+        "cores": 8,
+        "python": "CPython 3.12.1",
+        "versions": {"convcross": "0.1", "torch": "2.9"},
+        "cuda": None,
+        "commit": "abc",
+        "contenders": ["direct/numpy@cpu"],
+        "algorithms": {},
+        **changes,
+    }
+    return Description(
+        devices=fields["devices"],
+        machine={
+            "name": fields["name"],
+            "os": fields["os"],
+            "cpu": {"usable_cores": fields["cores"]},
+        },
+        software={name: fields[name] for name in ("python", "versions", "cuda", "commit")},
+        contenders=fields["contenders"],
+        algorithms=fields["algorithms"],
+    )
+
+
+def play_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version and commit are those that `answer` tells."""
+    monkeypatch.setattr("convcross.machine.versions", lambda: {"convcross": CODE[0]})
+    monkeypatch.setattr("convcross.machine.commit", lambda: CODE[1])
+
+
+def answer(version: tuple[str, str] = CODE, process: str = "p", **changes: Any) -> dict[str, Any]:
+    return {
+        "process": process,
+        "version": version,
+        "description": description(**changes).model_dump(mode="json"),
+    }
