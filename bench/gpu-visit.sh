@@ -105,7 +105,8 @@ profile() {
   "$PYTHON" "$root/bench/kernels-table.py" "$(ls results/"$card"/*-profile-*.jsonl | tail -n 1)" ||
     status=$?
   if [ -z "$dry_run" ] && command -v ncu >/dev/null; then
-    ncu --clock-control none --kernel-name-base demangled --kernel-name regex:direct \
+    # The contenders run in a child process.
+    ncu --target-processes all --clock-control none --kernel-name-base demangled --kernel-name regex:direct \
       --launch-count 6 --section SpeedOfLight --section Occupancy --section LaunchStats \
       "$PYTHON" -m convcross run profile --contenders cuda-direct --device "$device" \
       --out "$carried/ncu.jsonl" || status=$?
