@@ -20,15 +20,15 @@ ROOT = Path(__file__).parents[1]
 COMMIT = "tested"  # whoever commits while the tests run does not change what they compare
 WAIT = 60.0  # seconds for a process to be up
 
-# A file for --preload: convcross is not installed there.
-WITHOUT_CONVCROSS = """
+# A sitecustomize.py, which every Python process imports: a library is not installed there.
+WITHOUT = """
 import sys
 
 class Hidden:
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name == "convcross":
-            raise ModuleNotFoundError("No module named 'convcross'", name="convcross")
+        if name == {name!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Hidden)
 """
@@ -37,6 +37,17 @@ sys.meta_path.insert(0, Hidden)
 def environment(**more: str) -> dict[str, str]:
     path = os.pathsep.join(str(ROOT / root) for root in ("bench", "kernels"))
     return {**os.environ, "PYTHONPATH": path, "CONVCROSS_COMMIT": COMMIT, **more}
+
+
+def without(library: str, folder: Path) -> dict[str, str]:
+    """Variables of processes that do not find a library.
+
+    Workers are up in a third of the time without torch, which tells about cards.
+    """
+    site = folder / f"without-{library}"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text(WITHOUT.format(name=library))
+    return {"PYTHONPATH": os.pathsep.join([str(site), environment()["PYTHONPATH"]])}
 
 
 @contextlib.contextmanager
@@ -62,12 +73,12 @@ def process(command: list[str], folder: Path, **more: str) -> Iterator[subproces
 
 
 @contextlib.contextmanager
-def scheduler(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def scheduler(folder: Path, **more: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Its address and its process."""
     file = folder / f"scheduler-{time.monotonic_ns()}.json"
     where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     command = ["distributed.cli.dask_scheduler", *where, "--scheduler-file", str(file)]
-    with process([*command, *arguments], folder) as started:
+    with process(command, folder, **more) as started:
         deadline = time.monotonic() + WAIT
         while True:
             with contextlib.suppress(OSError, ValueError):
@@ -79,17 +90,13 @@ def scheduler(folder: Path, *arguments: str) -> Iterator[tuple[str, subprocess.P
 
 
 def worker(
-    address: str,
-    folder: Path,
-    *arguments: str,
-    resources: str = "GPU=1",
-    **more: str,
+    address: str, folder: Path, resources: str = "GPU=1", **more: str
 ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
     """One process, without a nanny."""
     about = ["--nthreads", "1", "--resources", resources, "--no-dashboard", "--no-nanny"]
     where = ["--local-directory", str(folder)]
-    command = ["distributed.cli.dask_worker", address, *about, *where, *arguments]
-    return process(command, folder, **more)
+    command = ["distributed.cli.dask_worker", address, *about, *where]
+    return process(command, folder, **{**without("torch", folder), **more})
 
 
 CODE = "0.1", "abc"

@@ -1,0 +1,319 @@
+"""Runs on Dask clusters of real processes on this machine, and what is said where there is none."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import clusters
+from convcross.duels import Duel, duels
+from convcross.failures import BadInput
+from convcross.records import read
+from convcross.spec import Limits, Sweep
+from convcross.workers import Gone, cluster, remote, scheduler
+from convcross.workers.crew import Crew
+from planted import forgotten
+
+SWEEP = """
+sizes = [12, 16]
+kernels = [1, 3, 5]
+contenders = ["direct/numpy", "fft/numpy"]
+[limits]
+seconds = 0.001
+samples = 5
+"""
+
+# Where "hold" is in the folder, it tells which worker's process has it, and does not end.
+HOLDING = """
+import os, pathlib, time
+from scipy import signal
+from convkernels import algorithm
+
+@algorithm(name="planted-holding", family="direct", namespaces=["numpy"], arithmetic="ieee",
+           source="a test")
+def holding(x, w, problem):
+    folder = pathlib.Path(__file__).parent
+    if (folder / "hold").exists():
+        (folder / "held").write_text(str(os.getppid()))
+        while (folder / "hold").exists():
+            time.sleep(0.01)
+    return signal.convolve2d(x, w, mode=problem.mode)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """A scheduler with two workers."""
+    with (
+        clusters.scheduler(folder) as (where, _),
+        clusters.worker(where, folder),
+        clusters.worker(where, folder),
+    ):
+        yield where
+
+
+@pytest.fixture(autouse=True)
+def as_there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CONVCROSS_COMMIT", clusters.COMMIT)
+    monkeypatch.setattr(cluster, "FIRST", clusters.WAIT)
+    with forgotten():
+        yield
+
+
+def one_duel(**changes: object) -> Duel:
+    sweep = Sweep.model_validate(
+        {"name": "one", "sizes": [16], "kernels": [3], "contenders": ["direct/numpy"]}
+        | {"limits": Limits(seconds=0.001, samples=5, run_seconds=60.0)}
+    )
+    from convcross.duels import available
+
+    return duels(sweep, available(["cpu"]))[0].model_copy(update=changes)
+
+
+def until(what: Callable[[], bool], seconds: float = clusters.WAIT) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def measured(crew: Crew) -> list[tuple[str, list[str]]]:
+    """The next duels that end: id and statuses."""
+    deadline = time.monotonic() + clusters.WAIT
+    while not (ended := crew.finished(0.5)):
+        assert time.monotonic() < deadline, "nothing ended"
+    return [(duel.id, [one["status"] for one in result["records"]]) for duel, result in ended]
+
+
+# ---- no cluster ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "tcp://", "host", "host:8786", "tcp://host", "tcp://h:99999", "http://h:80", "tcp://h:0"],
+)
+def test_an_address_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match=r"--scheduler is .*; allowed: tcp://host:port or tls://"):
+        cluster.connect(text)
+
+
+def test_a_port_on_which_nobody_listens_is_refused_at_once() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        where = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+        with pytest.raises(BadInput, match=f"{where} is not reached: Connection refused; allowed"):
+            cluster.connect(where)
+
+
+def test_what_listens_and_never_answers_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "SECONDS", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        where = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(BadInput, match=rf"no Dask scheduler answers at {where} \(no answer in"):
+            cluster.connect(where)
+
+
+def test_a_worker_is_no_scheduler(address: str) -> None:
+    with cluster.connect(address, "cpu") as connected:
+        worker = next(iter(connected.workers))
+    with pytest.raises(BadInput, match=rf"no Dask scheduler answers at {worker} \(.* a Worker\)"):
+        cluster.connect(worker)
+
+
+def test_without_dask_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(BadInput, match=r"not installed: pip install 'convcross\[cluster\]'"):
+        cluster.connect("tcp://127.0.0.1:1")
+
+
+def test_all_cards_of_a_worker_are_refused() -> None:
+    with pytest.raises(BadInput, match=r"device is 'cuda:all' with --scheduler; allowed: cpu"):
+        cluster.connect("tcp://127.0.0.1:1", "cuda:all")
+
+
+def test_a_scheduler_alone_or_with_unfit_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with clusters.scheduler(tmp_path) as (where, _):
+        monkeypatch.setattr(cluster, "FIRST", 0.1)
+        with pytest.raises(BadInput, match=rf"{where} has no workers: waited 0 s; start one: dask"):
+            cluster.connect(where)
+        monkeypatch.setattr(cluster, "FIRST", clusters.WAIT)
+        bare = clusters.without("convcross", tmp_path)
+        for options, said in (
+            ({"resources": "CPU=1"}, "has no resource GPU; allowed: dask worker --resources"),
+            (bare, "has no convcross; allowed: convcross .*, commit tested"),
+            ({"CONVCROSS_COMMIT": "other"}, "has convcross .*, commit other; allowed: conv"),
+        ):
+            with (
+                clusters.worker(where, tmp_path, **options),
+                pytest.raises(BadInput, match=rf"worker tcp://127\.0\.0\.1:\d+ {said}"),
+            ):
+                cluster.connect(where)
+
+
+def test_a_scheduler_that_cannot_load_convcross(tmp_path: Path) -> None:
+    bare = clusters.without("convcross", tmp_path)
+    with (
+        clusters.scheduler(tmp_path, **bare) as (where, _),
+        pytest.raises(BadInput, match=rf"scheduler at {where} cannot load this convcross \(Module"),
+    ):
+        cluster.connect(where)
+
+
+def test_a_device_and_a_file_that_workers_do_not_have(address: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match=r"worker tcp:.* cannot measure: device is 'cuda:7'; allowed"
+    ):
+        cluster.connect(address, "cuda:7")
+    mine = tmp_path / "mine.txt"
+    mine.touch()
+    with pytest.raises(BadInput, match=r"worker tcp:.* cannot measure: --algorithms .*mine\.txt: "):
+        cluster.connect(address, "cpu", [str(mine)])
+
+
+# ---- a run ------------------------------------------------------------------------------------
+
+
+def test_a_run_from_end_to_end(address: str, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(SWEEP)
+    command = ["-m", "convcross", "run", "small.toml", "--out", "a.jsonl"]
+    ran = subprocess.run(
+        [sys.executable, *command, "--scheduler", address],
+        cwd=tmp_path,
+        env=clusters.environment(),
+        capture_output=True,
+        text=True,
+        timeout=clusters.WAIT,
+    )
+    assert ran.returncode == 0, ran.stderr
+    note = "convcross: note: workers on one host measure on its CPU at the same time\n"
+    assert ran.stderr == note
+    assert ran.stdout.splitlines()[-1] == "a.jsonl"
+    results = read(tmp_path / "a.jsonl")
+    assert len({closing.duel for closing in results.closings}) == len(results.closings) == 6
+    assert {record.status for record in results.records} == {"ok"}
+    assert results.header.software["commit"] == clusters.COMMIT
+    assert results.header.contenders == ["direct/numpy@cpu", "fft/numpy@cpu"]
+
+
+def test_a_run_leaves_nothing_at_its_workers(address: str) -> None:
+    with cluster.connect(address, "cpu") as connected:
+        (crew,) = connected.machines
+        assert crew.free() == 2
+        for name in ("one", "two"):
+            crew.give(one_duel(id=name))
+        ended = measured(crew)
+        while len(ended) < 2:
+            ended += measured(crew)
+        assert sorted(ended) == [("one", ["ok"]), ("two", ["ok"])]
+        pids = connected.client.run(os.getpid).values()
+        children = [one for pid in pids for one in psutil.Process(pid).children(recursive=True)]
+        assert len(children) == 2
+    psutil.wait_procs(children, timeout=10)
+    assert not any(one.is_running() for one in children)
+
+
+def test_what_is_killed_ends_and_its_worker_goes_on(address: str, tmp_path: Path) -> None:
+    path = planted(tmp_path)
+    with cluster.connect(address, "cpu", [path]) as connected:
+        (crew,) = connected.machines
+        (tmp_path / "hold").touch()
+        crew.give(held_duel(path))
+        until((tmp_path / "held").exists)
+        crew.kill()
+        assert crew.free() == 2
+        (tmp_path / "hold").unlink()
+        crew.give(one_duel(id="another"))
+        crew.give(one_duel(id="yet another"))
+        ended = measured(crew)
+        while len(ended) < 2:
+            ended += measured(crew)
+        assert sorted(name for name, _ in ended) == ["another", "yet another"]
+
+
+def planted(folder: Path) -> str:
+    from convkernels.registry import load_path
+
+    path = folder / "holding.py"
+    path.write_text(HOLDING)
+    load_path(path)
+    return str(path)
+
+
+def held_duel(path: str) -> Duel:
+    return one_duel(contenders=["planted-holding/numpy@cpu"], algorithm_paths=[path], id="held")
+
+
+def test_workers_come_and_go_and_so_does_the_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "SECONDS", 5.0)
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    path = planted(tmp_path)
+    with (
+        clusters.scheduler(tmp_path) as (where, its_process),
+        clusters.worker(where, tmp_path),
+        clusters.worker(where, tmp_path),
+        cluster.connect(where, "cpu", [path], said.put) as connected,
+    ):
+        (crew,) = connected.machines
+        until(lambda: crew.free() == 2)
+        while not said.empty():
+            said.get()
+        (tmp_path / "hold").touch()
+        crew.give(held_duel(path))
+        until((tmp_path / "held").exists)
+        (tmp_path / "hold").unlink()
+        os.kill(int((tmp_path / "held").read_text()), signal.SIGKILL)
+        assert measured(crew) == [("held", ["ok"])]
+        assert "its duel held is measured by another" in said.get(timeout=1)
+        assert crew.free() == 1
+        with (
+            clusters.worker(where, tmp_path),
+            clusters.worker(where, tmp_path, CONVCROSS_COMMIT="x"),
+        ):
+            until(lambda: crew.free() == 2 and not said.empty())
+            assert "is left alone: it has convcross" in said.get()
+        until(lambda: crew.free() == 1)
+        (tmp_path / "hold").touch()
+        (tmp_path / "held").unlink()
+        crew.give(held_duel(path))
+        until((tmp_path / "held").exists)
+        its_process.kill()
+        with pytest.raises(Gone, match=rf"the scheduler {where} is lost"):
+            measured(crew)
+
+
+# ---- in a worker's process ---------------------------------------------------------------------
+
+
+def test_a_process_that_was_not_asked_does_not_measure() -> None:
+    assert remote.measure({}, "another process", "run") is None
+
+
+def test_what_a_nanny_sets_does_not_reach_contenders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")  # the user's own
+    remote._forget_environment()
+    assert "MALLOC_TRIM_THRESHOLD_" not in os.environ
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert os.environ["MKL_NUM_THREADS"] == "3"
