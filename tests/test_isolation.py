@@ -142,6 +142,13 @@ def test_what_a_worker_and_the_other_contenders_outlive(isolated: Isolated, sour
     assert isolated._child is before
 
 
+def test_a_contender_that_another_one_dies_of(isolated: Isolated, source: str) -> None:
+    found = measured(isolated, duel(source, "direct", "crashing-poisons", "fft"))
+    (status, reason) = found["crashing-poisons"]
+    assert status == "error"
+    assert reason.startswith("killed by SIGSEGV")
+
+
 def test_a_fluke_is_not_held_against_its_contender(isolated: Isolated, source: str) -> None:
     found = measured(isolated, duel(source, "direct", "crashing-fluke", "fft"))
     assert found == {"crashing-fluke": ("ok", "")}

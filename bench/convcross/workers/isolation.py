@@ -3,8 +3,8 @@
 All records of a duel come from one child: where one was lost, the duel is measured again without
 the contender that lost it. A hang, and a process spoiled, name their contender. A death may be
 another's doing, as memory is that one contender has corrupted and another meets, or a stranger's
-kill: the suspect is guilty if it dies alone too. Else the whole duel is tried once more, and then
-each contender alone.
+kill: the suspect is guilty if it dies alone too. Else the whole duel is tried once more, then each
+contender alone, then each beside the suspect: who brings a child down is guilty.
 """
 
 from __future__ import annotations
@@ -58,25 +58,28 @@ class Isolated:
 
     def _guilty(self, duel: dict[str, Any], given_up: GivenUp, lost: Lost, deaths: int) -> GivenUp:
         """Who is not to be measured when the duel is measured again."""
-        told = lost.status, lost.reason
+        told, suspect = (lost.status, lost.reason), lost.contender
         left = [name for name in duel["contenders"] if name not in given_up]
         if not left:
             raise BadInput(f"a worker process cannot measure: {lost.reason}")
-        if lost.certain and lost.contender is not None:
-            return {lost.contender: told}
-        if lost.contender is None:
-            return {} if deaths == 1 else dict.fromkeys(left, told)
-        if len(left) == 1:
-            return {lost.contender: told}
-        others = [name for name in left if name != lost.contender]
-        for suspect in [lost.contender, *(others if deaths > 1 else [])]:
-            rivals = {name: ("error", "not asked") for name in left if name != suspect}
-            alone = self._ask(duel, given_up | rivals)
-            if isinstance(alone, Lost):
-                return {suspect: (alone.status, alone.reason)}
+        if suspect is not None and (lost.certain or left == [suspect]):
+            return {suspect: told}
+        trials = [[suspect]] if suspect else []
+        if deaths > 1:  # no stranger's doing
+            others = [name for name in left if name != suspect]
+            trials += [[name] for name in others]
+            trials += [[name, suspect] for name in others if suspect]
+        for trial in trials:
+            self.close()  # a child that lived through a trial may be what one has made of it
+            rest = {name: ("error", "not asked") for name in left if name not in trial}
+            if isinstance(found := self._ask(duel, given_up | rest), Lost):
+                beside = f"; {suspect} died of it" if len(trial) > 1 else ""
+                return {trial[0]: (found.status, found.reason + beside)}
         if deaths == 1:
             return {}
-        return {lost.contender: (lost.status, f"{lost.reason}; alone it did not")}
+        if suspect is None:
+            return dict.fromkeys(left, told)
+        return {suspect: (lost.status, f"{lost.reason}; alone it did not")}
 
     def _ask(self, duel: dict[str, Any], given_up: GivenUp) -> dict[str, Any] | Lost:
         if self._child is None:
