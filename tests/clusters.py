@@ -64,12 +64,8 @@ def process(command: list[str], folder: Path, **more: str) -> Iterator[subproces
     try:
         yield started
     finally:
-        started.terminate()
-        try:
-            started.wait(10)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+        started.kill()  # asked to, it would first look for a scheduler that may be gone
+        started.wait()
 
 
 @contextlib.contextmanager

@@ -265,7 +265,7 @@ def held_duel(path: str) -> Duel:
 def test_workers_come_and_go_and_so_does_the_scheduler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "SECONDS", 5.0)
+    monkeypatch.setattr(scheduler, "SECONDS", 3.0)
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     path = planted(tmp_path)
     with (

@@ -98,6 +98,7 @@ def start(path: str, slurm: Slurm, tell: Callable[[str], None]) -> Iterator[SLUR
     try:
         from dask_jobqueue import SLURMCluster
         from dask_jobqueue.slurm import SLURMJob
+        from distributed.core import Status
     except ModuleNotFoundError as error:
         if error.name != "dask_jobqueue":
             raise
@@ -108,14 +109,19 @@ def start(path: str, slurm: Slurm, tell: Callable[[str], None]) -> Iterator[SLUR
     refused: list[str] = []
 
     class Job(SLURMJob):  # type: ignore[misc]
-        """Dask only logs why a job was not taken."""
+        """Dask only logs why a job was not taken, and would take one that is closed for open."""
 
         async def start(self) -> None:
             try:
                 await super().start()
             except Exception as error:
+                self.status = Status.failed
                 refused.append(_last_line(error))
                 raise
+
+        async def close(self) -> None:
+            await super().close()
+            self.status = Status.closed
 
     cluster = SLURMCluster(
         job_cls=Job, scheduler_options={"dashboard_address": ":0"}, **options(slurm)
