@@ -32,7 +32,7 @@ FAILURES = {
     # what goes on when it has returned
     "crashing-leaves-thread": ("error", "it left a thread running"),
     # at every moment
-    "crashing-refuses": ("error", "killed by SIGSEGV in its questions"),
+    "crashing-refuses": ("error", "killed by SIGSEGV in its answers"),
     "crashing-plan": ("error", "killed by SIGSEGV in its preparation"),
     "crashing-load": ("error", "killed by SIGSEGV in its preparation"),
     "crashing-sixth": ("error", "killed by SIGSEGV in its warm-up"),

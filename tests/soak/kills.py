@@ -128,8 +128,10 @@ def _kill(
     else:
         _grows(process, path, DUEL)
         there = workers(process)  # it takes a while
-        _grows(process, path)
-        time.sleep(chance.uniform(0.0, 0.1) if how == "in a write" else 0.0)
+        if how == "in a write":  # which take most of the time of this coordinator
+            time.sleep(chance.uniform(0.0, 0.4))
+        else:
+            _grows(process, path)
     if process.poll() is not None:  # it was faster
         return
     victims = [psutil.Process(process.pid), *(there if "both" in how else [])]

@@ -37,11 +37,15 @@ main()
 
 
 def start(
-    folder: Path, *more: str, driver: str = CONVCROSS, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *more: str,
+    toml: str = TOML,
+    driver: str = CONVCROSS,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """``convcross run`` of the sweep into RESULTS of the folder, in a process of its own."""
-    (folder / "tiny.toml").write_text(TOML)
-    command = ["run", "tiny.toml", "--device", "cpu", "--out", RESULTS, *more]
+    """``convcross run`` of a sweep into RESULTS of the folder, in a process of its own."""
+    (folder / "soaked.toml").write_text(toml)
+    command = ["run", "soaked.toml", "--device", "cpu", "--out", RESULTS, *more]
     return subprocess.Popen(
         [sys.executable, "-c", driver, *command],
         cwd=folder,
