@@ -15,6 +15,9 @@ from convcross.analysis.samples import Array
 from convcross.analysis.series import Grid
 from convkernels.problem import Problem
 
+FAILURES = ("error", "wrong", "oom", "timeout")
+MOST = 8  # sizes, or image sizes, that are told one by one
+
 
 def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
     """One row for each contender, N and n: medians over the duels of that cell.
@@ -129,8 +132,10 @@ def describe(problem: Problem) -> str:
 def left_out(frame: pd.DataFrame) -> pd.DataFrame:
     """How many records of each contender are in no crossover and no map, and why.
 
-    Columns: contender, device, status, reason, count. An unusable "ok" record has the status of
-    its flags. Reasons that differ in their numbers alone are counted together; the first is shown.
+    Columns: contender, device, status, reason, count, of (all records of that contender), cells
+    (which, as a list of words). An unusable "ok" record has the status of its flags. Reasons that
+    differ in their numbers alone are counted together; the first is shown. The contenders with the
+    gravest failure (see ``FAILURES``) come first, and of each its first reason.
     """
     rows = frame[~frame["usable"]].copy()
     meant = rows["flags"].map(
@@ -139,9 +144,38 @@ def left_out(frame: pd.DataFrame) -> pd.DataFrame:
     rows["reason"] = rows["reason"].where(rows["status"] != "ok", meant)
     rows["status"] = why_left_out(rows)
     rows["alike"] = rows["reason"].str.replace(r"\d+(\.\d+)?(e[+-]\d+)?", "#", regex=True)
-    groups = rows.groupby(["contender", "device", "status", "alike"], as_index=False)
-    counted = groups.agg(reason=("reason", "first"), count=("reason", "size"))
-    return counted.drop(columns="alike")
+    own = ["contender", "device"]
+    total: dict[Any, int] = frame.groupby(own).size().to_dict()
+    found = [
+        (*keys[:3], group["reason"].iloc[0], len(group), total[keys[:2]], _cells(group))
+        for keys, group in rows.groupby([*own, "status", "alike"], sort=False)
+    ]
+    counted = pd.DataFrame(found, columns=[*own, "status", "reason", "count", "of", "cells"])
+    counted["severity"] = counted["status"].map(_severity)
+    counted["gravest"] = counted.groupby(own)["severity"].transform("min")
+    counted = counted.sort_values(["gravest", *own], kind="stable", ignore_index=True)
+    return counted.drop(columns=["severity", "gravest"])
+
+
+def _severity(status: str) -> int:
+    return FAILURES.index(status) if status in FAILURES else len(FAILURES)
+
+
+def _cells(rows: pd.DataFrame) -> list[str]:
+    """Which cells: "N = 128: n = 3, 5", "N = 256: n = 3 to 31 (9)"; off the grid, the problems."""
+    grid = rows[rows["is_grid"]]
+    parts = [f"N = {N}: n = {_few(own['n'])}" for N, own in grid.groupby("N", sort=True)]
+    parts += sorted({describe(problem) for problem in rows.loc[~rows["is_grid"], "problem"]})
+    more = len(parts) - MOST
+    return [*parts[:MOST], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _few(sizes: pd.Series[int]) -> str:
+    """All sizes, or the range of more than MOST."""
+    known = sorted(set(sizes))
+    if len(known) > MOST:
+        return f"{known[0]} to {known[-1]} ({len(known)})"
+    return ", ".join(map(str, known))
 
 
 def matrix(values: Mapping[tuple[int, int], float], sizes: list[int], kernels: list[int]) -> Array:

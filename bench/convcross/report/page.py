@@ -101,6 +101,7 @@ def render(
     # Of tojson: it escapes <, > and &, so that nothing ends the script that holds the data.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     usable = int(results.frame["usable"].sum())
+    vain = tables.left_out(results.frame).to_dict("records")
     drawn = [picture for picture in pictures if picture.files]
     embedded = len(drawn) <= EMBEDDED
     return environment.get_template("page.html.j2").render(
@@ -121,7 +122,8 @@ def render(
         paid=paid,
         points=list(_points(points)) if len(points) <= TABLED else [],
         layers=tables.layers(results.frame),
-        left_out=tables.left_out(results.frame).to_dict("records"),
+        failures=[row for row in vain if row["status"] in tables.FAILURES],
+        left_out=[row for row in vain if row["status"] not in tables.FAILURES],
         usable=usable,
         total=len(results.frame),
         notes=notes,
