@@ -86,11 +86,11 @@ def scheduler(folder: Path, **more: str) -> Iterator[tuple[str, subprocess.Popen
 
 
 def worker(
-    address: str, folder: Path, resources: str = "GPU=1", **more: str
+    address: str, folder: Path, resources: str = "GPU=1", nanny: bool = False, **more: str
 ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
-    """One process, without a nanny."""
-    about = ["--nthreads", "1", "--resources", resources, "--no-dashboard", "--no-nanny"]
-    where = ["--local-directory", str(folder)]
+    """One process; or its nanny, which starts another one when it dies."""
+    about = ["--nthreads", "1", "--resources", resources, "--no-dashboard"]
+    where = ["--local-directory", str(folder), "--nanny" if nanny else "--no-nanny"]
     command = ["distributed.cli.dask_worker", address, *about, *where]
     return process(command, folder, **{**without("torch", folder), **more})
 

@@ -84,7 +84,7 @@ def rows(duels: int = DUELS, every: float = EVERY) -> Iterator[Row]:
         found = faults(folder / RESULTS, CONTENDERS, duels)
     for line in [*found.blamed, *([] if ended == 0 else [f"it ended with {ended}: {said}"])]:
         note(f"cluster: {line}")
-    what = f"{duels} duels, {WORKERS} Dask workers, {kills} killed at work"
+    what = f"Dask, {duels} duels, {kills} workers killed"
     seconds = time.monotonic() - begin
     yield Row(f"{what}: recorded", str(duels - found.lost), str(duels), found.lost == 0)
     yield Row(f"{what}: recorded twice", str(found.doubled), "0", found.doubled == 0)
