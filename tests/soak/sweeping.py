@@ -40,12 +40,20 @@ def start(
     folder: Path,
     *more: str,
     toml: str = TOML,
+    out: str | Path | None = RESULTS,
     driver: str = CONVCROSS,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """``convcross run`` of a sweep into RESULTS of the folder, in a process of its own."""
+    """``convcross run`` of a sweep in the folder, in a process of its own."""
     (folder / "soaked.toml").write_text(toml)
-    command = ["run", "soaked.toml", "--device", "cpu", "--out", RESULTS, *more]
+    command = [
+        "run",
+        "soaked.toml",
+        "--device",
+        "cpu",
+        *(["--out", str(out)] if out else []),
+        *more,
+    ]
     return subprocess.Popen(
         [sys.executable, "-c", driver, *command],
         cwd=folder,
