@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 
 from convcross.analysis.samples import median
+from convcross.text import one_line
 
 # In the order of a run, as figures stack them; others follow by name.
 ORDER = ("pad", "unfold", "forward", "multiply", "product", "inverse", "crop", "rest", "kernel")
 COLUMNS = ["contender", "family", "N", "n", "stage", "seconds", "share"]
 KERNEL = "kernel"  # see ``staging``
+NAME = 40  # characters of a stage's name, which a contender may choose
 
 
 def by_stage(rows: pd.DataFrame) -> pd.DataFrame:
@@ -27,7 +29,7 @@ def by_stage(rows: pd.DataFrame) -> pd.DataFrame:
     """
     keys = COLUMNS[:4]
     found = [
-        (*cell, stage, median(np.asarray(seconds)))
+        (*cell, one_line(stage, NAME), median(np.asarray(seconds)))
         for *cell, stages in zip(*(rows[key] for key in [*keys, "stages"]), strict=True)
         for stage, seconds in (stages or {}).items()
         if len(seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ SHADES = {
 MARKERS = "osD^vP*Xph<>"
 KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
 INK, SOFT, FAINT, MISSING = "#222222", "#666666", "#D9D9D9", "#EFEFEF"
+TITLE = 300  # characters of machine and conditions over a figure
 AT_MOST = 12  # lines that are named at their ends; more have a legend
 PANEL = (2.6, 1.95)  # inches of its axes; around them:
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5
@@ -215,6 +217,12 @@ def _power(value: float, _: object = None) -> str:
 
 def save(made: Figure, stem: Path) -> list[Path]:
     """Write the figure as PNG, SVG and PDF; the same figure gives the same bytes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # drawn as a box; the SVG has it
+        return _saved(made, stem)
+
+
+def _saved(made: Figure, stem: Path) -> list[Path]:
     png, svg, pdf = paths = [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
     # Compressed less, a PNG of few colours is no larger and written in two thirds of the time.
     quick = {"compress_level": 3}
