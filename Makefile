@@ -2,6 +2,7 @@
 # make test         ruff, mypy --strict and pytest
 # make microbench   every contender as a pytest benchmark
 # make proofs       the claims of the statistics, by simulation: tables
+# make soak         nothing lost, nothing hung: kills, failures, full disks, a cluster; 20 minutes
 # make wheels       fill wheels/ with what a bare GPU machine lacks, for bench/gpu-visit.sh
 # make clean        remove the environment, the caches and the builds; results and reports stay
 #
@@ -29,7 +30,7 @@ REQUIRED_cuda13 := --editable '.[dev,opencv,cuda13]'
 READY := $(VENV)/.ready-$(BUILD)
 STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
-.PHONY: bench test microbench proofs wheels clean
+.PHONY: bench test microbench proofs soak wheels clean
 
 bench: $(READY)
 	@machine=$$($(BIN)/python -c "from convcross import duels, machine; \
@@ -52,6 +53,9 @@ microbench: $(READY)
 
 proofs: $(READY)
 	@for proof in tests/proofs/*.py; do $(BIN)/python $$proof || exit 1; done
+
+soak: $(READY)
+	$(BIN)/python tests/soak
 
 # Pure Python or for CPython 3.12 on x86-64; NumPy, PyTorch and CuPy are the machine's own.
 wheels:

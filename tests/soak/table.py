@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-ROW = "{:58} {:>24} {:>14}  {}"
+ROW = "{:70} {:>22} {:>10}  {}"
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,21 @@ class Row:
     met: bool
 
 
+HEAD = ROW.format("", "figure", "target", "met")
+
+
+def row(one: Row) -> str:
+    """A row as a line of the table."""
+    return ROW.format(one.tried, one.figure, one.target, "yes" if one.met else "NO")
+
+
 def show(rows: Iterable[Row]) -> int:
     """Print the rows as they come. Returns how many missed their target."""
     missed = 0
-    print(ROW.format("", "figure", "target", "met"), flush=True)
-    for row in rows:
-        missed += not row.met
-        met = "yes" if row.met else "NO"
-        print(ROW.format(row.tried, row.figure, row.target, met), flush=True)
+    print(HEAD, flush=True)
+    for one in rows:
+        missed += not one.met
+        print(row(one), flush=True)
     return missed
 
 
