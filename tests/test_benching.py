@@ -1,0 +1,96 @@
+"""Who fails cell after cell is not measured again; who fails now and then is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convcross.benching import Bench
+from convcross.records import read
+from convcross.run import run
+from convcross.spec import Limits, Sweep
+from convkernels import Problem
+from convkernels.registry import load_path
+from planted import forgotten, plant
+from runs import InProcess
+from synthetic import record
+
+NAME = "direct/numpy@cpu"
+OK, REFUSED, WRONG = ("ok", False), ("unsupported", False), ("wrong", False)
+ERROR, CRASH, SLOW, HUNG = ("error", False), ("error", True), ("timeout", False), ("timeout", True)
+FULL, KILLED = ("oom", False), ("oom", True)  # of memory
+
+
+@pytest.mark.parametrize(
+    ("cells", "benched"),
+    [
+        ([ERROR] * 3, True),
+        ([CRASH, HUNG, KILLED], True),
+        ([ERROR] * 2, False),
+        ([ERROR, ERROR, OK, ERROR, ERROR], False),
+        ([ERROR, ERROR, OK, ERROR, ERROR, CRASH], True),
+        ([ERROR, REFUSED, CRASH, REFUSED, ERROR], True),  # what was refused was not tried
+        ([WRONG] * 5, False),
+        ([SLOW] * 5, False),  # by its cost, or a run that came back: larger cells are slower
+        ([FULL] * 5, False),
+    ],
+)
+def test_three_cells_in_a_row(cells: list[tuple[str, bool]], benched: bool) -> None:
+    bench, problem = Bench(), Problem((16, 16), (3, 3), mode="same")
+    for number, (status, lost) in enumerate(cells, start=1):
+        telemetry = {"worker_lost": True} if lost else {}
+        one = record(
+            "direct/numpy", problem, status=status, reason=f"reason {number}", telemetry=telemetry
+        )
+        bench.take([one])
+    expected = {NAME: ("error", f"benched after 3 cells: reason {len(cells)}")}
+    assert bench.given_up([NAME, "fft/numpy@cpu"]) == (expected if benched else {})
+
+
+BREAKS = """
+from pathlib import Path
+from convkernels import algorithm, convolve
+
+@algorithm(name="breaks", family="direct", namespaces=["numpy"], arithmetic="ieee", source="a test")
+def breaks(x, w, problem):
+    if Path("broken").exists():
+        raise RuntimeError("broken")
+    return convolve(x, w, mode=problem.mode, algorithm="direct")
+"""
+SWEEP = Sweep(
+    name="small",
+    sizes=[12, 14, 16, 18, 20],
+    kernels=[3],
+    contenders=["breaks", "direct/numpy"],
+    limits=Limits(seconds=0.001, samples=5, run_seconds=60.0),
+)
+
+
+def test_the_rest_of_a_run_and_its_resumption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CONVCROSS_COMMIT", "tested")
+    path, source = Path("a.jsonl"), plant(tmp_path, BREAKS)
+    options: dict[str, Any] = {"algorithm_paths": [source], "out": path}
+    broken = "RuntimeError: broken"
+    benched = f"benched after 3 cells: {broken}"
+
+    def reasons() -> list[str | None]:
+        return [one.reason for one in read(path).records if one.algorithm == "breaks"]
+
+    with forgotten():
+        load_path(source)
+        Path("broken").touch()
+        run(SWEEP, [InProcess()], **options)
+        assert reasons() == [broken] * 3 + [benched] * 2
+        assert {one.status for one in read(path).records} == {"ok", "error"}
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[: 1 + 3 * 3]))
+        run(SWEEP, [InProcess()], resume=True, **options)
+        assert reasons() == [broken] * 3 + [benched] * 2
+        Path("broken").unlink()
+        run(SWEEP, [InProcess()], retry_failed=True, **options)
+        assert reasons()[5:] == [None] * 5
