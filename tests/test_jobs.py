@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -146,10 +147,26 @@ def test_without_dask_jobqueue_it_says_how_to_install_it(
         cluster.connect(written(tmp_path))
 
 
-def test_a_job_that_slurm_does_not_take_is_told(tmp_path: Path, slurm: Path) -> None:
+def test_a_folder_that_takes_no_keys_is_told(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path)
+
+    def full(**options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    with pytest.raises(BadInput, match=r"takes no keys: No space left on device; allowed: a fold"):
+        cluster.connect(path)
+
+
+def test_a_job_that_slurm_does_not_take_is_told(
+    tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (slurm / "sbatch").write_text(
         "#!/usr/bin/env bash\necho 'sbatch: error: invalid partition specified: gpu' >&2; exit 1"
     )
+    monkeypatch.chdir(tmp_path)
     path = written(tmp_path, FULL.replace('interface = "ib0"', ""))
     with pytest.raises(BadInput, match="sbatch takes no job: sbatch: error: invalid partition"):
         cluster.connect(path)
@@ -188,6 +205,9 @@ def test_a_run_by_jobs_from_end_to_end(tmp_path: Path, slurm: Path) -> None:
     assert said[0] == "convcross: 2 Slurm jobs submitted; waiting up to 60 min for one"
     assert all(line.startswith("convcross: ") for line in said)
     assert len(read(tmp_path / "a.jsonl").closings) == 3
+    (script,) = {one.read_text().partition(" --name")[0] for one in slurm.glob("job-??????")}
+    assert "distributed.cli.dask_worker tls://127.0.0.1:" in script
+    assert not list(tmp_path.glob(".convcross-*"))
     submitted = [line.split()[-1] for line in (slurm / "submitted").read_text().splitlines()]
     assert len(submitted) == 2
     assert sorted((slurm / "cancelled").read_text().split()) == sorted(submitted)

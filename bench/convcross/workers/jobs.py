@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from convcross.spec import Strict
 
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster
+    from distributed import Security
 
 COMMANDS = ("sbatch", "squeue", "scancel")
 Word = Annotated[str, StringConstraints(pattern=r"^\S+$")]
@@ -87,6 +89,9 @@ def options(slurm: Slurm) -> dict[str, Any]:
 def start(path: str, slurm: Slurm, tell: Callable[[str], None]) -> Iterator[SLURMCluster]:
     """Submit the jobs; they are cancelled in the end.
 
+    Only they and this process have the keys to their scheduler, which would run anybody's code. The
+    keys lie meanwhile in a folder here, which the nodes are to see and nobody else can read.
+
     Raises BadInput without Slurm's commands or dask-jobqueue, and where a job is not taken.
     """
     missing = [command for command in COMMANDS if shutil.which(command) is None]
@@ -96,17 +101,41 @@ def start(path: str, slurm: Slurm, tell: Callable[[str], None]) -> Iterator[SLUR
             "Slurm jobs"
         )
     try:
-        from dask_jobqueue import SLURMCluster
-        from dask_jobqueue.slurm import SLURMJob
-        from distributed.core import Status
+        import cryptography  # noqa: F401
+        import dask_jobqueue  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name != "dask_jobqueue":
+        if error.name not in ("cryptography", "dask_jobqueue"):
             raise
         raise BadInput(
-            f"--scheduler {path} needs dask-jobqueue, which is not installed: "
+            f"--scheduler {path} needs {error.name.replace('_', '-')}, which is not installed: "
             "pip install 'convcross[cluster]'"
         ) from None
-    refused: list[str] = []
+    with contextlib.ExitStack() as stack:
+        try:
+            keys = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=".convcross-", dir=Path.cwd())
+            )
+        except OSError as error:
+            raise BadInput(
+                f"--scheduler {path}: {Path.cwd()} takes no keys: {error.strerror}; allowed: a "
+                "folder to write to, which the nodes see"
+            ) from None
+        refused: list[str] = []
+        cluster = _cluster(slurm, Path(keys), refused)
+        stack.callback(_close, cluster)
+        cluster.scale(jobs=slurm.jobs)
+        cluster.sync(_submitted, cluster)
+        if refused:
+            raise BadInput(f"--scheduler {path}: sbatch takes no job: {refused[0]}")
+        tell(f"{slurm.jobs} Slurm jobs submitted; waiting up to {slurm.wait_minutes:g} min for one")
+        yield cluster
+
+
+def _cluster(slurm: Slurm, keys: Path, refused: list[str]) -> SLURMCluster:
+    """Without jobs; why one is not taken will be appended to `refused`."""
+    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMJob
+    from distributed.core import Status
 
     class Job(SLURMJob):  # type: ignore[misc]
         """Dask only logs why a job was not taken, and would take one that is closed for open."""
@@ -116,31 +145,42 @@ def start(path: str, slurm: Slurm, tell: Callable[[str], None]) -> Iterator[SLUR
                 await super().start()
             except Exception as error:
                 self.status = Status.failed
-                refused.append(_last_line(error))
+                refused.append((str(error).strip().splitlines() or [type(error).__name__])[-1])
                 raise
 
         async def close(self) -> None:
             await super().close()
             self.status = Status.closed
 
-    cluster = SLURMCluster(
-        job_cls=Job, scheduler_options={"dashboard_address": ":0"}, **options(slurm)
+    return SLURMCluster(
+        job_cls=Job,
+        scheduler_options={"dashboard_address": ":0"},
+        security=_security(keys),
+        **options(slurm),
     )
-    try:
-        cluster.scale(jobs=slurm.jobs)
-        cluster.sync(_submitted, cluster)
-        if refused:
-            raise BadInput(f"--scheduler {path}: sbatch takes no job: {refused[0]}")
-        tell(f"{slurm.jobs} Slurm jobs submitted; waiting up to {slurm.wait_minutes:g} min for one")
-        yield cluster
-    finally:
-        with contextlib.suppress(Exception):  # jobs that were never taken
-            cluster.close()
+
+
+def _security(folder: Path) -> Security:
+    """One key for all, made now."""
+    from distributed import Security
+
+    made = Security.temporary()
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_text(made.tls_ca_file)
+    key.write_text(made.tls_worker_key)
+    roles = ("client", "scheduler", "worker")
+    return Security(
+        require_encryption=True,
+        tls_ca_file=str(certificate),
+        **{f"tls_{role}_cert": str(certificate) for role in roles},
+        **{f"tls_{role}_key": str(key) for role in roles},
+    )
 
 
 async def _submitted(cluster: SLURMCluster) -> None:
     await cluster
 
 
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
+def _close(cluster: SLURMCluster) -> None:
+    with contextlib.suppress(Exception):  # a scancel that fails: workers end without a scheduler
+        cluster.close()
