@@ -29,6 +29,7 @@ from convcross.workers.isolation import Isolated
 from convcross.workers.process import Stopped
 from convkernels import Problem
 from crashing import AT_IT, FAILURES, HARMLESS, LEFT, crashing
+from soak.sweeping import start, workers
 
 HONEST = ("direct", "fft")
 LETHAL = (
@@ -236,6 +237,26 @@ def test_killed_from_another_thread(source: str, folder: Path) -> None:
     with pytest.raises(Stopped):
         isolated.measure(duel(source, *HONEST))
     isolated.close()
+
+
+PLAIN = "from convcross.cli import main; main()"
+
+
+def test_a_second_ctrl_c_ends_a_worker_that_hangs(tmp_path: Path) -> None:
+    toml = "sizes = [16]\nkernels = [3]\n[limits]\ncell_seconds = 300.0\n"
+    more = ["--algorithms", crashing(tmp_path), "--contenders", "direct/numpy,crashing-holds"]
+    with at_it(tmp_path) as wait, start(tmp_path, *more, toml=toml, driver=PLAIN) as process:
+        wait()
+        there = workers(process)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("stopping after this duel")
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert "0 duels measured, 0 found finished, 1 left" in output
+    assert there
+    assert all(gone(one.pid) for one in there)
 
 
 PARENT = """
