@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,14 +27,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import hostile
-from convcross import check, cli, demo, doctor, machine
+from convcross import check, cli, demo, doctor, machine, report
 from convcross.analysis import algebra
 from convcross.report import claims, page, pictures
 from planted import forgotten
 
 SOAK = bool(os.environ.get("CONVCROSS_SOAK"))
 INSIDE = settings(
-    max_examples=5000 if SOAK else 200,
+    max_examples=5000 if SOAK else 150,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
@@ -194,6 +196,19 @@ reading = st.tuples(
 )
 
 
+def judge_results(suffix: str, content: bytes, ended: Ended) -> None:
+    """As ``judge``; and what is no gzip file or no JSON lines is refused, a torn tail apart."""
+    judge(ended)
+    try:
+        text = gzip.decompress(content) if suffix.endswith(".gz") else content
+        for line in text.split(b"\n")[:-1]:
+            json.loads(line.decode("utf-8") if line.strip() else "{}")
+    except (OSError, EOFError, zlib.error, ValueError):
+        assert ended.code == 2
+    if ended.code == 0 and "--json" in ended.arguments:
+        json.loads(ended.out)
+
+
 @pytest.mark.usefixtures("quick")
 def test_results(here: Path) -> None:
     around = {*kept(), "out", "reports"}
@@ -206,16 +221,18 @@ def test_results(here: Path) -> None:
         read, flagged = how
         ended = inside(*read(path.name), *flagged)
         path.unlink()
-        judge(ended)
-        if ended.code == 0 and "--json" in read(""):
-            json.loads(ended.out)
+        judge_results(*file, ended)
         assert kept() <= around
 
     ends_well()
 
 
 @pytest.mark.usefixtures("quick")
-def test_command_lines(here: Path) -> None:
+def test_command_lines(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are read, and not judged or shown: ``test_results`` does that."""
+    monkeypatch.setattr("convcross.analysis.claims.judged", lambda subjects, machine: [])
+    monkeypatch.setattr(report, "_written", lambda results, out, notes: [out / "a", out / "b"])
+
     @INSIDE
     @given(hostile.command_lines(files(here)))
     def ends_well(arguments: list[str]) -> None:
@@ -258,15 +275,14 @@ def test_sweeps_through_the_real_command(here: Path) -> None:
 
 
 def test_results_through_the_real_command(here: Path) -> None:
+    cases = drawn(st.tuples(hostile.results(), reading))
     commands = []
-    for number, ((suffix, content), (read, flagged)) in enumerate(
-        drawn(st.tuples(hostile.results(), reading))
-    ):
+    for number, ((suffix, content), (read, flagged)) in enumerate(cases):
         path = here / f"fuzzed-{number}{suffix}"
         path.write_bytes(content)
         commands.append([*read(path.name), *flagged])
-    for ended in all_really(commands):
-        judge(ended)
+    for (file, _), ended in zip(cases, all_really(commands), strict=True):
+        judge_results(*file, ended)
 
 
 def test_command_lines_through_the_real_command(here: Path) -> None:
