@@ -20,7 +20,7 @@ from convcross.duels import Duel, duels
 from convcross.failures import BadInput
 from convcross.records import read
 from convcross.spec import Limits, Sweep
-from convcross.workers import Gone, cluster, remote, scheduler
+from convcross.workers import Gone, cluster, isolation, remote, scheduler
 from convcross.workers.crew import Crew
 from planted import forgotten
 
@@ -61,8 +61,8 @@ def address(folder: Path) -> Iterator[str]:
     """A scheduler with two workers."""
     with (
         clusters.scheduler(folder) as (where, _),
-        clusters.worker(where, folder),
-        clusters.worker(where, folder),
+        clusters.worker(where, folder, MALLOC_TRIM_THRESHOLD_="65536"),
+        clusters.worker(where, folder, MALLOC_TRIM_THRESHOLD_="65536"),
     ):
         yield where
 
@@ -227,6 +227,7 @@ def test_a_run_leaves_nothing_at_its_workers(address: str) -> None:
         pids = connected.client.run(os.getpid).values()
         children = [one for pid in pids for one in psutil.Process(pid).children(recursive=True)]
         assert len(children) == 2
+        assert not any("MALLOC_TRIM_THRESHOLD_" in one.environ() for one in children)
     psutil.wait_procs(children, timeout=10)
     assert not any(one.is_running() for one in children)
 
@@ -307,6 +308,16 @@ def test_workers_come_and_go_and_so_does_the_scheduler(
 
 def test_a_process_that_was_not_asked_does_not_measure() -> None:
     assert remote.measure({}, "another process", "run") is None
+
+
+def test_each_run_has_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(isolation, "close_isolated", lambda: done.append("closed"))
+    monkeypatch.setattr(isolation, "measure_isolated", lambda duel: done.append(duel["id"]) or {})
+    monkeypatch.setattr(remote, "_run", None)
+    for name, run in (("a", "first"), ("b", "first"), ("c", "second")):
+        assert remote.measure({"id": name}, remote.PROCESS, run) == {}
+    assert done == ["closed", "a", "b", "closed", "c"]
 
 
 def test_what_a_nanny_sets_does_not_reach_contenders(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ Dask is played: what it would report is reported at once.
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,12 @@ class PlayedClient:
     def add_callback(self, function: Any, *arguments: Any) -> None:
         pass
 
+    def sync(self, function: Any) -> None:
+        pass
+
     def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
+        assert options["resources"] == {"GPU": 1}  # one at a time, other runs' duels included
+        assert not options["allow_other_workers"]
         future = SimpleNamespace(release=lambda: None)
         self.given.append((options["workers"][0], arguments[0], future))
         return future
@@ -215,10 +221,12 @@ def test_without_workers_it_waits_so_long_and_no_longer(monkeypatch: pytest.Monk
     played.crew.give(duel("one"))
     played.leaves("a")
     assert played.crew.finished(0) == []
-    monkeypatch.setattr(crew, "PATIENCE", -1.0)
-    with pytest.raises(Gone, match=r"no epyc is left at tcp://s:1: waited -1 s for one"):
-        played.crew.finished(0)
-    monkeypatch.setattr(crew, "PATIENCE", 100.0)
+    with monkeypatch.context() as later:
+        now = time.monotonic() + 121
+        later.setattr("time.monotonic", lambda: now)
+        played.cluster.heard = now
+        with pytest.raises(Gone, match=r"no epyc is left at tcp://s:1: waited 120 s for one"):
+            played.crew.finished(0)
     played.comes("b")
     assert played.crew.finished(0) == []
     assert played.busy() == {"b": "one"}
@@ -234,6 +242,30 @@ def test_a_scheduler_that_does_not_come_back_ends_it() -> None:
     played.client.status = "closed"
     with pytest.raises(Gone, match=r"the scheduler tcp://s:1 is lost"):
         played.crew.finished(0)
+
+
+def test_a_scheduler_that_answers_no_more_ends_it() -> None:
+    played = Played("a")
+    played.crew.give(duel("one"))
+    played.cluster.heard -= 119
+    assert played.crew.finished(0) == []
+    played.cluster.heard -= 2
+    with pytest.raises(Gone, match=r"the scheduler tcp://s:1 is lost"):
+        played.crew.finished(0)
+
+
+def test_what_was_killed_is_not_taken_for_what_came_after_it() -> None:
+    played = Played("a")
+    played.crew.give(duel("killed"))
+    worker = played.cluster.workers["a"]
+    task = worker.task
+    assert task is not None
+    future = task.future
+    played.crew.kill()
+    played.crew.give(duel("after"))
+    played.cluster._receive(worker, task, future, RuntimeError("stopped"))
+    assert played.busy() == {"a": "after"}
+    assert played.said == []
 
 
 def test_each_kind_of_machine_has_its_own_workers() -> None:

@@ -89,6 +89,7 @@ class Cluster:
     ----------
     machines : those of each kind of machine
     workers : all, by their addresses
+    heard : when the scheduler last answered, on time.monotonic's clock
     opened : what is closed with it
     """
 
@@ -103,6 +104,7 @@ class Cluster:
         self.client, self.place = client, place
         self.machines: list[Crew] = []
         self.workers: dict[str, Worker] = {}
+        self.heard = time.monotonic()
         self.opened = contextlib.ExitStack()
         self._device, self._paths, self._tell = device, list(algorithm_paths), tell
         self._required = Requirements(algorithm_paths)
@@ -127,9 +129,10 @@ class Cluster:
         """Report the workers that there are, whenever they are others than before."""
         before = None
         while self.client.status not in ("closing", "closed"):
-            with contextlib.suppress(OSError, AttributeError):  # the scheduler is lost: see status
+            with contextlib.suppress(Exception):  # it is lost, for now or for good
                 asked = self.client.scheduler.identity(n_workers=-1)
                 found = (await asyncio.wait_for(asked, scheduler.SECONDS))["workers"]
+                self.heard = time.monotonic()
                 now = {
                     address: (one["local_directory"], one["resources"].get("GPU", 0))
                     for address, one in found.items()
@@ -300,6 +303,7 @@ class Cluster:
         for worker in workers:
             if worker.task is not None and worker.task.future is not None:
                 worker.task.future.release()
+                worker.task.future = None
             worker.task = None
 
     def leave(self) -> None:

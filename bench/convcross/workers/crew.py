@@ -149,13 +149,14 @@ class Crew:
                 self._cluster.start(idle[0], task)
 
     def _check_not_alone(self) -> None:
-        if self._cluster.client.status == "closed":
+        now = time.monotonic()
+        if self._cluster.client.status == "closed" or now - self._cluster.heard > PATIENCE:
             raise Gone(f"the scheduler {self._cluster.place} is lost")
         if self._mine():
             self._alone_since = None
             return
-        self._alone_since = self._alone_since or time.monotonic()
-        if time.monotonic() - self._alone_since > PATIENCE:
+        self._alone_since = self._alone_since or now
+        if now - self._alone_since > PATIENCE:
             raise Gone(
                 f"no {self.description.name} is left at {self._cluster.place}: "
                 f"waited {PATIENCE:.0f} s for one"
