@@ -145,7 +145,7 @@ class Child:
                     else:
                         content += part
                         if content.endswith(b"\n"):
-                            return json.loads(content), None
+                            return self._understood(duel, content)
                 if (now := time.monotonic()) - quiet < POLL:
                     continue
                 quiet = now
@@ -160,6 +160,17 @@ class Child:
                 most = OWN if seen.contender is None else limit
                 late = most if seen.seconds > most else 0.0
 
+    def _understood(
+        self, duel: dict[str, Any], content: bytes
+    ) -> tuple[dict[str, Any] | None, Lost | None]:
+        """The answer, unless a contender has written into its pipe."""
+        with contextlib.suppress(ValueError):
+            answer = json.loads(content)
+            if isinstance(answer, dict) and answer.keys() & {"result", "spoiled", "raised"}:
+                return answer, None
+        reason = self._told("wrote into the pipe to its parent")
+        return None, Lost(_name(duel, beacon.read(self._page)), "error", reason, certain=False)
+
     def _hung(self, duel: dict[str, Any], seen: beacon.Seen, limit: float) -> Lost:
         reason = f"hung: a call in its {seen.step} did not return within {limit:g} s"
         if seen.contender is None:
@@ -168,10 +179,14 @@ class Child:
 
     def _takes_all(self) -> bool:
         memory = psutil.virtual_memory()
+        scarce = memory.available < SCARCE * memory.total
         with contextlib.suppress(psutil.Error):
-            held = psutil.Process(self._process.pid).memory_info().rss
+            child = psutil.Process(self._process.pid)
+            held = child.memory_info().rss
+            if scarce:  # else it is not worth the time to find what it has started
+                held += sum(one.memory_info().rss for one in child.children(recursive=True))
             self._largest = max(self._largest, held)
-            return memory.available < SCARCE * memory.total and held > memory.total / 2
+            return scarce and held > memory.total / 2
         return False
 
     def _took(self, seen: beacon.Seen) -> str:
