@@ -14,6 +14,7 @@ FAILURES = {
     "crashing-exit-0": ("error", "ended with exit code 0"),
     "crashing-kill": ("error", "killed by SIGKILL in its preparation"),
     "crashing-closes-all": ("error", "in its preparation"),
+    "crashing-babbles": ("error", "wrote into the pipe to its parent"),
     # what Python means to pass every handler
     "crashing-sys-exit": ("error", "SystemExit: 4"),
     "crashing-interrupt": ("error", "KeyboardInterrupt: no message"),
@@ -47,6 +48,7 @@ HARMLESS = (
     "crashing-garbage",
     "crashing-closes-output",
     "crashing-reads-input",
+    "crashing-forks",
     "crashing-leaves-child",
     "crashing-leaves-daemon",
     "crashing-deletes-folder",
@@ -62,6 +64,7 @@ import mmap
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -153,6 +156,16 @@ def closes_all():
     os.closerange(0, 1024)
 
 
+@plant("babbles")
+def babbles():
+    for descriptor in range(3, 64):
+        try:
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                os.write(descriptor, b"babble\\n")
+        except OSError:
+            pass
+
+
 @plant("sys-exit")
 def sys_exit():
     sys.exit(4)
@@ -186,11 +199,6 @@ def stops():
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-@plant("100-gib")
-def allocates():
-    np.ones(100 * GIB, np.uint8)
-
-
 def hoard(take):
     # 64 MiB at a time, up to 100 GiB, but never the machine's last
     held = []
@@ -198,6 +206,11 @@ def hoard(take):
         if psutil.virtual_memory().available < 1.5 * GIB:
             raise RuntimeError("the guard did not hold")
         held.append(take(GIB // 16))
+
+
+@plant("100-gib")
+def allocates():
+    np.ones(100 * GIB, np.uint8)
 
 
 @plant("hoards")
@@ -213,6 +226,13 @@ def hoards_shared():
         return shared
 
     hoard(take)
+
+
+@plant("hoards-in-child")
+def hoards_in_child():
+    if os.fork() == 0:
+        hoards_shared()
+    time.sleep(60)
 
 
 @plant("payload")
@@ -291,6 +311,11 @@ def spin():
 @plant("leaves-thread")
 def leaves_thread():
     threading.Thread(target=spin, daemon=False).start()
+
+
+@plant("forks")
+def forks():
+    os.fork()
 
 
 @plant("leaves-child")

@@ -37,6 +37,7 @@ LETHAL = (
     "crashing-exit-0",
     "crashing-again",
     "crashing-closes-all",
+    "crashing-babbles",
     "crashing-holds",
     "crashing-stops",
     "crashing-leaves-thread",
@@ -291,8 +292,9 @@ def test_a_worker_does_not_outlive_its_parent(source: str, folder: Path, name: s
     assert gone(pid)
 
 
+@pytest.mark.parametrize("name", ["crashing-hoards-shared", "crashing-hoards-in-child"])
 def test_memory_that_runs_out(
-    isolated: Isolated, source: str, monkeypatch: pytest.MonkeyPatch
+    isolated: Isolated, source: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Shared memory has no limit of a process's own: the parent looks how much is left."""
     nothing_left = types.SimpleNamespace(total=2**30, available=0)
