@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,7 +68,7 @@ class Crew:
     def __init__(self, cluster: Cluster, description: Description, first: str) -> None:
         self.description, self.first = description, first
         self._cluster = cluster
-        self._waiting: collections.deque[Task] = collections.deque()
+        self._waiting: list[Task] = []
         self._ended: list[tuple[Duel, dict[str, Any]]] = []
         self._alone_since: float | None = None
 
@@ -123,7 +122,7 @@ class Crew:
     def take_back(self, task: Task) -> None:
         """A duel lost its worker: another one gets it, or nobody any more."""
         if len(task.losses) <= RETRIES:
-            self._waiting.appendleft(task)
+            self._waiting.append(task)
         else:
             reason = f"lost {len(task.losses)} workers: {'; '.join(task.losses)}"
             self._ended.append((task.duel, _failed(task.duel, reason)))
