@@ -37,6 +37,7 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
     ("text", "told"),
     [
         ("sizes = [16", ("not TOML", "Unclosed array")),
+        (GRID.replace("\n", "\r\r\n"), ("not TOML", "Expected newline")),
         ("a = " + "[" * 3000 + "]" * 3000, ("not TOML",)),
         (f"seed = {'9' * 5000}", ("not TOML", "5000 digits")),
         ("sizes = [16]\nkernel = [3]", ("kernel: unknown key", "sizes, kernels, layers")),
