@@ -200,10 +200,10 @@ def stops():
 
 
 def hoard(take):
-    # 64 MiB at a time, up to 100 GiB, but never the machine's last
-    held = []
+    # 64 MiB at a time, up to 100 GiB, but never more than half of what was free
+    held, enough = [], psutil.virtual_memory().available / 2
     while len(held) < 1600:
-        if psutil.virtual_memory().available < 1.5 * GIB:
+        if psutil.virtual_memory().available < enough:
             raise RuntimeError("the guard did not hold")
         held.append(take(GIB // 16))
 

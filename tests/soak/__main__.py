@@ -25,7 +25,7 @@ PARTS = {
     "failures": 180,
     "kills": 300,
     "cluster": 260,
-    "fuzz": 420,
+    "fuzz": 600,
 }
 TOTAL = 1190  # seconds for all of them
 
