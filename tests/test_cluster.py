@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -238,8 +239,12 @@ def test_what_is_killed_ends_and_its_worker_goes_on(address: str, tmp_path: Path
         (crew,) = connected.machines
         (tmp_path / "hold").touch()
         crew.give(held_duel(path))
-        until((tmp_path / "held").exists)
+        until(held(tmp_path))
+        children = psutil.Process(int((tmp_path / "held").read_text())).children()
+        assert children
         crew.kill()
+        psutil.wait_procs(children, timeout=10)
+        assert not any(one.is_running() for one in children)
         assert crew.free() == 2
         (tmp_path / "hold").unlink()
         crew.give(one_duel(id="another"))
@@ -259,6 +264,11 @@ def planted(folder: Path) -> str:
     return str(path)
 
 
+def held(folder: Path) -> Callable[[], bool]:
+    """Whether a worker has told that it holds the duel."""
+    return lambda: (folder / "held").exists() and (folder / "held").read_text() != ""
+
+
 def held_duel(path: str) -> Duel:
     return one_duel(contenders=["planted-holding/numpy@cpu"], algorithm_paths=[path], id="held")
 
@@ -267,6 +277,10 @@ def test_workers_come_and_go_and_so_does_the_scheduler(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "SECONDS", 3.0)
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = logged.append  # type: ignore[method-assign]
+    monkeypatch.setattr(logging.getLogger("distributed.client"), "handlers", [handler])
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     path = planted(tmp_path)
     with (
@@ -281,7 +295,7 @@ def test_workers_come_and_go_and_so_does_the_scheduler(
             said.get()
         (tmp_path / "hold").touch()
         crew.give(held_duel(path))
-        until((tmp_path / "held").exists)
+        until(held(tmp_path))
         (tmp_path / "hold").unlink()
         os.kill(int((tmp_path / "held").read_text()), signal.SIGKILL)
         assert measured(crew) == [("held", ["ok"])]
@@ -297,10 +311,11 @@ def test_workers_come_and_go_and_so_does_the_scheduler(
         (tmp_path / "hold").touch()
         (tmp_path / "held").unlink()
         crew.give(held_duel(path))
-        until((tmp_path / "held").exists)
+        until(held(tmp_path))
         its_process.kill()
         with pytest.raises(Gone, match=rf"the scheduler {where} is lost"):
             measured(crew)
+    assert not logged  # Dask's own words
 
 
 # ---- in a worker's process ---------------------------------------------------------------------

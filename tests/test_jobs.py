@@ -61,7 +61,7 @@ setsid bash "$script" > "$script.log" 2>&1 < /dev/null &
 echo "Submitted batch job $!" | tee -a "$folder/submitted"
 """,
     "squeue": "",
-    "scancel": 'echo "$1" >> "$(dirname "$0")/cancelled"; kill -- -"$1"',
+    "scancel": 'echo "$1" >> "$(dirname "$0")/cancelled"; kill -- -"$1" 2> /dev/null',
 }
 
 
@@ -160,16 +160,19 @@ def test_a_folder_that_takes_no_keys_is_told(
         cluster.connect(path)
 
 
-def test_a_job_that_slurm_does_not_take_is_told(
+def test_a_job_that_slurm_does_not_take_is_told_and_the_others_are_cancelled(
     tmp_path: Path, slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (slurm / "sbatch").write_text(
-        "#!/usr/bin/env bash\necho 'sbatch: error: invalid partition specified: gpu' >&2; exit 1"
-    )
     monkeypatch.chdir(tmp_path)
+    (slurm / "sbatch").write_text(
+        "#!/usr/bin/env bash\n"
+        'mkdir "$(dirname "$0")/first" 2> /dev/null && { echo "Submitted batch job 17"; exit; }\n'
+        "echo 'sbatch: error: invalid partition specified: gpu' >&2; exit 1"
+    )
     path = written(tmp_path, FULL.replace('interface = "ib0"', ""))
     with pytest.raises(BadInput, match="sbatch takes no job: sbatch: error: invalid partition"):
         cluster.connect(path)
+    assert (slurm / "cancelled").read_text() == "17\n"
 
 
 def test_a_run_by_jobs_from_end_to_end(tmp_path: Path, slurm: Path) -> None:

@@ -52,7 +52,6 @@ def measure(duel: dict[str, Any], process: str, run: str) -> dict[str, Any] | No
     if process != PROCESS:
         return None
     if run != _run:
-        _forget_environment()
         isolation.close_isolated()
         _run = run
     return isolation.measure_isolated(duel)
