@@ -309,6 +309,15 @@ def test_one_of_the_first_that_does_not_match_ends_it() -> None:
         Played().comes("c", cards=0)
 
 
+def test_workers_that_leave_before_the_run_begins_are_waited_for() -> None:
+    played = Played()
+    played.comes("a")
+    played.leaves("a")
+    played.cluster.workers["b"] = crew.Worker("b", "folder", asked=False)
+    played.cluster.gather(1.0, "")
+    assert played.crew.free() == 0
+
+
 @pytest.mark.parametrize(("second", "notes"), [("tcp://h:2", 1), ("tcp://i:2", 0)])
 def test_it_says_where_workers_share_the_cpu_that_they_time(second: str, notes: int) -> None:
     played = Played()

@@ -200,7 +200,7 @@ class Cluster:
         hosts = collections.Counter(
             address.rpartition(":")[0] for address, one in self.workers.items() if one.crew
         )
-        if hosts.most_common(1)[0][1] > 1 and "cpu" in self.machines[0].description.devices:
+        if max(hosts.values(), default=0) > 1 and "cpu" in self.machines[0].description.devices:
             self._tell("note: workers on one host measure on its CPU at the same time")
 
     def _see(self, found: dict[str, tuple[str, float]]) -> None:

@@ -118,4 +118,3 @@ def main() -> int:
         return 2
     answer.close()
     return 0
-
