@@ -60,7 +60,13 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "CONVCROSS_COMMIT": "soaked", **(environment or {})},
+        # What is killed leaves its temporary folder behind.
+        env={
+            **os.environ,
+            "CONVCROSS_COMMIT": "soaked",
+            "TMPDIR": str(folder),
+            **(environment or {}),
+        },
     )
 
 
