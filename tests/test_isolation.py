@@ -33,12 +33,9 @@ from soak.sweeping import start, workers
 
 HONEST = ("direct", "fft")
 LETHAL = (
-    "crashing-segfault",
     "crashing-exit-0",
-    "crashing-again",
     "crashing-closes-all",
     "crashing-babbles",
-    "crashing-holds",
     "crashing-stops",
     "crashing-leaves-thread",
 )
