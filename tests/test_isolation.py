@@ -120,6 +120,7 @@ def test_several_of_one_duel(isolated: Isolated, source: str) -> None:
 
 def test_a_crash_is_told_with_where_and_the_last_output(isolated: Isolated, source: str) -> None:
     found = measured(isolated, duel(source, "direct", "crashing-segfault", "fft"))
+    failed_as_expected(found)
     (_, reason) = found["crashing-segfault"]
     where = r"at __init__\.py:\d+ in string_at, crashing\.py:\d+ in segfault"
     assert re.search(rf"; {where}; last output: the last words$", reason)
