@@ -26,6 +26,7 @@ FAILURES = {
     # memory
     "crashing-100-gib": ("oom", "Unable to allocate 100. GiB"),
     "crashing-hoards": ("oom", "MemoryError"),
+    "crashing-ruins": ("error", "ValueError: ruined"),
     # exceptions that are hard to tell of
     "crashing-payload": ("error", "ValueError: (<function"),
     "crashing-unspeakable": ("error", "Unspeakable: no message"),
@@ -335,6 +336,13 @@ def deletes_folder():
     if Path(tempfile.gettempdir()).resolve() != folder or "convcross" not in folder.name:
         raise RuntimeError(f"{folder} is not the worker's own")
     shutil.rmtree(folder)
+
+
+@plant("ruins")
+def ruins():
+    deletes_folder()
+    closes_output()
+    raise ValueError("ruined")
 
 
 @plant("changes-folder")

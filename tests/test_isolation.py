@@ -101,7 +101,7 @@ def measured(isolated: Isolated, duel: dict[str, Any]) -> dict[str, tuple[str, s
 
 def failed_as_expected(found: dict[str, tuple[str, str]]) -> None:
     for name, (status, reason) in found.items():
-        expected, words = FAILURES[name]
+        expected, words = FAILURES.get(name, ("ok", ""))
         assert status == expected, (name, reason)
         assert words in reason, (name, reason)
         assert len(reason) < 1000
@@ -140,6 +140,12 @@ def test_what_a_worker_and_the_other_contenders_outlive(isolated: Isolated, sour
         found = measured(isolated, duel(source, "direct", *names, "fft"))
         assert found == dict.fromkeys(names, ("ok", ""))
     assert isolated._child is before
+
+
+def test_what_one_that_raises_has_ruined(isolated: Isolated, source: str) -> None:
+    """The next one finds a temporary folder, and a stream to print to."""
+    names = ("direct", "crashing-ruins", "crashing-changes-folder", "crashing-shouts", "fft")
+    failed_as_expected(measured(isolated, duel(source, *names)))
 
 
 def test_a_contender_that_another_one_dies_of(isolated: Isolated, source: str) -> None:

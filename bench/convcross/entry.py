@@ -96,9 +96,11 @@ def guarded(entry: Entry, step: str, action: Callable[..., None], *arguments: An
     Raises Spoiled.
     """
     with step_of(entry, step):
-        with entry.on_device():
-            action(entry, *arguments)
-        surroundings.put_back()
+        try:
+            with entry.on_device():
+                action(entry, *arguments)
+        finally:
+            surroundings.put_back()
 
 
 @contextlib.contextmanager
