@@ -377,3 +377,13 @@ def test_a_file_loaded_before_is_not_run_again(tmp_path: Path) -> None:
     path = plant(tmp_path)
     load_path(path)
     assert measured(["planted-right/numpy@cpu"], paths=(path,))["planted-right"].status == "ok"
+
+
+def test_where_nobody_is_left_no_reference_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a duel whose contenders were all given up, or refuse."""
+    monkeypatch.setattr(measuring, "_truth", lambda *asked: pytest.fail("made"))
+    names = ["direct/numpy@cpu", "fft/numpy@cpu"]
+    given_up = {name: ("error", "benched") for name in names}
+    result = measure(duel(names).model_dump(mode="json") | {"given_up": given_up})
+    records = [Record.model_validate(row) for row in result["records"]]
+    assert [(one.status, one.reason) for one in records] == [("error", "benched")] * 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from convcross.spec import shipped, validated
+from convcross.workers import jobs
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -85,10 +86,19 @@ def test_the_other_python_block_runs() -> None:
 def test_the_sweep_shown_is_valid() -> None:
     import tomllib
 
-    (text,) = blocks("toml")
+    (text,) = [block for block in blocks("toml") if "[slurm]" not in block]
     sweep = validated({"name": "readme", **tomllib.loads(text)}, "README")
     assert sweep.sizes == [256, 512, 1024]
     assert sweep.kernels[-1] == 31
+
+
+def test_the_jobs_are_read_as_they_stand_there(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks("toml") if "[slurm]" in block]
+    (tmp_path / "slurm.toml").write_text(text)
+    slurm = jobs.load(str(tmp_path / "slurm.toml"))
+    assert (slurm.jobs, slurm.gres, slurm.wait_minutes) == (4, "gpu:1", 60)
+    keys = set(re.findall(r"^(\w+) =", text, flags=re.MULTILINE))
+    assert keys == set(type(slurm).model_fields)
 
 
 def test_commands_and_sweeps_named_exist() -> None:

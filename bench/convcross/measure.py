@@ -79,13 +79,14 @@ def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -
         _import_libraries(entries)
     count = duel.threads or threads.usable()
     with threads.pinned(count):
-        try:
-            truth = _truth(duel, problem, entries, operands, ledger)
-        except (RuntimeError, MemoryError) as error:
-            for entry in alive(entries):
-                entry.fail(*classify(error))
-        else:
-            _in_groups(entries, duel, problem, truth, ledger)
+        if alive(entries):
+            try:
+                truth = _truth(duel, problem, entries, operands, ledger)
+            except (RuntimeError, MemoryError) as error:
+                for entry in alive(entries):
+                    entry.fail(*classify(error))
+            else:
+                _in_groups(entries, duel, problem, truth, ledger)
     for entry in entries:
         if entry.contender.device == "cpu":
             entry.record.threads = count

@@ -55,8 +55,7 @@ def _answer(duel: dict[str, Any]) -> dict[str, Any]:
     except Spoiled as error:
         return {"spoiled": error.contender, "reason": error.reason}
     except BaseException as error:  # KeyboardInterrupt too: nobody's but a contender's
-        beacon_told = f"{type(error).__name__}: {error}"
-        return {"raised": beacon_told}
+        return {"raised": f"{type(error).__name__}: {error}"}
 
 
 def _end_with_parent(parent: int) -> None:
