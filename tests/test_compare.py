@@ -282,12 +282,23 @@ def test_the_same_measurements_are_not_compared_with_themselves(tmp_path: Path) 
         compare(a, tmp_path / "copy.jsonl")
 
 
-@pytest.mark.parametrize("seconds", ["1e400", "1e300", "1e-300"])
-def test_times_that_cannot_be_are_refused(tmp_path: Path, seconds: str) -> None:
-    a, b = results(tmp_path / "a.jsonl", seed=1), results(tmp_path / "b.jsonl", seed=2)
+def spoiled(folder: Path, seconds: str) -> tuple[Path, Path]:
+    """Two files; a sample of the second has this value."""
+    a, b = results(folder / "a.jsonl", seed=1), results(folder / "b.jsonl", seed=2)
     b.write_text(re.sub(r'"run":\[[^,]*', f'"run":[{seconds}', b.read_text(), count=1))
-    with pytest.raises(BadInput, match=r"direct/numpy has samples of .* allowed: 1e-15 to 1e"):
-        compare(a, b)
+    return a, b
+
+
+@pytest.mark.parametrize("seconds", ["1e400", "1e300", "-1.0", "NaN"])
+def test_times_that_cannot_be_are_refused(tmp_path: Path, seconds: str) -> None:
+    with pytest.raises(BadInput, match=r"b\.jsonl:2: phase_seconds\.run\.0: .* \(got "):
+        compare(*spoiled(tmp_path, seconds))
+
+
+@pytest.mark.parametrize("seconds", ["0.0", "1e-300"])
+def test_less_than_a_clock_can_tell_is_no_time(tmp_path: Path, seconds: str) -> None:
+    untimed = [cell for cell in compare(*spoiled(tmp_path, seconds)).cells if cell.ratio is None]
+    assert [cell.status for cell in untimed] == [("ok", "no time")]
 
 
 # ---- the command ---------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import csv
+import io
 import json
+import logging
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -230,16 +232,23 @@ def printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Any:
-    """What a command prints on a terminal and off it."""
+    """What a command prints on a terminal and off it, its warnings with it."""
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("NO_COLOR", "1")
 
     def run(*arguments: str) -> str:
         terminal = request.param == "a terminal"
         monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+        heard = io.StringIO()
+        handler = logging.StreamHandler(heard)
+        logging.getLogger("convcross").addHandler(handler)
         monkeypatch.setattr(sys, "argv", ["convcross", *arguments])
-        assert cli._main() == 0
-        return "".join(capsys.readouterr())
+        try:
+            assert cli._main() == 0
+        finally:
+            logging.getLogger("convcross").removeHandler(handler)
+        out, err = capsys.readouterr()
+        return f"{out}{err}{heard.getvalue()}"
 
     return run
 
@@ -334,3 +343,30 @@ def test_a_file_that_is_called_as_a_script_is_no_script(
     page = Page(report.write([path], tmp_path)[0].read_text(encoding="utf-8"))
     assert "javascript%3Aalert%281%29%3F%23.jsonl" in page.links
     assert not any(link.startswith("javascript:") for link in page.links)
+
+
+def test_a_report_lies_in_its_own_folder_whatever_the_machine_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
+    monkeypatch.setattr(claims, "_figures", lambda subject, looks: [])
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    results = strangers(tmp_path / "in").rename(tmp_path / "in" / "...jsonl")
+    monkeypatch.setattr(sys, "argv", ["convcross", "report", str(results)])
+    assert cli._main() == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "in"}
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["reports"]
+    [page] = (tmp_path / "here" / "reports").rglob("report.html")
+    assert len(page.relative_to(tmp_path / "here").parts) == 4
+
+
+def test_a_complaint_is_one_line_of_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["convcross", "crossover", f"{RAW}.jsonl"])
+    assert cli._main() == 2
+    told = capsys.readouterr().err
+    assert told.startswith("convcross: results file ?[2J")
+    assert told.endswith(" does not exist\n")
+    assert told[:-1].isprintable()

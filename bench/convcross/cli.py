@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convcross.failures import BadInput
+from convcross.text import file_name, one_line
 
 if TYPE_CHECKING:
     from convcross.workers import Machine
@@ -294,7 +295,8 @@ def report(
     folder = out
     if folder is None:
         stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
-        folder = Path("reports") / str(read(files[0]).header.machine["name"]) / stem
+        machine = str(read(files[0]).header.machine.get("name"))
+        folder = Path("reports") / file_name(machine) / file_name(stem)
     page, table, *figures = reporting.write(files, folder, include_flagged=include_flagged)
     print(f"{len(figures) // 3} figures, PNG, SVG and PDF, and {table.name} in {folder}")
     print(page)
@@ -414,6 +416,6 @@ def _main() -> int:
             commands = (info.name or info.callback for info in app.registered_commands)
             names = (getattr(command, "__name__", command) for command in commands)
             complaint += f" Allowed: {', '.join(map(str, names))}"
-        print("convcross: " + " ".join(complaint.split()), file=sys.stderr)
+        print(f"convcross: {one_line(complaint)}", file=sys.stderr)
         return 2
     return code or 0

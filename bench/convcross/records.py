@@ -22,6 +22,16 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from convcross.failures import BadInput, first_complaint
+from convcross.fields import (
+    Ceilings,
+    Name,
+    Positive,
+    Round,
+    Seconds,
+    Seed,
+    Telemetry,
+    Threads,
+)
 
 SCHEMA = 1
 PHASES = ("plan", "load", "run", "fresh")
@@ -41,7 +51,7 @@ class Header(Line):
     schema_version: int = Field(alias="schema", default=SCHEMA)
     machine: dict[str, Any]  # machine.describe(device): "name", "cpu", "gpus", "os"
     software: dict[str, Any]  # versions, threads, commit
-    ceilings: dict[str, Any] | None = None
+    ceilings: Ceilings | None = None
     sweep: dict[str, Any]  # the sweep as it was run: its TOML's keys, overridden
     contenders: list[str]  # names with device, as in Record.contender
     started_at: str
@@ -51,11 +61,11 @@ class Errors(Line):
     """Distances of the result y from the float64 reference r; of float64 problems, at the sampled
     outputs (``provenance.reference.error_points``) that are known to twice the digits."""
 
-    rel_l2: float  # ‖y−r‖₂ / ‖r‖₂
-    max_rel: float  # max|y−r| / max|r|
-    componentwise: float  # max |y−r| / (|x|*|w|)
-    ulp_median: float
-    ulp_p999: float
+    rel_l2: Positive  # ‖y−r‖₂ / ‖r‖₂
+    max_rel: Positive  # max|y−r| / max|r|
+    componentwise: Positive  # max |y−r| / (|x|*|w|)
+    ulp_median: Positive
+    ulp_p999: Positive
 
 
 class Record(Line):
@@ -64,32 +74,32 @@ class Record(Line):
     kind: Literal["record"] = "record"
     duel: str
     problem: dict[str, Any]  # Problem.to_json()
-    algorithm: str
-    namespace: str
-    device: str
-    family: str
+    algorithm: Name
+    namespace: Name
+    device: Name
+    family: Name
     arithmetic: str
-    image_data: str
-    kernel_data: str
-    seed: int
-    regime: str
-    threads: int | None = None
+    image_data: Name
+    kernel_data: Name
+    seed: Seed
+    regime: Name
+    threads: Threads | None = None
     status: Literal["ok", "unsupported", "wrong", "oom", "timeout", "error"]
     reason: str | None = None
-    phase_seconds: dict[str, list[float]] = Field(default_factory=dict)
-    rounds: list[int] = Field(default_factory=list)  # of each run sample
-    fresh_rounds: list[int] = Field(default_factory=list)  # of each fresh and load sample
-    median_s: float | None = None  # of run, with its 95 % order-statistics interval
-    ci_low_s: float | None = None
-    ci_high_s: float | None = None
+    phase_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)
+    rounds: list[Round] = Field(default_factory=list)  # of each run sample
+    fresh_rounds: list[Round] = Field(default_factory=list)  # of each fresh and load sample
+    median_s: Seconds | None = None  # of run, with its 95 % order-statistics interval
+    ci_low_s: Seconds | None = None
+    ci_high_s: Seconds | None = None
     settled: bool | None = None
     error: Errors | None = None
-    error_seeds: list[float] = Field(default_factory=list)  # rel_l2 of each data seed
-    stage_seconds: dict[str, list[float]] = Field(default_factory=dict)  # of staged runs
-    floor_s: float | None = None
-    workspace_bytes: float | None = None
+    error_seeds: list[Positive] = Field(default_factory=list)  # rel_l2 of each data seed
+    stage_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)  # of staged runs
+    floor_s: Positive | None = None
+    workspace_bytes: Positive | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
-    telemetry: dict[str, Any] = Field(default_factory=dict)
+    telemetry: Telemetry = Field(default_factory=dict)
     flags: list[str] = Field(default_factory=list)
     started_at: str = ""
 

@@ -22,6 +22,7 @@ from convkernels.problem import ITEMSIZE, Problem, UnsupportedProblem, one_of
 
 FAMILIES = ("direct", "im2col", "fft", "winograd", "separable", "library")
 ENTRY_POINTS = "convcross.algorithms"
+LONGEST = 100  # characters of a name
 
 _algorithms: dict[str, Algorithm] = {}
 
@@ -152,9 +153,13 @@ def algorithm(
     Raises
     ------
     ValueError
-        On an unknown family or namespace, and (``DuplicateAlgorithm``) on a name that another
-        file has taken.
+        On an unknown family or namespace, a name that is long or cannot be printed, and
+        (``DuplicateAlgorithm``) one that another file has taken.
     """
+    if not (0 < len(name) <= LONGEST and name.isprintable() and name == " ".join(name.split())):
+        raise ValueError(
+            f"name is {name!r}; allowed: 1 to {LONGEST} printable characters, single spaces"
+        )
     one_of("family", family, FAMILIES)
     names = (namespaces,) if isinstance(namespaces, str) else tuple(namespaces)
     for namespace in names:

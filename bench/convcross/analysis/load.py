@@ -16,16 +16,20 @@ import pandas as pd
 
 from convcross import records
 from convcross.analysis.newest import Changes, Newest
-from convcross.analysis.samples import Array, median
+from convcross.analysis.samples import SHORTEST, Array, median
 from convcross.failures import BadInput
+from convcross.fields import ROUNDS
+from convcross.spec import LARGEST
+from convcross.text import one_line
 from convkernels.problem import Problem
+from convkernels.registry import LONGEST
 
 log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
 CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "batch", "channels"]
 # Round numbers start anew in each duel and memory group; this keeps those of two apart.
-ROUNDS_A_GROUP = 1_000_000
+ROUNDS_A_GROUP = ROUNDS
 FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
@@ -103,7 +107,7 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     frame["failed"] = pd.Series(_failed(frame), dtype=object)
     notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
     for note in notes:
-        log.warning(note)
+        log.warning(one_line(note))
     return Results(machine, [file.header for file in files], frame, notes, [f.path for f in files])
 
 
@@ -177,7 +181,7 @@ def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
 
 
 def _one_machine(files: Sequence[records.Reader]) -> str:
-    names = [str(file.header.machine.get("name", "unnamed machine")) for file in files]
+    names = [_machine(file) for file in files]
     for name, file in zip(names, files, strict=True):
         if name != names[0]:
             raise BadInput(
@@ -185,6 +189,10 @@ def _one_machine(files: Sequence[records.Reader]) -> str:
                 "allowed: files of one machine, as times of two never make one curve"
             )
     return names[0]
+
+
+def _machine(file: records.Reader) -> str:
+    return one_line(str(file.header.machine.get("name", "unnamed machine")), LONGEST)
 
 
 def _one_thread_count(frame: pd.DataFrame) -> None:
@@ -196,9 +204,20 @@ def _one_thread_count(frame: pd.DataFrame) -> None:
 
 def _problem(record: records.Record, source: str) -> Problem:
     try:
-        return Problem.from_json(record.problem)
+        problem = Problem.from_json(record.problem)
+        _check_sizes(problem)
     except (TypeError, ValueError) as error:
         raise BadInput(f"{source}: duel {record.duel}: problem: {error}") from None
+    return problem
+
+
+def _check_sizes(problem: Problem) -> None:
+    """Those that a sweep may ask for: beyond them products and bytes overflow."""
+    pads = [pad for side in problem.padding or () for pad in side]
+    channels = problem.batch, problem.in_channels, problem.out_channels
+    sizes = [*problem.image, *problem.kernel, *channels, *problem.stride, *problem.dilation, *pads]
+    if max(sizes) > LARGEST:
+        raise ValueError(f"size is {max(sizes)}; allowed: up to {LARGEST}")
 
 
 def _row(
@@ -226,7 +245,7 @@ def _row(
     data = record.image_data
     if record.kernel_data != "normal":
         data += f", {record.kernel_data} kernel"
-    timed = len(run) > 0 and bool(run.min() > 0)
+    timed = len(run) > 0 and bool(run.min() >= SHORTEST)
     errors = record.error_seeds or ([record.error.rel_l2] if record.error else [])
     energy = record.telemetry.get("energy") or {}
     return {

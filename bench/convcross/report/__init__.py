@@ -20,7 +20,7 @@ from convcross.report import claims, interactive, page, pictures, style
 from convcross.report.notes import heard
 from convcross.report.page import Paid
 from convcross.report.pictures import Scene
-from convcross.text import csv_cell, one_line, slug
+from convcross.text import csv_cell, slug
 
 DETAILED = 6  # sets of conditions at most that have figures: nobody looks at hundreds
 TEXTS = ["device", "regime", "data", "contender", "family", "reason", "flags"]  # by who measured
@@ -191,7 +191,7 @@ def _where(machine: str, conditions: dict[str, Any]) -> str:
     ]
     if (conditions["batch"], conditions["channels"]) != (1, 1):
         parts.append(f"batch {conditions['batch']}, channels {conditions['channels']}")
-    return one_line(", ".join(parts), style.TITLE)
+    return ", ".join(parts)
 
 
 def _slug(conditions: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from convcross.analysis.tables import by_cell
 from convcross.report import curves, labels, stages, style
 from convcross.report.labels import End
 from convcross.report.style import PANEL, Look
-from convcross.text import one_line, slug
+from convcross.text import slug
 
 MOST_SIZES = 8  # lines of image sizes in a panel
 N_AXIS, KERNEL_AXIS = "image size N (N × N)", "kernel size n (n × n)"
@@ -53,7 +52,7 @@ def context(results: Results, out: Path) -> dict[str, Any]:
     files: list[Path] = []
     with style.settings():
         for subject in own:
-            for number, name, caption, figure in _figures(_titled(subject), looks):
+            for number, name, caption, figure in _figures(subject, looks):
                 saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
                 files += saved
                 pictures.setdefault(number, []).append(_picture(figure, subject, caption, saved))
@@ -63,11 +62,6 @@ def context(results: Results, out: Path) -> dict[str, Any]:
         "predictions": [row for subject in own for row in _prediction_rows(subject)],
         "claim_files": files,
     }
-
-
-def _titled(subject: Subject) -> Subject:
-    """The subject as figures name it."""
-    return replace(subject, where=one_line(subject.where, style.TITLE))
 
 
 def _shown(claim: Claim, pictures: Mapping[int, list[dict[str, Any]]]) -> dict[str, Any]:

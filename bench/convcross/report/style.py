@@ -42,7 +42,6 @@ SHADES = {
 MARKERS = "osD^vP*Xph<>"
 KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
 INK, SOFT, FAINT, MISSING = "#222222", "#666666", "#D9D9D9", "#EFEFEF"
-TITLE = 300  # characters of machine and conditions over a figure
 AT_MOST = 12  # lines that are named at their ends; more have a legend
 PANEL = (2.6, 1.95)  # inches of its axes; around them:
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5
