@@ -383,7 +383,7 @@ def test_where_nobody_is_left_no_reference_is_made(monkeypatch: pytest.MonkeyPat
     """Of a duel whose contenders were all given up, or refuse."""
     monkeypatch.setattr(measuring, "_truth", lambda *asked: pytest.fail("made"))
     names = ["direct/numpy@cpu", "fft/numpy@cpu"]
-    given_up = {name: ("error", "benched") for name in names}
+    given_up = dict.fromkeys(names, ("error", "benched"))
     result = measure(duel(names).model_dump(mode="json") | {"given_up": given_up})
     records = [Record.model_validate(row) for row in result["records"]]
     assert [(one.status, one.reason) for one in records] == [("error", "benched")] * 2
