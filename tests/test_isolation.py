@@ -80,7 +80,7 @@ def duel(source: str, *names: str, **limits: float) -> dict[str, Any]:
             "seed": 0,
             "regime": None,
             "threads": 1,
-            "limits": {"seconds": 0.001, "samples": 8, "cell_seconds": 1.0, **limits},
+            "limits": {"seconds": 0.001, "samples": 8, "cell_seconds": 2.0, **limits},
             "algorithm_paths": [source],
         }
     ).model_dump(mode="json")
@@ -137,14 +137,26 @@ def test_what_a_worker_and_the_other_contenders_outlive(isolated: Isolated, sour
     measured(isolated, duel(source, *HONEST))
     before = isolated._child
     for names in (HARMLESS, HARMLESS[::-1]):
-        found = measured(isolated, duel(source, "direct", *names, "fft"))
+        found = measured(isolated, duel(source, "direct", *names, "fft", cell_seconds=60.0))
         assert found == dict.fromkeys(names, ("ok", ""))
     assert isolated._child is before
 
 
+def test_a_copy_of_a_worker_does_not_answer(isolated: Isolated, source: str) -> None:
+    measured(isolated, duel(source, *HONEST))
+    child = isolated._child
+    found = measured(isolated, duel(source, "direct", "crashing-forks", "fft"))
+    assert found == {"crashing-forks": ("ok", "")}
+    assert child is not None
+    (copy,) = psutil.Process(child._process.pid).children()
+    assert gone(copy.pid)
+    assert measured(isolated, duel(source, *HONEST)) == {}
+    assert isolated._child is child
+
+
 def test_what_one_that_raises_has_ruined(isolated: Isolated, source: str) -> None:
     """The next one finds a temporary folder, and a stream to print to."""
-    names = ("crashing-ruins", "crashing-changes-folder", "crashing-shouts", *HONEST)
+    names = ("crashing-ruins", "crashing-changes-folder", "crashing-garbage", *HONEST)
     failed_as_expected(measured(isolated, duel(source, *names)))
 
 
