@@ -145,10 +145,12 @@ def test_what_a_worker_and_the_other_contenders_outlive(isolated: Isolated, sour
 def test_a_copy_of_a_worker_does_not_answer(isolated: Isolated, source: str) -> None:
     measured(isolated, duel(source, *HONEST))
     child = isolated._child
+    assert child is not None
+    process_of = psutil.Process(child._process.pid)
+    before = process_of.children()
     found = measured(isolated, duel(source, "direct", "crashing-forks", "fft"))
     assert found == {"crashing-forks": ("ok", "")}
-    assert child is not None
-    (copy,) = psutil.Process(child._process.pid).children()
+    (copy,) = set(process_of.children()) - set(before)
     assert gone(copy.pid)
     assert measured(isolated, duel(source, *HONEST)) == {}
     assert isolated._child is child
