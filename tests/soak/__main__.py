@@ -22,8 +22,8 @@ PARTS = {
     "size": 150,
     "throughput": 120,
     "places": 90,
-    "failures": 180,
-    "kills": 300,
+    "failures": 240,
+    "kills": 360,
     "cluster": 260,
     "fuzz": 600,
 }
