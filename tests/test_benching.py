@@ -9,6 +9,7 @@ import pytest
 
 from convcross.benching import Bench
 from convcross.records import read
+from convcross.progress import summary
 from convcross.run import run
 from convcross.spec import Limits, Sweep
 from convkernels import Problem
@@ -69,7 +70,7 @@ SWEEP = Sweep(
 
 
 def test_the_rest_of_a_run_and_its_resumption(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONVCROSS_COMMIT", "tested")
@@ -84,7 +85,10 @@ def test_the_rest_of_a_run_and_its_resumption(
     with forgotten():
         load_path(source)
         Path("broken").touch()
-        run(SWEEP, [InProcess()], **options)
+        [outcome] = run(SWEEP, [InProcess()], **options)
+        assert outcome.benched == ["breaks/numpy@cpu"]
+        summary(outcome, None)
+        assert "breaks/numpy@cpu: benched, as it failed in 3 cells" in capsys.readouterr().out
         assert reasons() == [broken] * 3 + [benched] * 2
         assert {one.status for one in read(path).records} == {"ok", "error"}
         lines = path.read_bytes().splitlines(keepends=True)

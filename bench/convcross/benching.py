@@ -22,6 +22,11 @@ class Bench:
         self._row: collections.Counter[str] = collections.Counter()
         self._benched: dict[str, tuple[str, str]] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """Of those benched, in the order in which they were."""
+        return list(self._benched)
+
     def take(self, records: Iterable[Record]) -> None:
         """The records of the next duel."""
         for one in records:

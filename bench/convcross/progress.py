@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from convcross.benching import ROW
 from convcross.duels import Duel
 from convcross.neighbours import NOTICED
 from convcross.records import Record
@@ -70,6 +71,8 @@ def summary(outcome: Outcome, budget: str | None) -> None:
             count = outcome.statuses[name, status]
             if count:
                 print(f"{name}: {count} {status}: {one_line(outcome.reasons[name, status])}")
+    for name in outcome.benched:
+        print(f"{name}: benched, as it failed in {ROW} cells in a row: not run in the rest")
     for (name, flag), count in sorted(outcome.flags.items()):
         print(f"{name}: {count} flagged {flag}: in no crossover unless asked for")
     for device in outcome.unbounded:

@@ -40,6 +40,7 @@ class Outcome:
     wall : seconds from the run's begin to its end
     interrupted : stopped by Ctrl-C or SIGTERM
     gone : why nobody was left to measure, or None
+    benched : contenders not run any more, since they failed in several cells in a row
     flags : (contender, flag) → records of this run
     noticed : (device, what disturbed it) → duels
     unbounded : devices whose ceilings are not known: their times were held to no floor
@@ -59,6 +60,7 @@ class Outcome:
     wall: float = 0.0
     interrupted: bool = False
     gone: str | None = None
+    benched: list[str] = dataclasses.field(default_factory=list)
     flags: collections.Counter[tuple[str, str]] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -289,6 +291,7 @@ class _Sitting:
             self.writer.append(records, closing)
             self._out -= 1
             self._bench.take(records)
+            self.outcome.benched = self._bench.names
             self._count(records, closing)
             self.source.take(cell_of(duel.id), records, sum(closing.seconds.values()))
             yield duel, records
