@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from convcross.benching import Bench
-from convcross.records import read
 from convcross.progress import summary
+from convcross.records import read
 from convcross.run import run
 from convcross.spec import Limits, Sweep
 from convkernels import Problem
