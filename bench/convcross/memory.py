@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
+from pathlib import Path
 
 import psutil
 
@@ -21,6 +23,27 @@ def free(namespace: str, device: str) -> float:
     import torch
 
     return float(torch.cuda.mem_get_info(index)[0])
+
+
+def limit() -> float:
+    """Bytes that this process may take: the machine's, or less in a container or a batch job.
+
+    Linux: cgroups(7), of version 1 and 2, each group within its parents'.
+    """
+    least = float(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kinds, group = line.split(":", 2)
+            if kinds and "memory" not in kinds.split(","):
+                continue
+            root, name = Path("/sys/fs/cgroup"), "memory.max"
+            if kinds:
+                root, name = root / "memory", "memory.limit_in_bytes"
+            place = root / group.lstrip("/")
+            for folder in (place, *place.parents):
+                with contextlib.suppress(OSError, ValueError):  # none here, or "max"
+                    least = min(least, float((folder / name).read_text()))
+    return least
 
 
 def release() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from convcross import beacon, surroundings
+from convcross import beacon, memory, surroundings
 from convcross.duels import Contender
 from convcross.entry import Spoiled
 from convcross.measure import measure
@@ -78,6 +78,6 @@ def _limit_memory() -> None:
     free = psutil.virtual_memory().available
     used = psutil.Process().memory_info().rss
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = free + used
+    limit = int(min(free + used, memory.limit()))
     if most == resource.RLIM_INFINITY or limit < most:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, most))

@@ -22,11 +22,12 @@ from typing import Any, BinaryIO, Literal
 
 import psutil
 
-from convcross import beacon
+from convcross import beacon, memory
 from convcross.text import one_line
 
 MARK = "CONVCROSS_WORKER"  # in the environment of the child and of all that it starts
 POLL = 0.2  # seconds between two looks at a child
+DYING = 5.0  # seconds for a process that has closed its pipes: much memory is given back slowly
 OWN = 600.0  # seconds for what no contender does: drawing data, the reference
 SCARCE = 0.03  # of the machine's memory: less is not left to a child that has most of it
 TAIL = 1 << 15  # bytes of its output that are kept
@@ -178,15 +179,15 @@ class Child:
         return Lost(_name(duel, seen), "timeout", self._told(reason), certain=True)
 
     def _takes_all(self) -> bool:
-        memory = psutil.virtual_memory()
-        scarce = memory.available < SCARCE * memory.total
+        machine = psutil.virtual_memory()
+        scarce = machine.available < SCARCE * machine.total
         with contextlib.suppress(psutil.Error):
             child = psutil.Process(self._process.pid)
             held = child.memory_info().rss
             if scarce:  # else it is not worth the time to find what it has started
                 held += sum(one.memory_info().rss for one in child.children(recursive=True))
             self._largest = max(self._largest, held)
-            return scarce and held > memory.total / 2
+            return scarce and held > machine.total / 2
         return False
 
     def _took(self, seen: beacon.Seen) -> str:
@@ -196,11 +197,11 @@ class Child:
     def _died(self, duel: dict[str, Any]) -> Lost:
         how = "closed the pipe to its parent"
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = self._process.wait(POLL)
+            code = self._process.wait(DYING)
             how = f"killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
         seen = beacon.read(self._page)
         status: Literal["error", "oom"] = "error"
-        if how == "killed by SIGKILL" and self._largest > _memory_limit() / 2:
+        if how == "killed by SIGKILL" and self._largest > memory.limit() / 2:
             how += f", as where memory runs out: it held {self._largest / 2**30:.1f} GiB"
             status = "oom"
         where = " between two contenders" if seen.contender is None else f" in its {seen.step}"
@@ -273,11 +274,3 @@ def _signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time one
         return f"signal {number}"
-
-
-def _memory_limit() -> float:
-    """Bytes that a process may take: the machine's, or less in a container."""
-    total = float(psutil.virtual_memory().total)
-    with contextlib.suppress(OSError, ValueError), open("/sys/fs/cgroup/memory.max") as file:
-        return min(total, float(file.read()))
-    return total
