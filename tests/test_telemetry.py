@@ -78,6 +78,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     )
     monkeypatch.setattr(cards, "pci_address", {"cuda:0": b"0000:fe:1f.0"}.get)
     monkeypatch.setattr(cards, "holds_context", lambda device: planted.context)
+    monkeypatch.setattr(profiling, "processes", lambda: 0)  # an earlier test may have begun one
     return planted
 
 
