@@ -38,7 +38,7 @@ DUEL = b'{"kind":"duel"'  # begins the last line of each
 
 SLOW = """
 import os, time
-from convcross.records import Writer
+from convcross.writer import Writer
 
 def write(self, data):
     for place in range(0, len(data), 64):
@@ -128,10 +128,9 @@ def _kill(
     else:
         _grows(process, path, DUEL)
         there = workers(process)  # it takes a while
-        if how == "in a write":  # which take most of the time of this coordinator
+        if how == "in a write":  # at any of the parts of the next ones
             time.sleep(chance.uniform(0.0, 0.4))
-        else:
-            _grows(process, path)
+        _grows(process, path)
     if process.poll() is not None:  # it was faster
         return
     victims = [psutil.Process(process.pid), *(there if "both" in how else [])]
