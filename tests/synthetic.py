@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from convcross.records import Closing, Errors, Header, Record, Writer
+from convcross.records import Closing, Errors, Header, Record
+from convcross.writer import Writer
 from convkernels import Problem
 
 # (N, n) → seconds of one run

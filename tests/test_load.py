@@ -8,7 +8,8 @@ import pytest
 import synthetic
 from convcross.analysis.load import load
 from convcross.failures import BadInput
-from convcross.records import Closing, Record, Writer
+from convcross.records import Closing, Record
+from convcross.writer import Writer
 from convkernels import Problem
 
 SMALL, LARGE = Problem((8, 8), (3, 3), mode="same"), Problem((8, 8), (5, 5), mode="same")

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from convcross import records
+from convcross import writer as writing
 from convcross.failures import BadInput
-from convcross.records import Closing, Errors, Reader, Record, Writer, begun, read
+from convcross.records import Closing, Errors, Reader, Record, read
+from convcross.writer import Writer, begun
 from convkernels import Problem
 from synthetic import header, record
 
@@ -308,7 +310,7 @@ def test_a_disk_that_fails_to_synchronise_is_told(
     def fail(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(records.os, "fsync", fail)
+    monkeypatch.setattr(writing.os, "fsync", fail)
     with pytest.raises(BadInput, match=r"a\.jsonl cannot be written: Input/output error"):
         writer.append(*duel("two"))
     writer.close()
@@ -372,7 +374,7 @@ def test_a_file_system_without_locks_is_written_all_the_same(
     def refuse(*arguments: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(records.fcntl, "flock", refuse)
+    monkeypatch.setattr(writing.fcntl, "flock", refuse)
     written(tmp_path / "a.jsonl", "one")
     assert len(read(tmp_path / "a.jsonl").records) == 2
 
@@ -383,7 +385,7 @@ def test_each_append_is_on_disk_when_it_returns(
     """The lines of a duel are synchronised after they were written."""
     sizes: list[int] = []
     path = tmp_path / "a.jsonl"
-    monkeypatch.setattr(records.os, "fsync", lambda descriptor: sizes.append(path.stat().st_size))
+    monkeypatch.setattr(writing.os, "fsync", lambda descriptor: sizes.append(path.stat().st_size))
     writer = Writer(path, header())
     writer.append(*duel("one"))
     assert sizes[-1] == path.stat().st_size

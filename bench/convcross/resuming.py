@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from convcross.duels import Duel
 from convcross.failures import BadInput
-from convcross.records import Closing, Header, Record, begun
+from convcross.records import Closing, Header, Record
 from convcross.spec import Sweep
+from convcross.writer import begun
 
 FAILED = ("wrong", "oom", "error")
 RETRY = "+retry"  # ends the id of a duel that is measured again, with how often

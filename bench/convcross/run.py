@@ -14,11 +14,12 @@ from convcross import ceilings, machine
 from convcross.benching import Bench
 from convcross.duels import Duel, Duels, duels
 from convcross.failures import BadInput
-from convcross.records import Closing, Header, Record, Writer, reading
+from convcross.records import Closing, Header, Record, reading
 from convcross.resuming import FAILED, Earlier, cell_of, check_place, default_path, differences, now
 from convcross.spec import Sweep
 from convcross.stopping import asked_to_stop
 from convcross.workers import Gone, Machine
+from convcross.writer import Writer
 
 POLL = 0.5, 0.05  # seconds that the only machine is waited for, and each of several
 UNTHROTTLED = ("idle", "application clocks")  # what NVML says of clocks that nothing disturbs
