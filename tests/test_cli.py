@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from convcross import cli
+from convcross import cli, loading
 from convcross.records import read
 from planted import SOURCE, forgotten, plant
 
@@ -161,6 +161,9 @@ def test_bad_input(arguments: list[str], told: str, tmp_path: Path, convcross: A
         (MINE.replace('source="me"', ""), "mine.py:5: TypeError: "),
         (MINE.replace('name="mine"', 'name="fft"'), "algorithm 'fft' is in two files"),
         ("\0", "null bytes"),
+        ("raise SystemExit('enough')", "mine.py:1: SystemExit: enough"),
+        ("import os\nos.abort()", "to load it ends the process (killed by SIGABRT)"),
+        ("import os\nos._exit(0)", "to load it ends the process (exit code 0)"),
     ],
 )
 @pytest.mark.parametrize("command", ["list", "check", "run"])
@@ -174,6 +177,16 @@ def test_a_file_of_algorithms_that_does_not_load(
     assert done.err.startswith(f"convcross: --algorithms {tmp_path / 'mine.py'}")
     assert done.err.count("\n") == 1
     assert told in done.err
+
+
+def test_a_file_of_algorithms_that_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, convcross: Any
+) -> None:
+    monkeypatch.setattr(loading, "SECONDS", 1.0)
+    (tmp_path / "mine.py").write_text("while True: pass")
+    done = convcross("list", "--algorithms", "mine.py")
+    assert (done.code, done.out) == (2, "")
+    assert "mine.py: it is not loaded within 1 s; allowed: a file that defines" in done.err
 
 
 def test_one_name_from_two_files(tmp_path: Path, convcross: Any) -> None:

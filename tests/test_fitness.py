@@ -124,7 +124,7 @@ def test_a_new_process_tells_what_this_one_would(
     ("source", "said"),
     [
         (None, r"--algorithms .*file\.py: algorithms path is .* allowed: a \.py file"),
-        ("import nowhere", r"file\.py: ModuleNotFoundError: No module named 'nowhere'"),
+        ("import nowhere", r"file\.py:1: ModuleNotFoundError: No module named 'nowhere'"),
         ("import os; os._exit(3)", r"could not tell what it is \(exit code 3\)"),
         ("import time; time.sleep(60)", r"did not tell what it is within 1 s"),
     ],

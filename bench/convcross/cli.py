@@ -7,7 +7,6 @@ import importlib
 import json
 import re
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,22 +43,12 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results fi
 
 
 def _load(paths: list[str] | None) -> list[str]:
-    """Register what the files of --algorithms hold; their resolved paths.
+    """Register what the files of --algorithms hold; their resolved paths."""
+    if not paths:
+        return []
+    from convcross.loading import load
 
-    Raises BadInput, with the line where a file's own code raised.
-    """
-    from convkernels.registry import load_path
-
-    resolved = [str(Path(path).resolve()) for path in paths or []]
-    for path in resolved:
-        try:
-            load_path(path)
-        except Exception as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            inside = [f"{one.filename}:{one.lineno}" for one in frames if path in one.filename]
-            kind = f"{type(error).__name__}: " if type(error) is not ValueError else ""
-            raise BadInput(f"--algorithms {(inside or [path])[-1]}: {kind}{error}") from None
-    return resolved
+    return load(paths)
 
 
 def _print_json(value: Any) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from convcross import machine
 from convcross.duels import available, devices_named
 from convcross.failures import BadInput
-from convkernels.registry import load_path
+from convcross.loading import register
 
 
 class Description(BaseModel):
@@ -83,11 +83,7 @@ def describe(device: str | None, algorithm_paths: Sequence[str]) -> Description:
     if len(groups) > 1:
         raise BadInput(f"device is {device!r}; allowed: one card")
     for path in algorithm_paths:
-        try:
-            load_path(path)
-        except Exception as error:
-            kind = f"{type(error).__name__}: " if type(error) is not ValueError else ""
-            raise BadInput(f"--algorithms {path}: {kind}{error}") from None
+        register(path)
     first = groups[0][0]
     return Description(
         devices=groups[0],
