@@ -21,9 +21,11 @@ from convcross.duels import Duel, duels
 from convcross.failures import BadInput
 from convcross.records import read
 from convcross.spec import Limits, Sweep
-from convcross.workers import Gone, cluster, isolation, remote, scheduler
+from convcross.workers import Gone, cluster, isolation, scheduler
 from convcross.workers.crew import Crew
 from planted import forgotten
+
+remote = pytest.importorskip("convcross.workers.remote")  # a machine that only visits has no Dask
 
 SWEEP = """
 sizes = [12, 16]

@@ -61,3 +61,24 @@ def test_unknown_chapter_names_the_allowed_ones(tmp_path: Path) -> None:
         done.stderr
         == "gpu-visit: chapter is 'imagee'; allowed: verify clock image cnn crossover profile\n"
     )
+
+
+COLLECT = """
+import sys
+for module in ("cryptography", "cv2", "dask", "dask_jobqueue", "distributed", "pyperf"):
+    sys.modules[module] = None
+import pytest
+sys.exit(pytest.main(["--collect-only", "-q", "-m", "gpu", "-p", "no:cacheprovider"]))
+"""
+
+
+def test_a_bare_machine_collects_the_tests_that_it_is_to_run() -> None:
+    """Without what neither it has nor a visit carries."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECT],
+        cwd=SCRIPT.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
