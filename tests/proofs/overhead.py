@@ -1,7 +1,8 @@
 """What does a sweep cost beyond the code that it measures? Prints a table.
 
-The ledger of real duels whose runs take 1 ms and more: time beyond measured code, warm-up and
-flushes, and verification is to be at most 10 %. Each duel is measured once to learn who takes part.
+The ledger of real duels whose runs take 1 ms and more, in a worker process: time beyond measured
+code, warm-up and flushes, and verification is to be at most 10 %, the start of the process included.
+Each duel is measured once to learn who takes part.
 Run by ``make proofs``.
 """
 
@@ -10,9 +11,9 @@ from __future__ import annotations
 import collections
 import sys
 
-from convcross import prepare, spec
-from convcross.duels import duels
-from convcross.measure import measure
+from convcross import spec
+from convcross.duels import available, duels
+from convcross.workers.isolation import Isolated
 
 LEAST = 1e-3  # seconds of a run, of every contender of a duel that is counted
 ALLOWED = 0.10
@@ -24,21 +25,23 @@ def main() -> int:
     total: collections.Counter[str] = collections.Counter()
     buckets = ("measured", "warmup", "verification", "preparation", "rest")
     print(f"{'duel':22} {'contenders':>10}" + "".join(f" {name:>13}" for name in buckets))
-    everyone = duels(sweep, [["cpu"]])
+    everyone = list(duels(sweep, available(["cpu"])))
+    worker = Isolated()
     for duel in everyone:
-        found = measure(duel.model_dump(mode="json"))["records"]
+        found = worker.measure(duel.model_dump(mode="json"))["records"]
         duel.contenders = [
             f"{one['algorithm']}/{one['namespace']}@{one['device']}"
             for one in found
             if (one["median_s"] or 0.0) >= LEAST
         ]
-    prepare._slowest.clear()  # what a sweep knows of its contenders when it begins
+    worker.close()  # the next process knows nothing of the contenders, as when a sweep begins
     for duel in everyone:
-        result = measure(duel.model_dump(mode="json"))
+        result = worker.measure(duel.model_dump(mode="json"))
         seconds = result["seconds"]
         total.update(seconds)
         share = "".join(f" {seconds[name] / sum(seconds.values()):13.1%}" for name in buckets)
         print(f"{duel.id.rpartition('-')[0]:22} {len(duel.contenders):10}{share}", flush=True)
+    worker.close()
     everything = sum(total.values())
     print(f"{'all':33}" + "".join(f" {total[name] / everything:13.1%}" for name in buckets))
     beyond = (total["preparation"] + total["rest"]) / everything

@@ -9,6 +9,7 @@ this machine are measured in the place of that, by grid and by search, in some f
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import sys
@@ -305,7 +306,9 @@ def real() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name, pair in (("search", PAIR), ("grid", None)):
             path = Path(folder) / f"{name}.jsonl"
-            [outcome] = run(swept, machines([["cpu"]]), out=path, pair=pair)
+            [here] = machines([["cpu"]])
+            with contextlib.closing(here):
+                [outcome] = run(swept, [here], out=path, pair=pair)
             found[name] = crossovers([path], pairs=[PAIR]), read(path).closings
             print(*outcome.found, sep="\n")
     failed = 0
