@@ -1,7 +1,7 @@
 """What does a sweep cost beyond the code that it measures? Prints a table.
 
 The ledger of real duels whose runs take 1 ms and more, in a worker process: time beyond measured
-code, warm-up and flushes, and verification is to be at most 10 %, the start of the process included.
+code, warm-up and flushes, and verification is to be at most 10 %, starting the process included.
 Each duel is measured once to learn who takes part.
 Run by ``make proofs``.
 """
