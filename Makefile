@@ -33,8 +33,9 @@ STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 .PHONY: bench test microbench proofs soak wheels clean
 
 bench: $(READY)
-	@machine=$$($(BIN)/python -c "from convcross import duels, machine; \
-	  print(machine.name(duels.devices_named(None)[0][0]))") && \
+	@machine=$$($(BIN)/python -c "from convcross.machine import describe; \
+	  from convcross.sweeps import duels; \
+	  print(describe.name(duels.devices_named(None)[0][0]))") && \
 	{ [ -f "results/$$machine/ceilings.json" ] || $(BIN)/convcross doctor --ceilings; }
 	@$(BIN)/convcross run quick; status=$$?; [ $$status -le 1 ] || exit $$status; \
 	results=$$(ls -t results/*/*-quick-*.jsonl | head -n 1) && \
@@ -52,10 +53,10 @@ microbench: $(READY)
 	$(BIN)/pytest tests/microbench
 
 proofs: $(READY)
-	@for proof in tests/proofs/*.py; do $(BIN)/python $$proof || exit 1; done
+	@for proof in tests/proofs/*.py; do PYTHONPATH=tests $(BIN)/python $$proof || exit 1; done
 
 soak: $(READY)
-	$(BIN)/python tests/soak
+	PYTHONPATH=tests $(BIN)/python tests/soak
 
 # Pure Python or for CPython 3.12 on x86-64; NumPy, PyTorch and CuPy are the machine's own.
 wheels:

@@ -6,7 +6,7 @@ python bench/agreement-table.py FILE FILE
 import sys
 from pathlib import Path
 
-from convcross.analysis.crossover import Crossover, crossovers
+from convcross.analysis.crossover.crossover import Crossover, crossovers
 
 
 def shown(row: Crossover) -> str:

@@ -30,7 +30,7 @@ mkdir -p "$OUT"
 dry_run= device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweeps=
 if [ "${1:-}" = --dry-run ]; then
   shift
-  dry_run=1 device=cpu budget=20s problems=5 tests=("$root/tests/test_stages.py")
+  dry_run=1 device=cpu budget=20s problems=5 tests=("$root/tests/kernels/toolbox/test_stages.py")
   sweeps=$root/bench/gpu-visit-dry-run/
   cd "$OUT" # its results are no reference
 fi
@@ -50,7 +50,7 @@ if [ -z "$sweeps" ] && compgen -G "$root/wheels/*.whl" >/dev/null; then
   export PYTHONPATH=$PYTHONPATH:$carried
 fi
 convcross() { "$PYTHON" -m convcross "$@"; }
-card=$("$PYTHON" -c "from convcross import machine; print(machine.name('$device'))")
+card=$("$PYTHON" -c "from convcross.machine import describe; print(describe.name('$device'))")
 
 # sweep NAME BUDGET: run it, or go on with its newest results; then its crossovers and its report.
 sweep() {

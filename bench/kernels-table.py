@@ -6,7 +6,7 @@ python bench/kernels-table.py FILE
 import sys
 from pathlib import Path
 
-from convcross.records import read
+from convcross.results.schema import read
 
 for record in read(Path(sys.argv[1])).records:
     said = record.provenance

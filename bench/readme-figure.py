@@ -8,7 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from convcross.analysis.crossover import crossovers
+from convcross.analysis.crossover.crossover import crossovers
 from convcross.report.page import summary
 
 README = Path("README.md")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from convkernels import namespaces, registry
+from convkernels import discovery, namespaces, registry
 
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
@@ -21,8 +21,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def clean_registry() -> Iterator[None]:
     """Whatever the test registers is forgotten after it."""
-    registry.algorithms()
-    before = dict(registry._algorithms)
+    discovery.algorithms()
+    before = dict(registry.registered)
     yield
-    registry._algorithms.clear()
-    registry._algorithms.update(before)
+    registry.registered.clear()
+    registry.registered.update(before)

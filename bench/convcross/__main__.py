@@ -1,5 +1,5 @@
 """``python -m convcross``"""
 
-from convcross.cli import main
+from convcross.cli.app import main
 
 main()

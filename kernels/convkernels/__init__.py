@@ -6,6 +6,6 @@
 from convkernels.convolve import convolve
 from convkernels.problem import Problem, UnsupportedProblem
 from convkernels.registry import Cost, algorithm
-from convkernels.stages import stage
+from convkernels.toolbox.stages import stage
 
 __all__ = ["Cost", "Problem", "UnsupportedProblem", "algorithm", "convolve", "stage"]

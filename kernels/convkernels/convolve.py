@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels import namespaces
+from convkernels.discovery import algorithms, find
 from convkernels.problem import Pair, Problem, UnsupportedProblem
-from convkernels.registry import Algorithm, algorithms, find
+from convkernels.registry import Algorithm
 
 Array = Any
 

@@ -1,30 +1,22 @@
-"""The registry: what an algorithm is, how one file adds it, and where files are looked for."""
+"""The registry: what an algorithm is, and how one file adds it."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import importlib
-import importlib.metadata
-import importlib.util
 import inspect
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
-from convkernels import bounds
 from convkernels import namespaces as array_libraries
 from convkernels.problem import ITEMSIZE, Problem, UnsupportedProblem, one_of
+from convkernels.toolbox import bounds
 
 FAMILIES = ("direct", "im2col", "fft", "winograd", "separable", "library")
-ENTRY_POINTS = "convcross.algorithms"
 LONGEST = 100  # characters of a name
 
-_algorithms: dict[str, Algorithm] = {}
+registered: dict[str, Algorithm] = {}
 
 
 class DuplicateAlgorithm(ValueError):
@@ -167,10 +159,10 @@ def algorithm(
 
     def register(definition: Definition) -> Definition:
         path = _file(definition)
-        other = _algorithms.get(name)
+        other = registered.get(name)
         if other is not None and other.path != path:
             raise DuplicateAlgorithm(f"algorithm {name!r} is in two files: {other.path}, {path}")
-        _algorithms[name] = Algorithm(
+        registered[name] = Algorithm(
             name, family, names, arithmetic, source, _implementation(definition), path
         )
         return definition
@@ -195,63 +187,6 @@ def _implementation(definition: Callable[..., Any]) -> type[Defaults]:
         return definition(a, self.b, self.problem)
 
     return type(definition.__name__, (Defaults,), {"run": run})
-
-
-# ---- discovery -------------------------------------------------------------------------------
-
-
-@functools.cache
-def _discover() -> None:
-    package = importlib.import_module("convkernels")
-    for room in pkgutil.iter_modules(package.__path__, "convkernels."):
-        if room.ispkg:
-            for module in pkgutil.iter_modules(
-                importlib.import_module(room.name).__path__, room.name + "."
-            ):
-                importlib.import_module(module.name)
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        entry.load()
-
-
-def load_path(path: str | Path) -> None:
-    """Run a file, or each ``*.py`` of a folder, that registers algorithms. Twice is harmless.
-
-    The file is code and runs with your rights. Raises ValueError where there is none.
-    """
-    place = Path(path).resolve()
-    files = sorted(place.glob("*.py")) if place.is_dir() else [place]
-    if not files or not all(file.is_file() and file.suffix == ".py" for file in files):
-        raise ValueError(
-            f"algorithms path is {str(path)!r}; allowed: a .py file or a folder of them"
-        )
-    _discover()
-    for file in files:
-        name = f"convkernels_user_{file.stem}_{hashlib.sha1(str(file).encode()).hexdigest()[:8]}"
-        if name in sys.modules:
-            continue
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-
-
-def algorithms() -> dict[str, Algorithm]:
-    """Every registered algorithm by name: the rooms, entry points and loaded paths."""
-    _discover()
-    return dict(sorted(_algorithms.items()))
-
-
-def find(name: str) -> Algorithm:
-    """Raises ValueError, naming what there is, where no algorithm has this name."""
-    known = algorithms()
-    one_of("algorithm", name, tuple(known))
-    return known[name]
 
 
 def workspace_bytes(problem: Problem, elements: float) -> float:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-import synthetic
-from convcross.analysis.amortisation import Line, Parts, break_even, comparisons
+from convcross.analysis.break_even import Line, Parts, break_even, comparisons
 from convcross.analysis.load import load
+from support import synthetic
 
 seconds = st.floats(0, 1e4, allow_subnormal=False)
 lines = st.builds(Line, fixed=seconds, each=seconds)

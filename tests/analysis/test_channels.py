@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import synthetic
-from convcross import report
-from convcross.analysis.crossover import crossovers
-from convcross.analysis.findings import subjects
+from convcross.analysis.claims.finding import subjects
+from convcross.analysis.crossover.crossover import crossovers
 from convcross.analysis.load import load
-from convcross.report import claims, pictures
+from convcross.report import claims, report
+from convcross.report.figures import scenes as pictures
+from support import synthetic
 
 CONTENDERS = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(5)}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import synthetic
-from convcross.analysis.crossover import Crossover, crossovers
+from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.analysis.load import load
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from support import synthetic
 
 PAIR = [("direct", "fft")]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-import synthetic
 from convcross.analysis.load import load
-from convcross.failures import BadInput
-from convcross.records import Closing, Record
-from convcross.writer import Writer
+from convcross.errors import BadInput
+from convcross.results.schema import Closing, Record
+from convcross.results.writer import Writer
 from convkernels import Problem
+from support import synthetic
 
 SMALL, LARGE = Problem((8, 8), (3, 3), mode="same"), Problem((8, 8), (5, 5), mode="same")
 MONDAY, TUESDAY, WEDNESDAY = (f"2026-11-0{day}T00:00:00Z" for day in (2, 3, 4))

@@ -5,32 +5,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import synthetic
-from convcross.analysis import roof
+from convcross.analysis import roofline
 from convcross.analysis.load import load
-from convkernels import Problem, registry
+from convkernels import Problem, discovery
+from support import synthetic
 
 LADDER = [[2**14, 8e10], [2**18, 8e10], [2**20, 7e10], [2**24, 2e10], [2**28, 1.5e10]]
 CEILINGS = {"flops": {"float32": 2e11, "float64": 1e11}, "bytes": LADDER}
 
 
 def test_levels_are_main_memory_and_each_clearly_faster_cache() -> None:
-    assert roof.levels(LADDER[::-1]) == [(None, 1.5e10), (2**20, 7e10)]
-    assert roof.levels([[2**28, 1e10]]) == [(None, 1e10)]
+    assert roofline.levels(LADDER[::-1]) == [(None, 1.5e10), (2**20, 7e10)]
+    assert roofline.levels([[2**28, 1e10]]) == [(None, 1e10)]
 
 
 def test_the_roof_of_a_dtype() -> None:
-    found = roof.over(CEILINGS, "cpu", "float64", "warm")
+    found = roofline.over(CEILINGS, "cpu", "float64", "warm")
     assert found is not None
     assert found.flops == 1e11
-    half = roof.over(CEILINGS, "cpu", "float16", "warm")  # its arithmetic is float32
+    half = roofline.over(CEILINGS, "cpu", "float16", "warm")  # its arithmetic is float32
     assert half is not None
     assert half.flops == 2e11
     assert len(half.memory) == 2
 
 
 def test_flushed_operands_come_from_main_memory() -> None:
-    found = roof.over(CEILINGS, "cpu", "float32", "flushed")
+    found = roofline.over(CEILINGS, "cpu", "float32", "flushed")
     assert found is not None
     assert found.memory == [(None, 1.5e10)]
 
@@ -45,7 +45,7 @@ def test_flushed_operands_come_from_main_memory() -> None:
     ],
 )
 def test_no_roof_without_its_ceilings(ceilings: dict[str, object] | None, device: str) -> None:
-    assert roof.over(ceilings, device, "float32", "warm") is None
+    assert roofline.over(ceilings, device, "float32", "warm") is None
 
 
 def test_points_take_what_the_algorithm_declares(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_points_take_what_the_algorithm_declares(tmp_path: Path) -> None:
     contenders["of-elsewhere/numpy"] = synthetic.direct()
     duels = synthetic.duels(contenders, sizes=[64], kernels=[3, 31])
     grid = load([synthetic.write(tmp_path / "a.jsonl", duels)]).grid
-    points, foreign = roof.points(grid)
+    points, foreign = roofline.points(grid)
     assert foreign == ["of-elsewhere"]
     assert len(points) == 6
     for row in points.itertuples():
@@ -61,7 +61,7 @@ def test_points_take_what_the_algorithm_declares(tmp_path: Path) -> None:
         flops, moved = float(problem.flops), float(problem.min_bytes)
         if row.contender != "of-elsewhere/numpy":
             name = str(row.contender).partition("/")[0]
-            cost = registry.find(name).implementation.cost(problem)
+            cost = discovery.find(name).implementation.cost(problem)
             flops, moved = cost.flops, cost.bytes
         np.testing.assert_allclose(row.intensity, flops / moved)
         np.testing.assert_allclose(row.rate, flops / row.seconds)

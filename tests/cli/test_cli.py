@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from convcross import cli, loading
-from convcross.records import read
-from planted import SOURCE, forgotten, plant
+from convcross.cli import app, options
+from convcross.results.schema import read
+from convcross.sweeps import user_files
+from support.planted import SOURCE, forgotten, plant
 
 MINE = """
 from convkernels import algorithm
@@ -58,7 +59,7 @@ def convcross(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["convcross", *arguments])
-        code = cli._main()
+        code = app._main()
         captured = capsys.readouterr()
         return Done(code, captured.out, captured.err)
 
@@ -182,7 +183,7 @@ def test_a_file_of_algorithms_that_does_not_load(
 def test_a_file_of_algorithms_that_does_not_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, convcross: Any
 ) -> None:
-    monkeypatch.setattr(loading, "SECONDS", 1.0)
+    monkeypatch.setattr(user_files, "SECONDS", 1.0)
     (tmp_path / "mine.py").write_text("while True: pass")
     done = convcross("list", "--algorithms", "mine.py")
     assert (done.code, done.out) == (2, "")
@@ -305,7 +306,7 @@ def test_a_failure_is_exit_1_and_a_refusal_or_a_spent_budget_is_not(
     [("90", 90), ("90s", 90), ("8m", 480), ("2h", 7200), ("1.5m", 90), (" 8 m ", 480)],
 )
 def test_budgets(text: str, seconds: float) -> None:
-    assert cli._seconds(text) == seconds
+    assert options.parse_seconds(text) == seconds
 
 
 def test_a_program_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, convcross: Any) -> None:
@@ -314,7 +315,7 @@ def test_a_program_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, convcros
     def defect(*arguments: Any, **options: Any) -> None:
         raise ValueError("a defect")
 
-    monkeypatch.setattr("convcross.spec.load", defect)
+    monkeypatch.setattr("convcross.sweeps.spec.load", defect)
     with pytest.raises(ValueError, match="a defect"):
         convcross(*RUN)
 
@@ -345,7 +346,7 @@ HEAVY = ("torch", "cupy", "triton", "cv2", "pandas", "matplotlib", "scipy")
 def test_list_imports_nothing_heavy(more: list[str]) -> None:
     code = (
         "import sys\n"
-        "from convcross import cli\n"
+        "from convcross.cli import app as cli\n"
         f"sys.argv = ['convcross', 'list', *{more!r}]\n"
         "assert cli._main() == 0\n"
         f"print(*sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contenders import STRICT, TEXTBOOK, Contender, contenders
-from convcross.reference import by_scipy
+from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.direct import direct
-from convkernels.im2col import im2col_gemm
+from convkernels.algorithms.direct import direct
+from convkernels.algorithms.im2col import im2col_gemm
+from convkernels.discovery import algorithms
 from convkernels.problem import ROUNDOFF
-from convkernels.registry import algorithms
-from problems import FIXED, Case, case, random_case
-from reference import relative_error
+from support.contenders import STRICT, TEXTBOOK, Contender, contenders
+from support.problems import FIXED, Case, case, random_case
+from support.reference import relative_error
 
 RANDOM_PROBLEMS = 500
 STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from contenders import TEXTBOOK
-from convcross.reference import by_scipy
+from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Cost, Problem, UnsupportedProblem, algorithm, convolve, registry
 from convkernels.convolve import choose
-from convkernels.registry import algorithms
-from problems import problems
-from reference import relative_error
+from convkernels.discovery import algorithms
+from support.contenders import TEXTBOOK
+from support.problems import problems
+from support.reference import relative_error
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -275,7 +275,7 @@ def test_auto_does_not_look_at_values(fill: float, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("clean_registry")
 def test_auto_with_nothing_left_gives_every_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     algorithms()
-    registry._algorithms.clear()
+    registry.registered.clear()
     plant("one", "too blue")
     plant("two", "too green")
     plant("three", None, namespaces=("torch",))

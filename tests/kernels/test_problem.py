@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from scipy import signal
 
-from convcross.reference import by_scipy
+from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Problem, UnsupportedProblem
 from convkernels.problem import MODES, OPS
-from problems import FIXED, problems
+from support.problems import FIXED, problems
 
 
 def test_defaults_are_a_single_full_convolution() -> None:

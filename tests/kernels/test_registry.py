@@ -11,9 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convkernels import Cost, Problem, UnsupportedProblem, algorithm, convolve, registry
-from convkernels.bounds import summation
-from convkernels.registry import DuplicateAlgorithm, algorithms, find, load_path
+from convkernels import (
+    Cost,
+    Problem,
+    UnsupportedProblem,
+    algorithm,
+    convolve,
+    discovery,
+    registry,
+)
+from convkernels.discovery import algorithms, find, load_path
+from convkernels.registry import DuplicateAlgorithm
+from convkernels.toolbox.bounds import summation
 
 pytestmark = pytest.mark.usefixtures("clean_registry")
 
@@ -187,7 +196,7 @@ def test_a_misspelt_import_still_raises(tmp_path: Path) -> None:
 def test_entry_points_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "convkernels_plugin.py").write_text(FILE.format(name="plugged", factor=1))
     monkeypatch.syspath_prepend(tmp_path)
-    entry = importlib.metadata.EntryPoint("any", "convkernels_plugin", registry.ENTRY_POINTS)
+    entry = importlib.metadata.EntryPoint("any", "convkernels_plugin", discovery.ENTRY_POINTS)
     asked = []
 
     def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
@@ -195,7 +204,7 @@ def test_entry_points_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return [entry]
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-    registry._discover.cache_clear()
+    discovery._discover.cache_clear()
     assert "plugged" in algorithms()
     assert asked == ["convcross.algorithms"]
 
@@ -204,7 +213,7 @@ def test_definitions_without_a_file() -> None:
     """As in a notebook or a shell: they register, and may be defined anew."""
     code = """
 from convkernels import algorithm
-from convkernels.registry import find
+from convkernels.discovery import find
 about = dict(family="direct", namespaces="numpy", arithmetic="ieee", source="a shell")
 for cell in ("first", "second"):
     exec(compile('''

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from contenders import TEXTBOOK
 from convkernels import convolve
 from convkernels.problem import MODES
+from support.contenders import TEXTBOOK
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 small = st.tuples(st.integers(1, 5), st.integers(1, 5))

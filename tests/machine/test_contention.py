@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from convcross.neighbours import NOTICED, Watch
+from convcross.machine.contention import NOTICED, Watch
 
 
 def test_a_neighbour_is_noticed() -> None:

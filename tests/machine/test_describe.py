@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import convcross
-from convcross import cards, machine
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.machine import cards, describe
 
 FAKE_DRIVER = r"""
 #include <stddef.h>
@@ -80,14 +80,14 @@ def in_a_new_process(code: str, **environment: str) -> Any:
 
 def test_header_of_a_cpu_imports_no_array_library_but_numpy() -> None:
     header, imported = in_a_new_process(
-        "from convcross import machine\n"
+        "from convcross.machine import describe as machine\n"
         "header = [machine.describe('cpu'), machine.software('cpu')]\n"
         "imported = [name for name in ('torch', 'cupy', 'cv2') if name in sys.modules]\n"
         "print(json.dumps([header, imported]))"
     )
     described, software = header
     assert imported == []
-    assert described["name"] == machine.name("cpu")
+    assert described["name"] == describe.name("cpu")
     assert described["cpu"]["memory_bytes"] > 2**20
     assert described["cpu"]["usable_cores"] <= described["cpu"]["logical_cores"]
     assert software["versions"]["numpy"] == importlib.metadata.version("numpy")
@@ -113,36 +113,24 @@ def test_header_of_a_cpu_imports_no_array_library_but_numpy() -> None:
     ],
 )
 def test_names_are_short_and_safe(model: str, slug: str) -> None:
-    assert machine._slug(model) == slug
+    assert describe._slug(model) == slug
 
 
 def test_name_of_a_cpu_has_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_cpu_model", lambda: "AMD EPYC 7B13 64-Core Processor")
-    monkeypatch.setattr(machine.psutil, "cpu_count", lambda logical=True: 4 if logical else 2)
-    assert machine.name("cpu") == "amd-epyc-7b13-2c"
+    monkeypatch.setattr(describe, "_cpu_model", lambda: "AMD EPYC 7B13 64-Core Processor")
+    monkeypatch.setattr(describe.psutil, "cpu_count", lambda logical=True: 4 if logical else 2)
+    assert describe.name("cpu") == "amd-epyc-7b13-2c"
 
 
 def test_name_where_cores_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_cpu_model", lambda: "Neoverse-N1")
-    monkeypatch.setattr(machine.psutil, "cpu_count", lambda logical=True: 4 if logical else None)
-    assert machine.name("cpu") == "neoverse-n1-4c"
+    monkeypatch.setattr(describe, "_cpu_model", lambda: "Neoverse-N1")
+    monkeypatch.setattr(describe.psutil, "cpu_count", lambda logical=True: 4 if logical else None)
+    assert describe.name("cpu") == "neoverse-n1-4c"
 
 
 def test_name_of_a_device_that_is_not_here(no_cards: None) -> None:
     with pytest.raises(BadInput, match=r"device is 'cuda:0'; allowed: cpu$"):
-        machine.name("cuda:0")
-
-
-def test_caches_are_read_in_bytes(tmp_path: Path) -> None:
-    for index, (level, kind, size) in enumerate(
-        [("1", "Data", "32K"), ("1", "Instruction", "48K"), ("3", "Unified", "32768K")]
-    ):
-        folder = tmp_path / f"index{index}"
-        folder.mkdir()
-        for file, text in (("level", level), ("type", kind), ("size", size)):
-            (folder / file).write_text(f"{text}\n")
-    assert machine._caches(tmp_path) == {"L1d": 32 << 10, "L1i": 48 << 10, "L3": 32 << 20}
-    assert machine._caches(tmp_path / "absent") == {}
+        describe.name("cuda:0")
 
 
 def test_version_of_a_library_that_several_packages_provide(
@@ -154,7 +142,7 @@ def test_version_of_a_library_that_several_packages_provide(
         raise importlib.metadata.PackageNotFoundError(distribution)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    found = machine.versions()
+    found = describe.versions()
     assert found.pop("convcross") == convcross.__version__
     assert {name: text for name, text in found.items() if text} == {"opencv": "4.12.0"}
 
@@ -164,7 +152,7 @@ def test_version_of_a_library_that_several_packages_provide(
     [((13020, 1000, 10), "13.2"), ((92400, 10000, 100), "9.24"), ((12203, 1000, 100), "12.2")],
 )
 def test_packed_versions(packed: tuple[int, int, int], version: str) -> None:
-    assert machine._dotted(*packed) == version
+    assert describe._dotted(*packed) == version
 
 
 def test_cards_come_from_the_driver_in_its_order(tmp_path: Path) -> None:
@@ -175,7 +163,8 @@ def test_cards_come_from_the_driver_in_its_order(tmp_path: Path) -> None:
     command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)]
     subprocess.run(command, input=FAKE_DRIVER, text=True, check=True)
     found, version, name = in_a_new_process(
-        "from convcross import cards, machine\n"
+        "from convcross.machine import cards\n"
+        "from convcross.machine import describe as machine\n"
         "print(json.dumps([cards.cards(), cards.cuda_version(), machine.name('cuda:1')]))",
         LD_LIBRARY_PATH=str(tmp_path),
     )
@@ -242,7 +231,7 @@ def test_commit_of_a_clean_checkout(checkout: Path, monkeypatch: pytest.MonkeyPa
     (checkout / "results/new.jsonl").write_text("{}")
     (checkout / "README.md").write_text("edited")  # no code
     monkeypatch.setenv("GIT_DIR", str(checkout / "elsewhere"))  # as in a hook of another repository
-    assert machine.commit() == git(checkout, "rev-parse", "HEAD")[:12]
+    assert describe.commit() == git(checkout, "rev-parse", "HEAD")[:12]
 
 
 @pytest.mark.parametrize(
@@ -255,7 +244,7 @@ def test_commit_of_a_clean_checkout(checkout: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_commit_of_changed_code_is_dirty(checkout: Path, file: str) -> None:
     (checkout / file).write_text("changed = True")
-    assert machine.commit() == git(checkout, "rev-parse", "HEAD")[:12] + "-dirty"
+    assert describe.commit() == git(checkout, "rev-parse", "HEAD")[:12] + "-dirty"
 
 
 def test_commit_of_a_copy_in_somebody_elses_checkout(
@@ -265,22 +254,22 @@ def test_commit_of_a_copy_in_somebody_elses_checkout(
     installed.parent.mkdir(parents=True)
     installed.write_text("")
     monkeypatch.setattr(convcross, "__file__", str(installed))
-    assert machine.commit() == "unknown"
+    assert describe.commit() == "unknown"
 
 
 def test_commit_of_a_plain_copy(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(checkout / ".git")
-    assert machine.commit() == "unknown"
+    assert describe.commit() == "unknown"
     monkeypatch.setenv("CONVCROSS_COMMIT", " 0123456789ab\n")
-    assert machine.commit() == "0123456789ab"
+    assert describe.commit() == "0123456789ab"
 
 
 def test_commit_without_git(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(checkout))
-    assert machine.commit() == "unknown"
+    assert describe.commit() == "unknown"
 
 
 def test_commit_told_that_is_no_file_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVCROSS_COMMIT", "feature/x")
     with pytest.raises(BadInput, match=r"CONVCROSS_COMMIT is 'feature/x'; allowed: .* letters"):
-        machine.commit()
+        describe.commit()

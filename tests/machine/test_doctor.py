@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from convcross import cards, ceilings, cli, doctor, machine
+from convcross.cli import app
+from convcross.machine import cards, ceilings, describe, doctor
+from convcross.measure import ceilings as measuring
 
 CARD = {
     "device": "cuda:0",
@@ -33,10 +35,10 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "driver_version", lambda: None)
     monkeypatch.setattr(cards, "cuda_version", lambda: None)
     monkeypatch.setattr(doctor, "_nvidia_on_pci", lambda: False)
-    monkeypatch.setattr(machine, "import_optional", lambda module: None)
-    monkeypatch.setattr(machine, "_wheel", lambda name: None)
-    versions = dict.fromkeys(machine.DISTRIBUTIONS) | {"numpy": "2.4.6"}
-    monkeypatch.setattr(machine, "versions", lambda: versions)
+    monkeypatch.setattr(describe, "import_optional", lambda module: None)
+    monkeypatch.setattr(describe, "_wheel", lambda name: None)
+    versions = dict.fromkeys(describe.DISTRIBUTIONS) | {"numpy": "2.4.6"}
+    monkeypatch.setattr(describe, "versions", lambda: versions)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_this_machine_has_what_the_project_requires() -> None:
     found = by_name()
     for name in ("Python", "numpy", "scipy", "torch", "array-api-compat", "pandas", "matplotlib"):
         assert found[name].found, found[name]
-    assert f"torch {machine.thread_counts()['torch']}" in found["threads"].value
+    assert f"torch {describe.thread_counts()['torch']}" in found["threads"].value
 
 
 def test_without_a_card_nothing_of_cuda_is_asked_for(bare: None) -> None:
@@ -110,7 +112,7 @@ def test_a_torch_whose_build_does_not_fit(
         cuda=SimpleNamespace(is_available=lambda: available),
         backends=SimpleNamespace(cudnn=SimpleNamespace(version=lambda: 92400)),
     )
-    monkeypatch.setattr(machine, "import_optional", {"torch": torch}.get)
+    monkeypatch.setattr(describe, "import_optional", {"torch": torch}.get)
     found = by_name()
     assert found["cuDNN"].value == "9.24"
     if complaint is None:
@@ -146,7 +148,7 @@ CEILINGS = ("doctor", "--ceilings", "--device", "cpu")
 
 def figures(device: str = "cpu", **more: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "machine": machine.name("cpu"),
+        "machine": describe.name("cpu"),
         "device": device,
         "threads": 2,
         "measured_at": "2026-11-22T16:00:00+00:00",
@@ -169,7 +171,7 @@ def convcross(
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["convcross", *arguments])
-        code = cli._main()
+        code = app._main()
         return code, *capsys.readouterr()
 
     return run
@@ -178,7 +180,7 @@ def convcross(
 def test_ceilings_are_measured_printed_and_kept(
     convcross: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ceilings, "measure", figures)
+    monkeypatch.setattr(measuring, "measure", figures)
     code, out, err = convcross(*CEILINGS)
     assert (code, err) == (0, "")
     rows = [line.split("│")[1:3] for line in out.splitlines() if "│" in line]
@@ -191,24 +193,24 @@ def test_ceilings_are_measured_printed_and_kept(
         "up to 512 MiB": "100 GB/s",
         "up to 2 GiB": "4.3 TB/s",
     }
-    assert f"{machine.name('cpu')}, 2 threads" in out
+    assert f"{describe.name('cpu')}, 2 threads" in out
     assert "note" not in out
-    assert out.splitlines()[-1] == str(ceilings.path(machine.name("cpu")))
-    assert ceilings.load(machine.name("cpu")) == figures()
+    assert out.splitlines()[-1] == str(ceilings.path(describe.name("cpu")))
+    assert ceilings.load(describe.name("cpu")) == figures()
 
 
 def test_ceilings_measured_again_keep_the_better(
     convcross: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = figures()["flops"] | {"float64": 9e11, "float32": 1e9}
-    monkeypatch.setattr(ceilings, "measure", figures)
+    monkeypatch.setattr(measuring, "measure", figures)
     convcross(*CEILINGS)
-    monkeypatch.setattr(ceilings, "measure", lambda device: figures(flops=slow))
+    monkeypatch.setattr(measuring, "measure", lambda device: figures(flops=slow))
     code, out, _ = convcross(*CEILINGS, "--json")
     assert code == 0
     (printed,) = json.loads(out)
     assert printed["flops"] == figures()["flops"] | {"float64": 9e11}
-    assert ceilings.load(machine.name("cpu")) == printed
+    assert ceilings.load(describe.name("cpu")) == printed
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_ceilings_of_a_busy_machine_are_called_that(
     told: str | None,
 ) -> None:
     busy = dict(zip(("others", "stolen"), shares, strict=True))
-    monkeypatch.setattr(ceilings, "measure", lambda device: figures(neighbours=busy))
+    monkeypatch.setattr(measuring, "measure", lambda device: figures(neighbours=busy))
     _, out, _ = convcross(*CEILINGS)
     notes = [line for line in out.splitlines() if line.startswith("note: ")]
     assert len(notes) == (told is not None)
@@ -233,8 +235,8 @@ def test_ceilings_of_a_busy_machine_are_called_that(
 def test_a_damaged_ceilings_file_is_one_line_and_never_measured_over(
     convcross: Any, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
-    monkeypatch.setattr(ceilings, "measure", lambda device: pytest.fail("measured"))
-    file = ceilings.path(machine.name("cpu"))
+    monkeypatch.setattr(measuring, "measure", lambda device: pytest.fail("measured"))
+    file = ceilings.path(describe.name("cpu"))
     file.parent.mkdir(parents=True)
     file.write_text(content)
     code, out, err = convcross(*CEILINGS)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from convcross.floor import floor, impossible, least_bytes
+from convcross.machine.floor import floor, impossible, least_bytes
 from convkernels import Problem
+from convkernels.discovery import find
 from convkernels.problem import DIRECTIONS
-from convkernels.registry import Algorithm, Cost, Defaults, find
+from convkernels.registry import Algorithm, Cost, Defaults
 
 # What FACTS of the reference machine say: 4.3 TB/s, 67 TFLOP/s.
 H200: dict[str, Any] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from convcross import memory
+from convcross.machine import memory
 
 TOTAL = float(psutil.virtual_memory().total)
 V1, V2 = "4:cpu,cpuacct:/a\n5:memory:/job/step\n", "0::/job/step\n"

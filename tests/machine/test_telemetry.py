@@ -8,15 +8,14 @@ import os
 import sys
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pynvml
 import pytest
 
-from convcross import cards, profiling, telemetry
-from convcross.telemetry import READINGS, Gauge, NotTold, Packages, energy
+from convcross.machine import cards, telemetry
+from convcross.machine.telemetry import READINGS, Gauge, energy
+from convcross.measure.observers import profiler
 
 REFUSALS = {
     pynvml.NVML_ERROR_NOT_SUPPORTED: "Not Supported",
@@ -78,7 +77,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
     )
     monkeypatch.setattr(cards, "pci_address", {"cuda:0": b"0000:fe:1f.0"}.get)
     monkeypatch.setattr(cards, "holds_context", lambda device: planted.context)
-    monkeypatch.setattr(profiling, "processes", lambda: 0)  # an earlier test may have begun one
+    monkeypatch.setattr(profiler, "processes", lambda: 0)  # an earlier test may have begun one
     return planted
 
 
@@ -157,10 +156,9 @@ def test_other_processes(card: Card, numbers: list[int], context: bool, others: 
     assert Gauge("cuda:0").read()["other_processes"] == others
 
 
-def test_the_process_that_profiles_is_no_other(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_that_profiles_is_no_other(card: Card) -> None:
     card.answers["nvmlDeviceGetComputeRunningProcesses"] = card.processes(os.getpid(), 1, 2)
-    monkeypatch.setattr(profiling, "processes", lambda: 1)
-    assert Gauge("cuda:0").read()["other_processes"] == 1
+    assert Gauge("cuda:0", helpers=lambda: 1).read()["other_processes"] == 1
 
 
 def test_a_list_of_processes_that_lacks_this_one(card: Card) -> None:
@@ -255,107 +253,6 @@ def test_no_card_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "_driver", lambda: None)
     assert cards.pci_address("cuda:0") is None
     assert not cards.holds_context("cuda:0")
-
-
-# ---- the processor
-
-
-def zone(folder: Path, name: str, told: str, microjoules: int, most: int = 1000) -> Path:
-    made = folder / name
-    made.mkdir(parents=True)
-    (made / "name").write_text(f"{told}\n")
-    (made / "energy_uj").write_text(f"{microjoules}\n")
-    (made / "max_energy_range_uj").write_text(f"{most}\n")
-    return made
-
-
-@pytest.fixture
-def rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two packages of 300 and 500 µJ, and what lies within, around or beside them."""
-    zone(tmp_path, "intel-rapl:0", "package-0", 300)
-    zone(tmp_path, "intel-rapl:0:0", "core", 7)
-    zone(tmp_path, "intel-rapl:0:1", "dram", 7)
-    zone(tmp_path, "intel-rapl:1", "package-1", 500)
-    zone(tmp_path, "intel-rapl:2", "psys", 7)
-    zone(tmp_path, "intel-rapl-mmio:0", "package-0", 7)
-    monkeypatch.setattr(telemetry, "POWERCAP", tmp_path)
-    return tmp_path
-
-
-def test_packages_are_summed(rapl: Path) -> None:
-    assert Gauge("cpu").read()["energy_j"] == pytest.approx(800e-6)
-
-
-def test_a_counter_that_wraps_around_goes_on(rapl: Path) -> None:
-    packages = Packages(rapl)
-    counter = rapl / "intel-rapl:1" / "energy_uj"
-    told = []
-    for microjoules in (500, 900, 100, 400, 50):  # of a range of 1000
-        counter.write_text(f"{microjoules}\n")
-        told.append(packages.joules() * 1e6)
-    assert told == pytest.approx([800, 1200, 1400, 1700, 2350])
-
-
-def test_a_refused_package_refuses_the_sum(rapl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test may run as root, whom no file mode stops."""
-    read = Path.read_text
-
-    def refuse(path: Path, *arguments: Any) -> str:
-        if path == rapl / "intel-rapl:1" / "energy_uj":
-            raise PermissionError(13, "Permission denied")
-        return read(path, *arguments)
-
-    monkeypatch.setattr(Path, "read_text", refuse)
-    found = Gauge("cpu").read()
-    assert "energy_j" not in found
-    assert found["missing"]["energy_j"] == "RAPL: Permission denied"
-
-
-def test_a_refused_range_loses_no_energy(rapl: Path) -> None:
-    packages = Packages(rapl)
-    packages.joules()
-    (rapl / "intel-rapl:1" / "energy_uj").write_text("100\n")
-    limit = rapl / "intel-rapl:1" / "max_energy_range_uj"
-    limit.write_text("")
-    with pytest.raises(NotTold, match=r"RAPL: invalid literal"):
-        packages.joules()
-    limit.write_text("1000\n")
-    assert packages.joules() * 1e6 == pytest.approx(1400)
-
-
-@pytest.mark.parametrize("folder", ["absent", "."])
-def test_no_rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    monkeypatch.setattr(telemetry, "POWERCAP", tmp_path / folder)
-    assert Gauge("cpu").read()["missing"]["energy_j"] == "no RAPL"
-
-
-def test_frequencies_of_the_cores(rapl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cores = [types.SimpleNamespace(current=mhz) for mhz in (3000.0, 2000.0, 0.0, 4000.0)]
-    monkeypatch.setattr(psutil, "cpu_freq", lambda percpu: cores)
-    found = Gauge("cpu").read()
-    assert found["frequency_mhz"] == {"mean": 3000.0, "min": 2000.0, "max": 4000.0}
-    assert found["missing"] == {}
-
-
-@pytest.mark.parametrize(
-    ("cores", "reason"),
-    [
-        ([], "the system tells no frequency"),
-        ([types.SimpleNamespace(current=0.0)], "the system tells no frequency"),
-        (NotImplementedError("no file"), "NotImplementedError: no file"),
-        (PermissionError("no"), "PermissionError: no"),
-    ],
-)
-def test_no_frequency(monkeypatch: pytest.MonkeyPatch, cores: Any, reason: str) -> None:
-    def told(percpu: bool) -> Any:
-        if isinstance(cores, Exception):
-            raise cores
-        return cores
-
-    monkeypatch.setattr(psutil, "cpu_freq", told)
-    found = Gauge("cpu").read()
-    assert "frequency_mhz" not in found
-    assert found["missing"]["frequency_mhz"] == reason
 
 
 # ---- energy of a run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross import cards, ceilings, machine
-from convcross.ceilings import Ceilings, better, ladder, load, write
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.machine import cards, describe
+from convcross.machine.ceilings import load, write
+from convcross.measure import ceilings
 from convkernels import namespaces
-from convkernels.cuda import ahead, emulator
+from convkernels.cuda import emulator, nvrtc
 from convkernels.problem import DTYPES
 
 needs_compiler = pytest.mark.skipif(
@@ -26,102 +26,9 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def made(**more: Any) -> dict[str, Any]:
-    figures: dict[str, Any] = {
-        "machine": "a-machine",
-        "device": "cpu",
-        "threads": 2,
-        "measured_at": "2026-11-22T16:00:00+00:00",
-        "commit": "abc",
-        "versions": {"torch": "2.13.0", "cupy": None},
-        "cuda": None,
-        "flops": {"float64": 1e11, "float32": 2e11, "float16": 3e9, "bfloat16": 4e11},
-        "bytes": [(16384, 2e11), (32768, 1e11)],
-        "neighbours": {"others": 0.0, "stolen": 0.0},
-    }
-    return Ceilings(**figures | more).model_dump(mode="json")
-
-
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-# ---- the file --------------------------------------------------------------------------------
-
-
-def test_what_is_written_is_read() -> None:
-    assert load("a-machine") is None
-    assert write(made()) == Path("results/a-machine/ceilings.json")
-    assert load("a-machine") == made()
-    assert [path.name for path in Path("results/a-machine").iterdir()] == ["ceilings.json"]
-
-
-@pytest.mark.parametrize(
-    ("damage", "told"),
-    [
-        (lambda text: text[:-40], "Invalid JSON"),
-        (lambda text: "", "Invalid JSON"),
-        (lambda text: "[]", "should be an object"),
-        (lambda text: text.replace('"ceilings"', '"header"'), "kind: Input should be 'ceilings'"),
-        (lambda text: text.replace('"float16"', '"float8"'), "flops: no rate for float16"),
-        (lambda text: text.replace("400000000000.0", "NaN"), "flops.bfloat16: Input should be"),
-        (lambda text: text.replace("3000000000.0", "-1"), "flops.float16: Input should be"),
-        (lambda text: text.replace('"threads"', '"thread"'), "threads: missing"),
-        (lambda text: text.replace("a-machine", "b"), "machine is 'b'; allowed: a-machine"),
-    ],
-)
-def test_a_damaged_file_is_told(damage: Any, told: str) -> None:
-    file = write(made())
-    text = file.read_text()
-    assert damage(text) != text
-    file.write_text(damage(text))
-    with pytest.raises(BadInput, match=r"ceilings file results/a-machine/ceilings\.json") as caught:
-        load("a-machine")
-    assert told in str(caught.value)
-
-
-def test_a_file_without_a_step_is_told() -> None:
-    file = write(made())
-    file.write_text(json.dumps(made() | {"bytes": []}))
-    with pytest.raises(BadInput, match="bytes: List should have at least 1 item"):
-        load("a-machine")
-
-
-def test_a_place_that_takes_no_file_is_told() -> None:
-    Path("results").write_text("a file")
-    with pytest.raises(BadInput, match=r"ceilings\.json cannot be written: "):
-        write(made())
-    with pytest.raises(BadInput, match=r"ceilings\.json cannot be read: "):
-        load("a-machine")
-
-
-# ---- what is kept ----------------------------------------------------------------------------
-
-
-def test_a_smaller_set_is_never_slower_than_a_larger_one() -> None:
-    measured = [(4, 1.0), (2, 3.0), (1, 2.0), (2, 2.5), (8, 0.5), (4, 0.9)]
-    assert ladder(measured) == [(1, 3.0), (2, 3.0), (4, 1.0), (8, 0.5)]
-
-
-def test_the_better_of_each_figure_stays() -> None:
-    earlier = made(neighbours={"others": 0.1, "stolen": 0.0})
-    now = made(
-        threads=1,
-        commit="def",
-        flops=earlier["flops"] | {"float32": 1e11, "float64": 5e11},
-        bytes=[(32768, 3e11), (65536, 9e10)],
-        neighbours={"others": 0.3, "stolen": 0.0},
-    )
-    best = better(earlier, now)
-    assert best["flops"] == earlier["flops"] | {"float64": 5e11}
-    assert best["bytes"] == [[16384, 3e11], [32768, 3e11], [65536, 9e10]]
-    assert (best["threads"], best["commit"]) == (2, "def")
-    assert best["neighbours"] == earlier["neighbours"]
-    assert better(best, best) == best
-    assert better(None, now) == now
-    write(best)
-    assert load("a-machine") == best
 
 
 # ---- measuring -------------------------------------------------------------------------------
@@ -133,7 +40,7 @@ def test_a_device_that_is_not_here() -> None:
 
 
 def test_a_gpu_asks_for_cupy_and_for_a_torch_that_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "name", lambda device: "a-card")
+    monkeypatch.setattr(describe, "name", lambda device: "a-card")
     monkeypatch.setattr(namespaces, "missing", lambda name: "cupy is not installed: pip install it")
     with pytest.raises(BadInput, match="ceilings of cuda:0: cupy is not installed"):
         ceilings.measure("cuda:0")
@@ -165,7 +72,7 @@ def test_the_cpu_is_measured(tiny: None) -> None:
     finally:
         torch.set_float32_matmul_precision("highest")
     assert torch.get_num_threads() == before
-    assert found["machine"] == machine.name("cpu")
+    assert found["machine"] == describe.name("cpu")
     assert set(found["flops"]) == set(DTYPES)
     assert all(1e4 < rate < 1e14 for rate in found["flops"].values())
     assert [size for size, _ in found["bytes"]] == [16384, 32768, 65536, 131072]
@@ -184,7 +91,7 @@ def test_a_busy_machine_is_measured_longer(
 ) -> None:
     shares = iter([*taken, 9.9])
     watch = SimpleNamespace(shares=lambda: {"others": next(shares), "stolen": 0.0})
-    monkeypatch.setattr(ceilings, "Neighbours", lambda: watch)
+    monkeypatch.setattr(ceilings, "Contention", lambda: watch)
     found = ceilings.measure("cpu")
     assert found["neighbours"]["others"] == min(taken)
     assert next(shares) == [*taken, 9.9][rounds]
@@ -260,8 +167,8 @@ def test_a_card_is_measured_through_stand_ins(monkeypatch: pytest.MonkeyPatch) -
     rates += [("float16", 7.0), ("bfloat16", 7.0), ("tf32", 6.0)]
     properties = SimpleNamespace(L2_cache_size=60 << 20)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(machine, "name", lambda device: "a-card")
-    monkeypatch.setattr(machine, "cuda_libraries", lambda: {"driver": "580"})
+    monkeypatch.setattr(describe, "name", lambda device: "a-card")
+    monkeypatch.setattr(describe, "cuda_libraries", lambda: {"driver": "580"})
     monkeypatch.setattr(namespaces, "missing", lambda name: None)
     monkeypatch.setattr(namespaces, "devices", lambda name: ("cpu", "cuda:0"))
     monkeypatch.setattr(namespaces, "on", lambda name, device: contextlib.nullcontext())
@@ -336,12 +243,12 @@ def test_a_launch_does_what_its_flop_say(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("compiler", ahead.COMPILERS)
+@pytest.mark.parametrize("compiler", nvrtc.COMPILERS)
 def test_multiply_adds_compile_for_sm_90(compiler: str, dtype: str) -> None:
-    reason = ahead.missing(compiler)
+    reason = nvrtc.missing(compiler)
     if reason:
         pytest.skip(reason)
-    used = ahead.resources(ceilings.multiply_adds(dtype), compiler)
+    used = nvrtc.resources(ceilings.multiply_adds(dtype), compiler)
     assert (used.stack_bytes, used.spilled_bytes) == (0, 0)
     assert used.registers <= 65536 // (8 * ceilings.BLOCK)  # 8 blocks are resident
 

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross import accuracy, data, resuming, seeds
-from convcross import measure as measuring
-from convcross.duels import Duel
-from convcross.entry import Entry, Ledger, guarded
-from convcross.prepare import prepare
-from convcross.records import Header
-from convcross.spec import Limits, Sweep
+from convcross.measure import data_seeds
+from convcross.measure import duel as measuring
+from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.prepare import prepare
+from convcross.measure.trial import Entry, Ledger, guarded
+from convcross.results.schema import Header
+from convcross.run import resume
+from convcross.sweeps import data
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits, Sweep
 from convkernels import Problem, namespaces
-from convkernels.fft.fft import FFT
+from convkernels.algorithms.fft.fft import FFT
 from convkernels.registry import algorithm
 
 PROBLEM = Problem((24, 20), (3, 5), mode="same")
@@ -42,7 +45,7 @@ def duel(
 
 def prepared(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
     problem = Problem.from_json(asked.problem)
-    truth = accuracy.truth(problem, *seeds.operands(asked, problem, asked.seed), asked.seed)
+    truth = accuracy.truth(problem, *data_seeds.operands(asked, problem, asked.seed), asked.seed)
     entries = [measuring._entry(asked, problem, name) for name in asked.contenders]
     for entry in entries:
         guarded(entry, "preparation", prepare, asked, truth, Ledger())
@@ -51,7 +54,7 @@ def prepared(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
 
 def measured(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
     entries, truth = prepared(asked)
-    seeds.measure_errors(entries, asked, truth, Ledger())
+    data_seeds.measure_errors(entries, asked, truth, Ledger())
     return entries, truth
 
 
@@ -73,7 +76,7 @@ def test_one_seed_is_the_default_and_adds_nothing() -> None:
 
 
 def test_the_operands_are_those_of_the_duel() -> None:
-    x, w = seeds.operands(duel(), PROBLEM, 3)
+    x, w = data_seeds.operands(duel(), PROBLEM, 3)
     image = data.image("high-dynamic-range", (24, 20), 3).astype(np.float32)
     assert x.dtype == w.dtype == np.float64
     assert np.array_equal(x, image)
@@ -139,7 +142,7 @@ def test_a_captured_run_whose_load_is_not(planted: None) -> None:
     held = vars(again.instance).copy()
     again.load = None
     again.run = lambda: pytest.fail("a replay with the kernel of another seed")
-    seeds.measure_errors(entries, asked, truth, Ledger())
+    data_seeds.measure_errors(entries, asked, truth, Ledger())
     assert again.record.status == "ok"
     assert again.record.error_seeds == eager.record.error_seeds
     assert all(value is held[name] for name, value in vars(again.instance).items())
@@ -158,7 +161,7 @@ def test_one_truth_of_another_seed_is_alive_at_a_time(monkeypatch: pytest.Monkey
         return other
 
     monkeypatch.setattr(accuracy, "truth", watched)
-    seeds.measure_errors(entries, duel(), truth, Ledger())
+    data_seeds.measure_errors(entries, duel(), truth, Ledger())
     assert len(made) == 3
 
 
@@ -166,7 +169,7 @@ def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -
     entries, truth = prepared(duel(seed=1))
     left = iter([1e12, 1e12, 16.0])
     monkeypatch.setattr(accuracy.memory, "free", lambda *place: next(left))
-    seeds.measure_errors(entries, duel(seed=1), truth, Ledger())
+    data_seeds.measure_errors(entries, duel(seed=1), truth, Ledger())
     for record in (entry.record for entry in entries):
         assert (record.status, len(record.error_seeds)) == ("ok", 3)
         told = record.provenance["error_seeds"]
@@ -181,7 +184,7 @@ def test_a_reference_that_exact_sums_deny_fails_the_duel(monkeypatch: pytest.Mon
         raise accuracy.ReferenceDisagrees("off")
 
     monkeypatch.setattr(accuracy, "truth", denied)
-    seeds.measure_errors(entries, duel(), truth, Ledger())
+    data_seeds.measure_errors(entries, duel(), truth, Ledger())
     for entry in entries:
         assert entry.record.status == "error"
         assert entry.record.reason == "seed 1: ReferenceDisagrees: off"
@@ -198,5 +201,5 @@ def test_a_file_from_before_goes_on_unless_seeds_are_asked_for() -> None:
 
     earlier = header()
     del earlier.sweep["error_seeds"]
-    assert list(resuming.differences(earlier, header())) == []
-    assert list(resuming.differences(earlier, header(error_seeds=5))) == [("error_seeds", 1, 5)]
+    assert list(resume.differences(earlier, header())) == []
+    assert list(resume.differences(earlier, header(error_seeds=5))) == [("error_seeds", 1, 5)]

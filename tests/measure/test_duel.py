@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross import measure as measuring
-from convcross import memory, phases, prepare, stopwatch
-from convcross.duels import Duel
-from convcross.measure import measure, measure_on
-from convcross.records import PHASES, Record
-from convcross.spec import Limits
-from convcross.statistics import LEAST, median_interval
+from convcross.machine import memory
+from convcross.measure import duel as measuring
+from convcross.measure import phases, prepare
+from convcross.measure.duel import measure, measure_on
+from convcross.measure.timing import choose, host
+from convcross.results.schema import PHASES, Record
+from convcross.stats.median import LEAST, median_interval
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
-from convkernels.registry import find, load_path
-from planted import FAILURES, SOURCE, forgotten, plant
+from convkernels.discovery import find, load_path
+from support.planted import FAILURES, SOURCE, forgotten, plant
 
 SMALL = Problem((16, 16), (3, 3), mode="same")
 SOUND = ["direct/numpy@cpu", "fft/torch@cpu", "planted-right/numpy@cpu"]
@@ -200,7 +202,7 @@ def test_a_cost_that_flatters_does_not_hide_slowness(tmp_path: Path) -> None:
     assert record.phase_seconds == {}
 
 
-class Fixed(stopwatch.HostStopwatch):
+class Fixed(host.HostStopwatch):
     """A stopwatch by which each step takes so many seconds."""
 
     def __init__(self, seconds: float) -> None:
@@ -231,7 +233,7 @@ def test_short_runs_are_timed_in_batches(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stopwatch, "stopwatch", lambda *place: Fixed(seconds))
+    monkeypatch.setattr(choose, "stopwatch", lambda *place: Fixed(seconds))
     path = plant(tmp_path, slow("1.0", 0.0))
     record = measured(["slow/numpy@cpu"], paths=(path,), regime=regime)["slow"]
     assert record.provenance["batch"] == batch
@@ -261,7 +263,7 @@ class BackThen:
 
 
 def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopwatch, "time", BackThen(after=9))
+    monkeypatch.setattr(host, "time", BackThen(after=9))
     record = measured(SOUND[:1])["direct"]
     assert record.status == "error"
     assert "the clock went back by" in (record.reason or "")

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from convcross import observe, profiling, telemetry
-from convcross.duels import Duel, available, duels
-from convcross.measure import measure
-from convcross.records import Record
-from convcross.spec import Limits, Sweep
+from convcross.machine import telemetry
+from convcross.measure import observe
+from convcross.measure.duel import measure
+from convcross.measure.observers import profiler
+from convcross.results.schema import Record
+from convcross.sweeps.duels import Duel, available, duels
+from convcross.sweeps.spec import Limits, Sweep
 from convkernels import Problem
-from planted import forgotten, plant
+from support.planted import forgotten, plant
 
 DISGUISED = """
 import torch
@@ -120,13 +122,13 @@ def test_a_direct_sum_that_runs_an_fft_is_flagged(tmp_path: Path) -> None:
 def test_kernels_are_told_by_a_process_of_their_own(tmp_path: Path) -> None:
     path = plant(tmp_path, DISGUISED + DIES)
     duel = a_duel("disguised/torch@cpu", "dies/torch@cpu", paths=(path,))
-    told = profiling.executed(duel, "dies/torch@cpu")
+    told = profiler.executed(duel, "dies/torch@cpu")
     assert told["kernels"] == []
     assert "BrokenProcessPool" in told["reason"]
-    told = profiling.executed(duel, "absent/torch@cpu")
+    told = profiler.executed(duel, "absent/torch@cpu")
     assert told["kernels"] == []
     assert "absent" in told["reason"]
-    told = profiling.executed(duel, "disguised/torch@cpu")
+    told = profiler.executed(duel, "disguised/torch@cpu")
     assert any("fft" in kernel["name"] for kernel in told["kernels"])
     assert not told["reason"]
 

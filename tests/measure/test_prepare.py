@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from convcross.prepare import _ladder
+from convcross.measure.prepare import _ladder
 from convkernels import Problem
 
 PROBLEMS = {

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from contenders import STRICT, Contender, contenders
 from convkernels import Problem, UnsupportedProblem, namespaces
+from support.contenders import STRICT, Contender, contenders
 
 PROBLEMS = {
     "N256-n3": Problem((256, 256), (3, 3), mode="same"),

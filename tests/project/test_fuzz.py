@@ -26,11 +26,16 @@ import typer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import hostile
-from convcross import check, cli, demo, doctor, machine, report
-from convcross.analysis import algebra
-from convcross.report import claims, page, pictures
-from planted import forgotten
+from convcross.analysis.claims import algebra
+from convcross.cli import app
+from convcross.demo import show
+from convcross.machine import describe, doctor
+from convcross.measure import ceilings
+from convcross.measure.accuracy import check
+from convcross.report import claims, page, report
+from convcross.report.figures import scenes as pictures
+from support import hostile
+from support.planted import forgotten
 
 SOAK = bool(os.environ.get("CONVCROSS_SOAK"))
 INSIDE = settings(
@@ -65,8 +70,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes its time and is no concern of this test is left out, or asked once."""
     for module, name in (
-        (machine, "describe"),
-        (machine, "software"),
+        (describe, "describe"),
+        (describe, "software"),
         (algebra, "flipping"),
         (algebra, "order"),
         (algebra, "theorem"),
@@ -77,16 +82,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (pictures, "start", lambda scenes: lambda: []),
         (claims, "_figures", lambda subject, looks: []),
         (check, "check", lambda chosen, problems: []),
-        (demo, "show", lambda image, out, devices: True),
+        (show, "show", lambda image, out, devices: True),
         (doctor, "examine", lambda: []),
-        (doctor, "measure_ceilings", lambda device: {"device": device}),
+        (ceilings, "measure_and_keep", lambda device: {"device": device}),
         (doctor, "print_ceilings", print),
     ):
         monkeypatch.setattr(module, name, made)
-    monkeypatch.setattr("convcross.cross_check.show", lambda devices, as_json: True)
-    built = typer.main.get_command(cli.app)  # else anew for each command line
-    built.registered_commands = cli.app.registered_commands  # type: ignore[attr-defined]
-    monkeypatch.setattr(cli, "app", built)
+    monkeypatch.setattr("convcross.crosscheck.crosscheck.show", lambda devices, as_json: True)
+    built = typer.main.get_command(app.app)  # else anew for each command line
+    built.registered_commands = app.app.registered_commands  # type: ignore[attr-defined]
+    monkeypatch.setattr(app, "app", built)
 
 
 class Ended:
@@ -108,7 +113,7 @@ def inside(*arguments: str) -> Ended:
     argv, sys.argv = sys.argv, ["convcross", *arguments]
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli._main()
+            code = app._main()
     finally:
         sys.argv = argv
         signal.alarm(0)
@@ -230,7 +235,7 @@ def test_results(here: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_command_lines(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are read, and not judged or shown: ``test_results`` does that."""
-    monkeypatch.setattr("convcross.analysis.claims.judged", lambda subjects, machine: [])
+    monkeypatch.setattr("convcross.analysis.claims.claims.judged", lambda subjects, machine: [])
     monkeypatch.setattr(report, "_written", lambda results, out, notes: [out / "a", out / "b"])
 
     @INSIDE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "bench" / "gpu-visit.sh"
+SCRIPT = Path(__file__).parents[2] / "bench" / "gpu-visit.sh"
 
 
 def visit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ def test_nothing_heavy_is_imported(action: str) -> None:
     """Not by the import, nor by listing every algorithm."""
     loaded = python(
         "import convkernels\n"
-        + (f"from convkernels.registry import algorithms, find\n{action}\n" if action else "")
+        + (f"from convkernels.discovery import algorithms, find\n{action}\n" if action else "")
         + f"print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     assert loaded.split() == []
@@ -63,7 +63,7 @@ def test_it_works_without_them(hidden: tuple[str, ...]) -> None:
         """
 import numpy as np
 from convkernels import UnsupportedProblem, convolve, namespaces
-from convkernels.registry import algorithms, find
+from convkernels.discovery import algorithms, find
 
 known = algorithms()
 x = np.arange(30.0).reshape(5, 6)

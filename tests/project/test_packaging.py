@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HEADER = "| NVIDIA-SMI 580.65.06     Driver Version: 580.65.06      CUDA Version: {}     |"
 CPU = "--constraint constraints-cpu.txt --editable '.[dev,opencv]'"
 

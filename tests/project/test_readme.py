@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from convcross.spec import shipped, validated
-from convcross.workers import jobs
+from convcross.run.cluster import slurm as jobs
+from convcross.sweeps.spec import shipped, validated
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -104,7 +104,7 @@ def test_the_jobs_are_read_as_they_stand_there(tmp_path: Path) -> None:
 def test_commands_and_sweeps_named_exist() -> None:
     shell = "\n".join(blocks("sh"))
     commands = set(re.findall(r"^convcross (\w+)", shell, flags=re.MULTILINE))
-    from convcross.cli import app
+    from convcross.cli.app import app
 
     known = {info.name or info.callback.__name__.rstrip("_") for info in app.registered_commands}
     assert commands <= known
@@ -112,10 +112,10 @@ def test_commands_and_sweeps_named_exist() -> None:
 
 
 def test_the_first_figure_and_sentence_are_those_of_the_results() -> None:
-    from convcross.analysis.crossover import crossovers
+    from convcross.analysis.crossover.crossover import crossovers
     from convcross.report.page import summary
 
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     ((figure, told),) = re.findall(
         r"<!-- figure -->\n!\[.*?\]\((.*?)\)\n\n(.*?)\n<!-- /figure -->", README, flags=re.DOTALL
     )

@@ -19,16 +19,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import hostile
-import synthetic
-from convcross import cli, report
-from convcross.report import claims, pictures
+from convcross.cli import app
+from convcross.report import claims, report
+from convcross.report.figures import scenes as pictures
 from convcross.text import csv_cell, file_name, one_line, slug
+from support import hostile, synthetic
 
 SOURCES = sorted(
     path
     for root in ("bench", "kernels")
-    for path in (Path(__file__).parent.parent / root).rglob("*.py")
+    for path in (Path(__file__).parents[2] / root).rglob("*.py")
 )
 
 # ---- code ----------------------------------------------------------------------------------
@@ -39,7 +39,10 @@ MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "she
 LOADERS = {("torch", "load"), ("np", "load"), ("numpy", "load"), ("pd", "read_pickle")}
 # What a file may call, and why.
 ALLOWED = {
-    "convkernels/registry.py": ("exec_module", "a user's --algorithms file: code, and said to be"),
+    "convkernels/discovery.py": (
+        "exec_module",
+        "a user's --algorithms file: code, and said to be",
+    ),
 }
 
 
@@ -107,7 +110,7 @@ def test_no_source_runs_what_it_reads() -> None:
 
 
 def test_templates_escape_and_only_our_own_scripts_are_markup() -> None:
-    folder = Path(report.__file__).parent
+    folder = Path(report.__file__).parent / "templates"
     templates = [path.read_text() for path in folder.glob("*.j2")]
     assert len(templates) == 2
     assert not any(re.search(r"\|\s*safe|autoescape|<[^>]*\son\w+=", one) for one in templates)
@@ -244,7 +247,7 @@ def printed(
         logging.getLogger("convcross").addHandler(handler)
         monkeypatch.setattr(sys, "argv", ["convcross", *arguments])
         try:
-            assert cli._main() == 0
+            assert app._main() == 0
         finally:
             logging.getLogger("convcross").removeHandler(handler)
         out, err = capsys.readouterr()
@@ -267,7 +270,7 @@ def test_commands_that_are_suggested_are_quoted(files: list[str], capsys: Any) -
     sys_argv = ["convcross", "crossover", files[0], "--cost", "energy"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", sys_argv)
-        assert cli._main() == 2
+        assert app._main() == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert "convcross run '; touch" in told
 
@@ -314,7 +317,9 @@ def test_the_report_shows_text_and_stays_in_its_folder(written: list[Path]) -> N
 
 
 def _of_plotly() -> set[str]:
-    text = (Path(report.__file__).parent / "plotly" / "plotly-basic.min.js").read_text("utf-8")
+    text = (
+        Path(report.__file__).parent / "templates" / "plotly" / "plotly-basic.min.js"
+    ).read_text("utf-8")
     return {one for one in text if not one.isprintable()}
 
 
@@ -354,7 +359,7 @@ def test_a_report_lies_in_its_own_folder_whatever_the_machine_is_called(
     monkeypatch.chdir(tmp_path / "here")
     results = strangers(tmp_path / "in").rename(tmp_path / "in" / "...jsonl")
     monkeypatch.setattr(sys, "argv", ["convcross", "report", str(results)])
-    assert cli._main() == 0
+    assert app._main() == 0
     assert {path.name for path in tmp_path.iterdir()} == {"here", "in"}
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["reports"]
     [page] = (tmp_path / "here" / "reports").rglob("report.html")
@@ -365,7 +370,7 @@ def test_a_complaint_is_one_line_of_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["convcross", "crossover", f"{RAW}.jsonl"])
-    assert cli._main() == 2
+    assert app._main() == 2
     told = capsys.readouterr().err
     assert told.startswith("convcross: results file ?[2J")
     assert told.endswith(" does not exist\n")

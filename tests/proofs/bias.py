@@ -12,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from convcross.duels import Duel
-from convcross.measure import measure
-from convcross.spec import Limits
+from convcross.measure.duel import measure
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
 
 LENGTHS = (20e-6, 50e-6, 100e-6, 500e-6, 2e-3, 10e-3, 50e-3)  # seconds
@@ -50,7 +50,7 @@ def deviations(seconds: float, trials: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"busy_wait_{seconds:g}.py"
         path.write_text(SOURCE.replace("{nanoseconds}", str(round(seconds * 1e9))))
-        registry._algorithms.pop("busy-wait", None)  # the one of another length
+        registry.registered.pop("busy-wait", None)  # the one of another length
         for trial in range(trials):
             duel = Duel(
                 id=f"busy-wait {seconds:g}",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from convcross.statistics import Sample, interleave, median_interval
+from convcross.stats.median import Sample, interleave, median_interval
 
 LIMIT = 400  # samples, as a sweep's at most
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from convcross.analysis import pairs
-from convcross.analysis.samples import in_rounds
-from convcross.analysis.series import Side, curve
-from convcross.analysis.verdict import Verdict, judge
+from convcross.analysis.crossover import sides as pairs
+from convcross.analysis.crossover.curves import Side, curve
+from convcross.analysis.crossover.verdict import Verdict, judge
+from convcross.stats.bootstrap import in_rounds
 
 COVERED, FALSE, EXTREME = 0.93, 0.07, 0.01
 ROUNDS = (8, 12, 18, 27, 41, 62)  # where looks come in a sweep

@@ -10,14 +10,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from convcross.analysis.model import Estimate, Fit, error_growth, power_law, transform_law, work
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from convcross.analysis.claims.model import (
+    Estimate,
+    Fit,
+    error_growth,
+    power_law,
+    transform_law,
+    work,
+)
 from proofs.coverage import STREAMS, Stream
 
 SAMPLES = 12

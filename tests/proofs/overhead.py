@@ -11,9 +11,9 @@ from __future__ import annotations
 import collections
 import sys
 
-from convcross import spec
-from convcross.duels import available, duels
-from convcross.workers.isolation import Isolated
+from convcross.run.workers.isolation import Isolated
+from convcross.sweeps import spec
+from convcross.sweeps.duels import available, duels
 
 LEAST = 1e-3  # seconds of a run, of every contender of a duel that is counted
 ALLOWED = 0.10

@@ -15,9 +15,9 @@ import random
 import sys
 from collections.abc import Callable
 
-from convcross import spec
-from convcross.phases import PLANS, WARMUP
-from convcross.statistics import Sample, interleave
+from convcross.measure.phases import PLANS, WARMUP
+from convcross.stats.median import Sample, interleave
+from convcross.sweeps import spec
 
 KERNELS = "3:21:2,25,31,37,41,51,63,77,95,111,127,159,191,223,255"
 COPY, FMA = 4.3e12, 67e12  # bytes/s, FLOP/s

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from convcross.analysis.samples import in_rounds, log_ratio
-from convcross.duels import Duel
-from convcross.measure import measure
-from convcross.spec import Limits
+from convcross.measure.duel import measure
+from convcross.stats.bootstrap import in_rounds, log_ratio
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
 
 DUELS = 100

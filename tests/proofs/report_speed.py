@@ -19,10 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from convcross.records import Closing, Record, dump
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import synthetic
+from convcross.results.schema import Closing, Record, dump
+from support import synthetic
 
 SECONDS, BYTES, CORES = 60.0, 2e9, 2
 SIZES = [128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144]

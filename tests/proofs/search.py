@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import next_fast_len
 
-from convcross.analysis.samples import log_ratio
-from convcross.analysis.series import DRAWS, SEED
-from convcross.analysis.verdict import Curve, Verdict, judge
-from convcross.duels import Duel, available
-from convcross.lines import Line, standing
-from convcross.records import Record
-from convcross.search import DENSE, Search
-from convcross.spec import Limits, Sweep
-from convcross.statistics import Sample, interleave
+from convcross.analysis.crossover.curves import DRAWS, SEED
+from convcross.analysis.crossover.verdict import Curve, Verdict, judge
+from convcross.results.schema import Record
+from convcross.run.search.line import Line, standing
+from convcross.run.search.search import DENSE, Search
+from convcross.stats.bootstrap import log_ratio
+from convcross.stats.median import Sample, interleave
+from convcross.sweeps.duels import Duel, available
+from convcross.sweeps.spec import Limits, Sweep
 
 N = 512
 SIZES = np.array(DENSE, dtype=float)
@@ -288,10 +288,10 @@ def main(trials: int) -> int:
 
 def real() -> int:
     """The whole grid and the search on contenders of this machine's CPU."""
-    from convcross.analysis.crossover import crossovers
-    from convcross.records import read
-    from convcross.run import run
-    from convcross.workers.local import machines
+    from convcross.analysis.crossover.crossover import crossovers
+    from convcross.results.schema import read
+    from convcross.run.session import run
+    from convcross.run.workers.local import machines
 
     swept = Sweep.model_validate(
         {

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-import browser
-import synthetic
-from convcross import report
 from convcross.analysis.load import load
+from convcross.report import report
+from support import browser, synthetic
 
 HOSTILE = "</script><script>window.hacked = 1</script><b onclick=alert(1)>&amp;"
 CONTENDERS = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
-import synthetic
-from convcross import report
 from convcross.analysis.load import load
 from convcross.analysis.tables import left_out
-from convcross.records import Record
+from convcross.report import report
+from convcross.results.schema import Record
 from convkernels import Problem
+from support import synthetic
 
 CONTENDERS = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31, 41, 63)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-import hostile
-from convcross.analysis.crossover import of_results
+from convcross.analysis.crossover.crossover import of_results
 from convcross.analysis.load import load
-from convcross.failures import BadInput
+from convcross.errors import BadInput
 from convcross.text import one_line
 from convkernels import algorithm
 from convkernels.registry import LONGEST
+from support import hostile
 
 
 def changed(folder: Path, number: int, at: tuple[Any, ...], value: Any) -> Path:
@@ -97,7 +97,7 @@ def test_a_phase_without_time_is_in_no_crossover_of_it(tmp_path: Path, phase: st
 
 @pytest.mark.parametrize("padded", ["wide", [0, 5], [1e300, 2], [[1], 2], {"a": 1}, 7, [3]])
 def test_what_a_contender_says_of_itself_may_be_anything(tmp_path: Path, padded: Any) -> None:
-    from convcross.analysis.claims import claims
+    from convcross.analysis.claims.claims import claims
 
     lines = copy.deepcopy(hostile.lines())
     for line in lines:

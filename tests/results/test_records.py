@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from convcross import records
-from convcross import writer as writing
-from convcross.failures import BadInput
-from convcross.records import Closing, Errors, Reader, Record, read
-from convcross.writer import Writer, begun
+from convcross.errors import BadInput
+from convcross.results import schema as records
+from convcross.results import writer as writing
+from convcross.results.schema import Closing, Errors, Reader, Record, read
+from convcross.results.writer import Writer, begun
 from convkernels import Problem
-from synthetic import header, record
+from support.synthetic import header, record
 
 PROBLEM = Problem((8, 8), (3, 3), mode="same")
 

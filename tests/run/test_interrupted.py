@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from convcross.records import read
-from planted import plant
-from runs import ids
+from convcross.results.schema import read
+from support.planted import plant
+from support.runs import ids
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ run_seconds = 60.0
 MAIN = """
 import sys
 sys.modules["torch"] = None  # not needed, and slow to import
-from convcross.cli import main
+from convcross.cli.app import main
 main()
 """
 

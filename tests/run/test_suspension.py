@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from convcross.benching import Bench
-from convcross.progress import summary
-from convcross.records import read
-from convcross.run import run
-from convcross.spec import Limits, Sweep
+from convcross.results.schema import read
+from convcross.run.progress import summary
+from convcross.run.session import run
+from convcross.run.suspension import Bench
+from convcross.sweeps.spec import Limits, Sweep
 from convkernels import Problem
-from convkernels.registry import load_path
-from planted import forgotten, plant
-from runs import InProcess
-from synthetic import record
+from convkernels.discovery import load_path
+from support.planted import forgotten, plant
+from support.runs import InProcess
+from support.synthetic import record
 
 NAME = "direct/numpy@cpu"
 OK, REFUSED, WRONG = ("ok", False), ("unsupported", False), ("wrong", False)

@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from soak.table import HEAD, Row, note, row
 
 HERE = Path(__file__).parent
+TESTS = HERE.parent
 # Part → seconds that it may take; each is a script beside this one, or the test of that name.
 PARTS = {
     "size": 150,
@@ -34,7 +34,13 @@ def _ran(part: str, limit: float) -> tuple[str, list[str]]:
     """How a part ended, "" for well, and the rows that it printed."""
     command, environment = [sys.executable, str(HERE / f"{part}.py")], dict(os.environ)
     if part == "fuzz":
-        command = [sys.executable, "-m", "pytest", "-q", str(HERE.parent / "test_fuzz.py")]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            str(HERE.parent / "project" / "test_fuzz.py"),
+        ]
         environment["CONVCROSS_SOAK"] = "1"
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True

@@ -19,10 +19,9 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import clusters
 from soak.sweeping import RESULTS, faults, start
 from soak.table import Row, note, show
+from support import clusters
 
 DUELS, WORKERS = 300, 4
 EVERY = 5.0  # seconds between two kills

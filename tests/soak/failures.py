@@ -10,13 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from convcross.records import Record, read
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import crashing
-import planted
+from convcross.results.schema import Record, read
 from soak.sweeping import RESULTS, start
 from soak.table import Row, note, show
+from support import crashing, planted
 
 HONEST = ("direct", "fft")
 LOST = ("killed by", "ended with", "hung", "in its preparation")
@@ -34,7 +31,7 @@ cell_seconds = {seconds}
 LIMITED = """
 import resource
 resource.setrlimit(resource.RLIMIT_DATA, (3 << 29, 3 << 29))
-from convcross.cli import main
+from convcross.cli.app import main
 main()
 """
 

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from soak.sweeping import CONVCROSS, RESULTS, Faults, faults, gone, held, start, workers
 from soak.table import Row, note, show
 
@@ -38,7 +37,7 @@ DUEL = b'{"kind":"duel"'  # begins the last line of each
 
 SLOW = """
 import os, time
-from convcross.writer import Writer
+from convcross.results.writer import Writer
 
 def write(self, data):
     for place in range(0, len(data), 64):

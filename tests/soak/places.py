@@ -19,9 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from convcross.records import read
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from convcross.results.schema import read
 from soak.sweeping import CELLS, CONVCROSS, RESULTS, Faults, faults, held, start
 from soak.table import Row, note, show
 

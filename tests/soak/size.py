@@ -23,13 +23,12 @@ from typing import Any
 
 import psutil
 
-from convcross import machine, spec
-from convcross.duels import Contender, Duel
-from convcross.run import run
-from convcross.workers.description import Description
+from convcross.machine import describe
+from convcross.run.session import run
+from convcross.run.workers.description import Description
+from convcross.sweeps import spec
+from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from soak.table import Row, note, show
 
 CELLS = 100_000
@@ -81,8 +80,8 @@ def once(folder: Path, cells: int, stop_after: int) -> dict[str, Any]:
     path = folder / "large.jsonl"
     description = Description(
         devices=["cpu"],
-        machine=machine.describe("cpu"),
-        software=machine.software("cpu"),
+        machine=describe.describe("cpu"),
+        software=describe.software("cpu"),
         contenders=list(CONTENDERS),
         algorithms={},
     )
@@ -103,7 +102,7 @@ def once(folder: Path, cells: int, stop_after: int) -> dict[str, Any]:
 
 def answer() -> dict[str, Any]:
     """What measuring one small duel gives."""
-    from convcross.measure import measure
+    from convcross.measure.duel import measure
 
     duel = Duel(
         id="small",
@@ -127,7 +126,10 @@ def rows(cells: int = CELLS) -> Iterator[Row]:
         told = []
         for stop_after in (cells - LEFT, cells):
             command = [sys.executable, __file__, "--once", folder, str(cells), str(stop_after)]
-            process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+            found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # pytest's own, too
+            process = subprocess.run(
+                command, capture_output=True, text=True, timeout=LIMIT, env=found
+            )
             assert process.returncode == 0, process.stderr
             told.append(json.loads(process.stdout.splitlines()[-1]))
             note(f"size: {told[-1]}, file of {path.stat().st_size / 1e6:.0f} MB")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from convcross.records import Record, reading
-from convcross.statistics import LEAST
+from convcross.results.schema import Record, reading
+from convcross.stats.median import LEAST
 
 RESULTS = "a.jsonl"
 CELLS = 30
@@ -31,7 +31,7 @@ run_seconds = 60.0
 CONVCROSS = """
 import sys
 sys.modules["torch"] = None  # not needed, and slow to import
-from convcross.cli import main
+from convcross.cli.app import main
 main()
 """
 

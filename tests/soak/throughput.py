@@ -16,12 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from convcross.run import run
-from convcross.spec import Limits, Sweep
-from convcross.workers.local import LocalMachine
-from convkernels.registry import load_path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from convcross.run.session import run
+from convcross.run.workers.local import LocalMachine
+from convcross.sweeps.spec import Limits, Sweep
+from convkernels.discovery import load_path
 from soak.table import Row, note, show
 
 WORKERS, LEAST = 4, 3.8

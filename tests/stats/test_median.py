@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from convcross import statistics
-from convcross.statistics import (
+from convcross.stats import median as statistics
+from convcross.stats.median import (
     AGAIN,
     LEAST,
     Sample,

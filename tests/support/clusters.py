@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from convcross.workers.description import Description
+from convcross.run.workers.description import Description
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMIT = "tested"  # whoever commits while the tests run does not change what they compare
 WAIT = 60.0  # seconds for a process to be up
 
@@ -127,8 +127,8 @@ def description(**changes: Any) -> Description:
 
 def play_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Version and commit are those that `answer` tells."""
-    monkeypatch.setattr("convcross.machine.versions", lambda: {"convcross": CODE[0]})
-    monkeypatch.setattr("convcross.machine.commit", lambda: CODE[1])
+    monkeypatch.setattr("convcross.machine.describe.versions", lambda: {"convcross": CODE[0]})
+    monkeypatch.setattr("convcross.machine.describe.commit", lambda: CODE[1])
 
 
 def answer(version: tuple[str, str] = CODE, process: str = "p", **changes: Any) -> dict[str, Any]:

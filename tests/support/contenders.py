@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.registry import Algorithm, Defaults, algorithms
+from convkernels.discovery import algorithms
+from convkernels.registry import Algorithm, Defaults
 
 TEXTBOOK = ("direct", "fft", "im2col-gemm")
 STRICT = "array-api-strict"

@@ -372,7 +372,7 @@ def fluke():
 @plant("poisons")
 def poisons():
     # as corrupted memory does: it is another one that dies of it
-    from convkernels.fft.fft import FFT
+    from convkernels.algorithms.fft.fft import FFT
 
     FFT.run = lambda self, a: ctypes.string_at(0)
 """

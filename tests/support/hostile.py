@@ -17,9 +17,10 @@ from typing import Any
 import typer
 from hypothesis import strategies as st
 
-import synthetic
-from convcross import cli, spec
+from convcross.cli import app
+from convcross.sweeps import spec
 from convkernels import Problem
+from support import synthetic
 
 # Text that would do harm where it is shown raw, or taken at its word.
 TEXTS = (
@@ -335,7 +336,7 @@ SOUND = {
 
 def commands() -> dict[str, Any]:
     """The commands with their parameters, as they are."""
-    built: Any = typer.main.get_command(cli.app) if isinstance(cli.app, typer.Typer) else cli.app
+    built: Any = typer.main.get_command(app.app) if isinstance(app.app, typer.Typer) else app.app
     return dict(built.commands)
 
 

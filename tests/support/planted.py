@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from convkernels import registry
+from convkernels import discovery, registry
 
 # name → (status, words of the reason)
 FAILURES = {
@@ -286,13 +287,16 @@ class ProvenanceNaN(Right):
 @contextlib.contextmanager
 def forgotten() -> Iterator[None]:
     """Whatever the block registers is forgotten after it."""
-    registry.algorithms()
-    before = dict(registry._algorithms)
+    discovery.algorithms()
+    before, loaded = dict(registry.registered), set(sys.modules)
     try:
         yield
     finally:
-        registry._algorithms.clear()
-        registry._algorithms.update(before)
+        registry.registered.clear()
+        registry.registered.update(before)
+        for name in set(sys.modules) - loaded:
+            if name.startswith("convkernels_user_"):  # else loading it again would do nothing
+                del sys.modules[name]
 
 
 def plant(folder: Path, source: str = SOURCE) -> str:

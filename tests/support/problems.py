@@ -9,7 +9,7 @@ import random
 import numpy as np
 from hypothesis import strategies as st
 
-from convcross.reference import by_scipy
+from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Problem, namespaces
 from convkernels.problem import DTYPES, OPS
 

@@ -6,10 +6,15 @@ import collections
 from pathlib import Path
 from typing import Any
 
-from convcross.duels import Duel
-from convcross.measure import measure
-from convcross.records import read
-from convcross.workers.local import LocalMachine
+from convcross.measure.duel import measure
+from convcross.results.schema import read
+from convcross.run import session
+from convcross.run.session import Outcome
+from convcross.run.workers.local import LocalMachine
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits, Sweep
+
+KERNELS = [1, 3, 5]
 
 
 class InProcess(LocalMachine):
@@ -38,3 +43,19 @@ def ids(path: Path) -> list[str]:
     counts = collections.Counter(record.duel for record in results.records)
     assert counts == dict.fromkeys(found, 2)
     return found
+
+
+def sweep(**keys: Any) -> Sweep:
+    small = {
+        "name": "small",
+        "sizes": [12, 16],
+        "kernels": KERNELS,
+        "contenders": ["direct/numpy", "fft/numpy"],
+        "limits": Limits(seconds=0.001, samples=5, run_seconds=60.0),
+    }
+    return Sweep.model_validate({**small, **keys})
+
+
+def run(path: Path | None, of: Sweep | None = None, **options: Any) -> Outcome:
+    [outcome] = session.run(of or sweep(), [InProcess()], out=path, **options)
+    return outcome

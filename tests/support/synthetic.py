@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from convcross.records import Closing, Errors, Header, Record
-from convcross.writer import Writer
+from convcross.results.schema import Closing, Errors, Header, Record
+from convcross.results.writer import Writer
 from convkernels import Problem
 
 # (N, n) → seconds of one run

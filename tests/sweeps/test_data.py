@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convcross import data
+from convcross.sweeps import data
 from convkernels import namespaces
 
 SHAPES = [(7, 9), (3, 8, 6), (2, 3, 5, 4)]

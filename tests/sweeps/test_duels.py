@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convcross import duels as dueling
-from convcross.duels import Contender, available, devices_named, duels, matching
-from convcross.failures import BadInput
-from convcross.spec import Sweep
+from convcross.errors import BadInput
+from convcross.sweeps import duels as dueling
+from convcross.sweeps.duels import Contender, available, devices_named, duels, matching
+from convcross.sweeps.spec import Sweep
 from convkernels import Problem, namespaces
 
 

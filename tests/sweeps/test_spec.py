@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcross import data, spec
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.sweeps import data, spec
 from convkernels.problem import OPS
 
 GRID = "sizes = [16]\nkernels = [3]\n"

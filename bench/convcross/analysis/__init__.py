@@ -1,1 +1,1 @@
-"""From records to answers: crossovers, maps of the fastest contender, tables. No measuring."""
+"""From results files to curves, tables, crossovers, claims and comparisons."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from convcross.analysis.pairs import FAMILIES
-from convcross.analysis.samples import median
+from convcross.analysis.crossover.sides import FAMILIES
+from convcross.stats.bootstrap import median
 
 PHASES = ("plan", "load", "run")
 

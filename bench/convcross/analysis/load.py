@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convcross import records
 from convcross.analysis.newest import Changes, Newest
-from convcross.analysis.samples import SHORTEST, Array, median
-from convcross.failures import BadInput
-from convcross.fields import ROUNDS
-from convcross.spec import LARGEST
+from convcross.errors import BadInput
+from convcross.results import schema
+from convcross.results.fields import ROUNDS
+from convcross.stats.bootstrap import SHORTEST, Array, median
+from convcross.sweeps.spec import LARGEST
 from convcross.text import one_line
 from convkernels.problem import Problem
 from convkernels.registry import LONGEST
@@ -67,7 +67,7 @@ class Results:
     """
 
     machine: str
-    headers: list[records.Header]
+    headers: list[schema.Header]
     frame: pd.DataFrame
     notes: list[str]
     paths: list[Path]
@@ -93,7 +93,7 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     if not paths:
         raise BadInput("no results file given; allowed: one or more files of one machine")
     with contextlib.ExitStack() as stack, _no_collector():
-        files = [stack.enter_context(records.reading(Path(path))) for path in paths]
+        files = [stack.enter_context(schema.reading(Path(path))) for path in paths]
         machine = _one_machine(files)
         rows, notes = _rows(files)
     if not rows:
@@ -123,7 +123,7 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _rows(files: Sequence[records.Reader]) -> tuple[list[dict[str, Any]], list[str]]:
+def _rows(files: Sequence[schema.Reader]) -> tuple[list[dict[str, Any]], list[str]]:
     """The newest row of each measurement, and notes on what was dropped, changed or doubled."""
     notes = []
     groups: dict[tuple[int, str, Any], int] = {}
@@ -180,7 +180,7 @@ def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
     return [f"{cells} included as asked" if included else f"{cells} left out (--include-flagged)"]
 
 
-def _one_machine(files: Sequence[records.Reader]) -> str:
+def _one_machine(files: Sequence[schema.Reader]) -> str:
     names = [_machine(file) for file in files]
     for name, file in zip(names, files, strict=True):
         if name != names[0]:
@@ -191,7 +191,7 @@ def _one_machine(files: Sequence[records.Reader]) -> str:
     return names[0]
 
 
-def _machine(file: records.Reader) -> str:
+def _machine(file: schema.Reader) -> str:
     return one_line(str(file.header.machine.get("name", "unnamed machine")), LONGEST)
 
 
@@ -202,7 +202,7 @@ def _one_thread_count(frame: pd.DataFrame) -> None:
         raise BadInput(f"threads are {found} in one comparison; allowed: one number of CPU threads")
 
 
-def _problem(record: records.Record, source: str) -> Problem:
+def _problem(record: schema.Record, source: str) -> Problem:
     try:
         problem = Problem.from_json(record.problem)
         _check_sizes(problem)
@@ -221,7 +221,7 @@ def _check_sizes(problem: Problem) -> None:
 
 
 def _row(
-    record: records.Record, problem: Problem, is_grid: bool, group: int, source: str
+    record: schema.Record, problem: Problem, is_grid: bool, group: int, source: str
 ) -> dict[str, Any]:
     """A record as a flat row: conditions, N and n, status, costs, and its raw samples.
 
@@ -291,7 +291,7 @@ def _row(
     }
 
 
-def _samples(record: records.Record, phase: str) -> Array:
+def _samples(record: schema.Record, phase: str) -> Array:
     return np.asarray(record.phase_seconds.get(phase, ()), dtype=np.float64)
 
 

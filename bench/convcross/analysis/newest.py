@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from convcross.records import Closing, Reader, Record
+from convcross.results.schema import Closing, Reader, Record
 
 AGAIN = re.compile(r"\+\d+$")  # ends the duel of a cell that a search meant to measure again
 

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from convcross.analysis.tables import by_cell
-from convkernels import registry
-from convkernels.bounds import compute_dtype
+from convkernels import discovery
 from convkernels.problem import Problem
+from convkernels.toolbox.bounds import compute_dtype
 
 APART = 1.5  # a level of memory is drawn where it is so many times faster than the next larger
 
@@ -77,7 +77,7 @@ def points(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     names : algorithms that are not registered here: those of the defining sum stand for them
     """
     rows = rows[rows["family"] != "library"]
-    known = registry.algorithms()
+    known = discovery.algorithms()
     foreign = sorted({name.partition("/")[0] for name in rows["contender"]} - set(known))
 
     @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from convcross.analysis.samples import median
+from convcross.stats.bootstrap import median
 from convcross.text import one_line
 
 # In the order of a run, as figures stack them; others follow by name.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convcross.analysis.crossover.curves import Grid
+from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.load import FLAGS, why_left_out
-from convcross.analysis.pairs import Pair
-from convcross.analysis.samples import Array
-from convcross.analysis.series import Grid
+from convcross.stats.bootstrap import Array
 from convkernels.problem import Problem
 
 FAILURES = ("error", "wrong", "oom", "timeout")

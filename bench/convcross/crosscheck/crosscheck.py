@@ -19,11 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from convcross import doctor
-from convcross.duels import Duel
-from convcross.measure import measure
-from convcross.neighbours import NOTICED
-from convcross.peers import (
+from convcross.crosscheck.peers import (
     KNOWN_WORK,
     SEED,
     THREADS,
@@ -35,10 +31,14 @@ from convcross.peers import (
     PyPerf,
     TorchTimer,
 )
-from convcross.records import Record
-from convcross.spec import Limits
+from convcross.machine import doctor
+from convcross.machine.contention import NOTICED
+from convcross.measure.duel import measure
+from convcross.results.schema import Record
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem, namespaces
-from convkernels.registry import find, load_path
+from convkernels.discovery import find, load_path
 
 ROUNDS = 4
 # Seconds after which no turn begins. A turn is bounded too: ours by the limits of its duels, a

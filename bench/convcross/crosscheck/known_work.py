@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from convcross import cuda_clock
+from convcross.measure.timing import cuda as cuda_clock
 from convkernels import Problem, algorithm
 from convkernels.cuda import kernel as cuda
 from convkernels.registry import Defaults, forward_only

@@ -1,7 +1,8 @@
 """Timers that others wrote, on the functions that convcross times.
 
 A peer times the ``run`` of a contender that was planned and loaded as ``measure`` does it, on the
-same operands. pyperf and cuda-bench want a process of their own: ``python -m convcross.peers``.
+same operands. pyperf and cuda-bench want a process of their own:
+``python -m convcross.crosscheck.peers``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from convcross import data, threads
-from convcross.cuda_clock import Handle
-from convcross.duels import Contender
-from convcross.phases import SHORTEST
+from convcross.machine import threads
+from convcross.measure.phases import SHORTEST
+from convcross.measure.timing.cuda import Handle
+from convcross.sweeps import data
+from convcross.sweeps.duels import Contender
 from convkernels import Problem, namespaces
-from convkernels.registry import find, load_path
+from convkernels.discovery import find, load_path
 
 KNOWN_WORK = str(Path(__file__).with_name("known_work.py"))
 SEED = 0
@@ -273,7 +275,7 @@ def _child(peer: str, *arguments: str) -> None:
 
     Raises RuntimeError with the first error that it told of, or after LONGEST seconds.
     """
-    command = [sys.executable, "-m", "convcross.peers", peer, *arguments]
+    command = [sys.executable, "-m", "convcross.crosscheck.peers", peer, *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         subprocess.run(
@@ -297,7 +299,7 @@ def _pyperf() -> None:
     """pyperf's own command line with one more argument, the case."""
     pyperf = importlib.import_module("pyperf")
     runner = pyperf.Runner(
-        program_args=("-m", "convcross.peers", "pyperf"),
+        program_args=("-m", "convcross.crosscheck.peers", "pyperf"),
         add_cmdline_args=lambda command, options: command.append(options.case),
     )
     runner.argparser.add_argument("case")

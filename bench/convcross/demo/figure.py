@@ -14,8 +14,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch, Rectangle
 
-from convcross.data import Floats
-from convcross.demo import (
+from convcross.demo.photo import (
     BRIGHTNESS,
     CONTRAST,
     EMBOSS,
@@ -24,12 +23,11 @@ from convcross.demo import (
     Comparison,
     Photograph,
     Search,
-    outcome,
-    verdict,
-    written,
 )
-from convcross.records import Record
-from convcross.report.style import INK, SETTINGS, SHADES, cost_ticks
+from convcross.demo.words import outcome, verdict, written
+from convcross.report.figures.style import INK, SETTINGS, SHADES, cost_ticks
+from convcross.results.schema import Record
+from convcross.sweeps.data import Floats
 from convkernels.problem import ROUNDOFF
 
 FOUND, CUT, PLAIN = "#E69F00", "#009E73", "#56B4E9"  # orange, green and blue of Okabe & Ito

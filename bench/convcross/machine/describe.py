@@ -21,8 +21,9 @@ from typing import Any
 import psutil
 
 import convcross
-from convcross import cards, threads
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.machine import cards, threads
+from convcross.machine.caches import caches
 
 # Distributions that may provide a library; the first that is installed tells the version.
 DISTRIBUTIONS = {
@@ -91,7 +92,7 @@ def cpu() -> dict[str, Any]:
         "physical_cores": psutil.cpu_count(logical=False) or logical,
         "logical_cores": logical,
         "usable_cores": threads.usable(),
-        "cache_bytes": _caches(Path("/sys/devices/system/cpu/cpu0/cache")),
+        "cache_bytes": caches(),
         "memory_bytes": psutil.virtual_memory().total,
     }
 
@@ -219,18 +220,6 @@ def _cpu_model() -> str:
         if found:
             return found[1].strip()
     return platform.processor() or platform.machine() or "cpu"
-
-
-def _caches(folder: Path) -> dict[str, int]:
-    """{"L1d": bytes, …} from Linux's folder of a core's caches."""
-    letters = {"Data": "d", "Instruction": "i", "Unified": ""}
-    found = {}
-    for cache in sorted(folder.glob("index*")):
-        size = re.fullmatch(r"(\d+)K", (cache / "size").read_text().strip())
-        if size:
-            kind = letters[(cache / "type").read_text().strip()]
-            found[f"L{(cache / 'level').read_text().strip()}{kind}"] = int(size[1]) * 1024
-    return found
 
 
 def _os() -> str:

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convcross import cards, ceilings, floor, machine
-from convcross.neighbours import NOTICED
+from convcross.machine import cards, ceilings, describe, floor
+from convcross.machine.contention import NOTICED
 
 NO_CARD = "needs an NVIDIA GPU"
 
@@ -58,18 +58,6 @@ def print_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
         if finding.install:
             print(f"{finding.name}: {finding.install}")  # unwrapped, to be copied
-
-
-def measure_ceilings(device: str) -> dict[str, Any]:
-    """Measure a device's ceilings, keep the best ever seen of each, and return those.
-
-    Raises BadInput as ``ceilings.measure``, ``load`` and ``write`` do.
-    """
-    earlier = ceilings.load(machine.name(device))  # first: a damaged file is not worth the wait
-    measured = ceilings.measure(device)
-    best = ceilings.better(earlier, measured)
-    ceilings.write(best)
-    return best
 
 
 def print_ceilings(measured: Mapping[str, Any]) -> None:
@@ -117,7 +105,7 @@ def pip(requirement: str, *options: str) -> str:
 
 
 def _python() -> Finding:
-    return Finding("Python", True, f"{platform.python_version()}, {machine.name('cpu')}")
+    return Finding("Python", True, f"{platform.python_version()}, {describe.name('cpu')}")
 
 
 def _driver() -> list[Finding]:
@@ -169,7 +157,7 @@ def _driver_command() -> str:
 
 
 def _cuda_libraries() -> list[Finding]:
-    versions = machine.cuda_libraries()
+    versions = describe.cuda_libraries()
     cupy, torch = _for_cuda()
     return [
         Finding(name, True, version)
@@ -207,7 +195,7 @@ def _libraries() -> list[Finding]:
         ("matplotlib", "required", "matplotlib"),
         ("opencv", "optional: opencv-filter2d", "opencv-python-headless"),
     ):
-        version = machine.versions()[name]
+        version = describe.versions()[name]
         command = None if version else pip(requirement)
         found.append(Finding(name, version is not None, version or purpose, command))
     return [*found, _torch(), _cupy()]
@@ -215,7 +203,7 @@ def _libraries() -> list[Finding]:
 
 def _torch() -> Finding:
     """torch, and whether its build fits the machine."""
-    torch = machine.import_optional("torch")
+    torch = describe.import_optional("torch")
     card, requirement = bool(cards.cards()), _for_cuda()[1]
     if torch is None:
         return Finding("torch", False, "required", pip(requirement if card else "torch"))
@@ -230,7 +218,7 @@ def _torch() -> Finding:
 
 
 def _cupy() -> Finding:
-    version = machine.versions()["cupy"]
+    version = describe.versions()["cupy"]
     if version is None:
         return _missing("cupy", "the namespace cupy", _for_cuda()[0])
     return Finding("cupy", True, version if cards.cards() else f"{version}, which {NO_CARD}")
@@ -238,8 +226,8 @@ def _cupy() -> Finding:
 
 def _threads() -> list[Finding]:
     """Threads that each library takes by itself; a sweep pins them all to one number."""
-    machine.import_optional("cv2")
-    counts = machine.thread_counts()
+    describe.import_optional("cv2")
+    counts = describe.thread_counts()
     found = [("torch", counts["torch"]), ("OpenCV", counts["opencv"])]
     found += [(str(pool["internal_api"]), pool["num_threads"]) for pool in counts["pools"]]
     found += [("scipy.fft", counts["scipy_fft"]), ("usable cores", counts["usable_cores"])]

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from convcross import cards, profiling
+from convcross.machine import cards
 
 POWERCAP = Path("/sys/class/powercap")  # Linux's counters of Intel and AMD processors
 READINGS = (  # of a card
@@ -57,10 +57,16 @@ class NotTold(RuntimeError):
 
 
 class Gauge:
-    """The readings of a device: "cpu", or "cuda:0" as torch and CuPy number it."""
+    """The readings of a device.
 
-    def __init__(self, device: str) -> None:
-        self._asks = _processor() if device == "cpu" else _card(device, self)
+    Parameters
+    ----------
+    device : "cpu", or "cuda:0" as torch and CuPy number it
+    helpers : how many processes of ours are on the card beside this one
+    """
+
+    def __init__(self, device: str, helpers: Callable[[], int] = lambda: 0) -> None:
+        self._asks = _processor() if device == "cpu" else _card(device, self, helpers)
 
     def read(self) -> dict[str, Any]:
         """What the device tells now, and under "missing" why it does not tell the rest.
@@ -169,7 +175,7 @@ def energy(
 Asks = dict[str, Callable[[], Any]]
 
 
-def _card(device: str, owner: Gauge) -> Asks:
+def _card(device: str, owner: Gauge, helpers: Callable[[], int]) -> Asks:
     """The readings of a card. NVML stays initialised while their owner lives."""
     try:
         stack = contextlib.ExitStack()
@@ -196,7 +202,7 @@ def _card(device: str, owner: Gauge) -> Asks:
         own = os.getpid() in numbers or cards.holds_context(device)
         if own and not numbers:
             raise NotTold("NVML lists no process, not even this one")
-        return max(0, len(numbers) - own - profiling.processes())
+        return max(0, len(numbers) - own - helpers())
 
     asks = (
         lambda: ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM),

@@ -10,21 +10,18 @@ it. The dates and versions in the record are those of the last measurement.
 from __future__ import annotations
 
 import datetime
-import json
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from convcross import machine, threads
-from convcross.failures import BadInput, first_complaint
-from convcross.neighbours import NOTICED
-from convcross.neighbours import Watch as Neighbours
-from convcross.stopwatch import last_level_cache
+from convcross.errors import BadInput
+from convcross.machine import ceilings, describe, threads
+from convcross.machine.caches import last_level_cache
+from convcross.machine.ceilings import Ceilings, ladder, taken
+from convcross.machine.contention import NOTICED
+from convcross.machine.contention import Watch as Contention
 from convkernels import namespaces
 from convkernels.cuda import kernel as cuda
 from convkernels.problem import DTYPES
@@ -40,104 +37,6 @@ LONGEST_PRODUCT = 0.2  # seconds; some CPUs take minutes for a large one in floa
 BLOCK, BLOCKS, CHAINS, STEPS = 256, 24, 8, 4096
 
 Step = Callable[[], object]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Ceilings(BaseModel):
-    """The file's content."""
-
-    model_config = ConfigDict(extra="allow")
-    kind: Literal["ceilings"] = "ceilings"
-    machine: str
-    device: str
-    threads: int | None  # of a CPU's libraries, together; None for a GPU
-    measured_at: str
-    commit: str
-    versions: dict[str, str | None]
-    cuda: dict[str, str | None] | None
-    flops: dict[str, Rate]  # FLOP/s for each dtype, and "tf32" on a GPU
-    bytes: Annotated[list[tuple[int, Rate]], Field(min_length=1)]  # [working set, bytes/s], rising
-    neighbours: dict[str, float]  # who else used the cores in the quietest round; {} for a GPU
-
-    @field_validator("flops")
-    @classmethod
-    def _every_dtype(cls, rates: dict[str, float]) -> dict[str, float]:
-        for dtype in DTYPES:
-            if dtype not in rates:
-                raise ValueError(f"no rate for {dtype}")
-        return rates
-
-
-def path(machine_name: str) -> Path:
-    """Where the ceilings of a machine are kept, relative to the working directory."""
-    return Path("results") / machine_name / "ceilings.json"
-
-
-def load(machine_name: str) -> dict[str, Any] | None:
-    """The ceilings of a machine (``machine.name``), None where they were never measured.
-
-    Raises BadInput on a file that is damaged or of another machine.
-    """
-    file = path(machine_name)
-    try:
-        found = Ceilings.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadInput(f"ceilings file {file} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise BadInput(
-            f"ceilings file {file}: {first_complaint(error)}; "
-            "allowed: what convcross doctor --ceilings writes"
-        ) from None
-    if found.machine != machine_name:
-        raise BadInput(
-            f"ceilings file {file}: machine is {found.machine!r}; allowed: {machine_name}"
-        )
-    return found.model_dump(mode="json")
-
-
-def write(ceilings: Mapping[str, Any]) -> Path:
-    """Keep ceilings in the place of what was there; the file. Raises BadInput where it cannot."""
-    file = path(ceilings["machine"])
-    beside = file.with_suffix(".tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(ceilings, indent=1, allow_nan=False) + "\n")
-        os.replace(beside, file)
-    except OSError as error:
-        raise BadInput(f"ceilings file {file} cannot be written: {error.strerror}") from None
-    return file
-
-
-def better(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The larger of each figure of two measurements of one machine, with the rest of ``now``."""
-    if earlier is None:
-        return dict(now)
-    counts = [one["threads"] for one in (earlier, now) if one["threads"] is not None]
-    flops = dict(earlier["flops"])
-    for name, rate in now["flops"].items():
-        flops[name] = max(rate, flops.get(name, 0.0))
-    steps = ladder((size, rate) for size, rate in [*earlier["bytes"], *now["bytes"]])
-    return {
-        **now,
-        "neighbours": min(earlier["neighbours"], now["neighbours"], key=_taken),
-        "threads": max(counts, default=None),
-        "flops": flops,
-        "bytes": [list(step) for step in steps],
-    }
-
-
-def ladder(measured: Iterable[tuple[int, float]]) -> list[tuple[int, float]]:
-    """(working set, bytes/s) in rising order, a smaller set never slower than a larger one.
-
-    Where it was measured slower, the overhead of a call showed and not the cache.
-    """
-    best = 0.0
-    steps: dict[int, float] = {}
-    for size, rate in sorted(measured, reverse=True):
-        best = steps[size] = max(best, rate)
-    return sorted(steps.items())
 
 
 def measure(device: str) -> dict[str, Any]:
@@ -158,7 +57,7 @@ def measure(device: str) -> dict[str, Any]:
         A device that is not here, or a GPU without CuPy, which launches the multiply-adds, or
         with a torch that does not use it.
     """
-    machine_name = machine.name(device)
+    machine_name = describe.name(device)
     on_cpu = device == "cpu"
     if not on_cpu and (reason := namespaces.missing("cupy")):
         raise BadInput(f"ceilings of {device}: {reason}")
@@ -178,7 +77,7 @@ def measure(device: str) -> dict[str, Any]:
             cache = torch.cuda.get_device_properties(device).L2_cache_size
             sets = _sets(64 << 10, max(4 * cache, 1 << 30))
         while len(shares) < MOST_ROUNDS and sum(map(_quiet, shares)) < ROUNDS:
-            busy = Neighbours()
+            busy = Contention()
             for name, rate in _rates(watch, device):
                 flops[name] = max(flops.get(name, 0.0), rate)
             measured += [(size, rate) for size in sets for rate in _passes(watch, size, device)]
@@ -188,21 +87,28 @@ def measure(device: str) -> dict[str, Any]:
         device=device,
         threads=count if on_cpu else None,
         measured_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        commit=machine.commit(),
-        versions=machine.versions(),
-        cuda=None if on_cpu else machine.cuda_libraries(),
+        commit=describe.commit(),
+        versions=describe.versions(),
+        cuda=None if on_cpu else describe.cuda_libraries(),
         flops=flops,
         bytes=ladder(measured),
-        neighbours=min(shares, key=_taken),
+        neighbours=min(shares, key=taken),
     ).model_dump(mode="json")
 
 
-def _taken(shares: Mapping[str, float]) -> float:
-    return sum(shares.values())
-
-
 def _quiet(shares: Mapping[str, float]) -> bool:
-    return _taken(shares) <= NOTICED
+    return taken(shares) <= NOTICED
+
+
+def measure_and_keep(device: str) -> dict[str, Any]:
+    """Measure a device, keep the best ever seen of each figure, and return those.
+
+    Raises BadInput as ``measure``, and ``ceilings.load`` and ``ceilings.write`` do.
+    """
+    earlier = ceilings.load(describe.name(device))  # first: a damaged file is not worth the wait
+    best = ceilings.better(earlier, measure(device))
+    ceilings.write(best)
+    return best
 
 
 # ---- timing ----------------------------------------------------------------------------------
@@ -323,7 +229,7 @@ def _product(watch: Watch, matrices: Any) -> float:
 
 def multiply_adds(dtype: str, steps: int = STEPS) -> cuda.Kernel:
     """``cuda/fma.cu`` for float32 or float64."""
-    source = (Path(__file__).parent / "cuda" / "fma.cu").read_text(encoding="utf-8")
+    source = Path(__file__).with_name("fma.cu").read_text(encoding="utf-8")
     real = {"float32": "float", "float64": "double"}[dtype]
     return cuda.Kernel(
         f"""{source}

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from convcross import accuracy, data
-from convcross.duels import Duel
-from convcross.entry import Entry, Ledger, alive, classify, guarded
+from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.trial import Entry, Ledger, alive, classify, guarded
+from convcross.sweeps import data
+from convcross.sweeps.duels import Duel
 from convkernels import Problem, namespaces
 
 

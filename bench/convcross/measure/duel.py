@@ -12,18 +12,21 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import accuracy, beacon, data, leftovers, memory, threads
-from convcross.arrays import Place
-from convcross.duels import Contender, Duel
-from convcross.entry import Entry, Ledger, alive, classify, guarded, spoil
-from convcross.neighbours import Watch
-from convcross.observe import gauge, observe
-from convcross.phases import time_fresh, time_plan, time_run, warm_up
-from convcross.prepare import prepare, verify_again
-from convcross.records import Record
-from convcross.seeds import measure_errors
+from convcross.machine import memory, threads
+from convcross.machine.contention import Watch
+from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.accuracy.arrays import Place
+from convcross.measure.data_seeds import measure_errors
+from convcross.measure.observe import gauge, observe
+from convcross.measure.phases import time_fresh, time_plan, time_run, warm_up
+from convcross.measure.prepare import prepare, verify_again
+from convcross.measure.process import progress_page, stray_work
+from convcross.measure.trial import Entry, Ledger, alive, classify, guarded, spoil
+from convcross.results.schema import Record
+from convcross.sweeps import data
+from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.registry import load_path
+from convkernels.discovery import load_path
 
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
 ROUNDS = 1000  # more than a group has: rounds of two groups are never paired
@@ -73,7 +76,7 @@ def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> dict[str, 
 
 def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> dict[str, Any]:
     watch = Watch()
-    beacon.begin_duel(duel.contenders)
+    progress_page.begin_duel(duel.contenders)
     with ledger.charge("preparation"):
         entries = [_entry(duel, problem, name) for name in duel.contenders]
         _import_libraries(entries)
@@ -238,11 +241,11 @@ def _compete(
 ) -> None:
     left = {}
     for entry in group:
-        others = leftovers.running()
+        others = stray_work.running()
         guarded(entry, "preparation", prepare, duel, truth, ledger)
-        left[entry.name] = leftovers.running() - others
+        left[entry.name] = stray_work.running() - others
     for entry in group:
-        if (told := leftovers.busy(left[entry.name])) is not None:
+        if (told := stray_work.busy(left[entry.name])) is not None:
             spoil(entry, told)
     measure_errors(group, duel, truth, ledger)
     for entry in alive(group):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 
-from convcross import profiling, provenance, threads
-from convcross.duels import Duel
-from convcross.entry import Entry, Ledger
-from convcross.floor import floor, impossible
-from convcross.staging import stages
-from convcross.telemetry import Gauge, energy
+from convcross.machine import threads
+from convcross.machine.floor import floor, impossible
+from convcross.machine.telemetry import Gauge, energy
+from convcross.measure.observers import kernels, profiler
+from convcross.measure.observers.stages import stages
+from convcross.measure.trial import Entry, Ledger
+from convcross.sweeps.duels import Duel
 
 
 @functools.cache
 def gauge(device: str) -> Gauge:
     """The one gauge of a device: NVML stays open from duel to duel."""
-    return Gauge(device)
+    return Gauge(device, profiler.processes)
 
 
 def observe(entry: Entry, duel: Duel, ledger: Ledger) -> None:
@@ -28,7 +29,7 @@ def observe(entry: Entry, duel: Duel, ledger: Ledger) -> None:
     )
     if impossible(record.ci_high_s, record.floor_s):
         record.flags.append("impossible")
-    record.provenance["libraries"] = provenance.libraries(entry.contender.namespace, device)
+    record.provenance["libraries"] = kernels.libraries(entry.contender.namespace, device)
     with ledger.charge("preparation"):
         if duel.profiled:
             _profile(entry, duel)
@@ -44,12 +45,12 @@ def _profile(entry: Entry, duel: Duel) -> None:
     assert entry.run is not None
     record = entry.record
     if entry.contender.device == "cpu":
-        told = provenance.executed(entry.run, "cpu")
+        told = kernels.executed(entry.run, "cpu")
     else:
-        told = profiling.executed(duel, entry.name)
+        told = profiler.executed(duel, entry.name)
     names = {"kernels": "kernels", "streams": "streams", "reason": "kernels_untold"}
     record.provenance.update({names[key]: value for key, value in told.items() if value})
-    if (engine := provenance.engine(told["kernels"])) is not None:
+    if (engine := kernels.engine(told["kernels"])) is not None:
         record.provenance["engine"] = engine
-    if record.family == "direct" and provenance.ran_fft(told["kernels"]):
+    if record.family == "direct" and kernels.ran_fft(told["kernels"]):
         record.flags.append("ran-fft")

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from convcross import beacon
-from convcross.duels import Duel
-from convcross.entry import Entry, Ledger, TooSlow, alive, step_of
-from convcross.prepare import note_rate
-from convcross.spec import Limits
-from convcross.statistics import CLOCKS, Sample, Series, interleave, median_interval
+from convcross.measure.prepare import note_rate
+from convcross.measure.process import progress_page
+from convcross.measure.trial import Entry, Ledger, TooSlow, alive, step_of
+from convcross.stats.median import CLOCKS, Sample, Series, interleave, median_interval
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 
 # Seconds of a warm run, for the host's clock and for CUDA's events. Shorter ones are timed in
 # batches of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is little.
@@ -193,7 +193,7 @@ def time_plan(entry: Entry, seconds: float, ledger: Ledger) -> None:
     times: list[float] = []
     with ledger.charge("measured"):
         while not times or (len(times) < PLANS and sum(times) < 10 * seconds):
-            beacon.begin(entry.name, "planning")
+            progress_page.begin(entry.name, "planning")
             begin = time.perf_counter()
             entry.algorithm.prepare(entry.problem, *place)
             entry.synchronize()

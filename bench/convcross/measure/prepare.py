@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from convcross import accuracy, graphs, stopwatch
-from convcross.duels import Duel
-from convcross.entry import Entry, Ledger, TooSlow
+from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.timing import choose, graphs
+from convcross.measure.trial import Entry, Ledger, TooSlow
+from convcross.sweeps.duels import Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.problem import Pair
 
@@ -29,9 +30,7 @@ def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
     with ledger.charge("preparation"):
         _climb(entry, duel.limits.longest_run(contender.device), truth)
         entry.a, entry.b = entry.operands(problem, truth.x, truth.w)
-        entry.watch = stopwatch.stopwatch(
-            contender.namespace, contender.device, entry.record.regime
-        )
+        entry.watch = choose.stopwatch(contender.namespace, contender.device, entry.record.regime)
         begin = time.perf_counter()
         entry.instance = entry.algorithm.prepare(problem, contender.namespace, contender.device)
         entry.synchronize()

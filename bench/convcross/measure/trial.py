@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from convcross import arrays, beacon, stopwatch, surroundings
-from convcross.duels import Contender
-from convcross.records import Record
+from convcross.measure.accuracy import arrays
+from convcross.measure.process import progress_page, state
+from convcross.measure.timing import clock
+from convcross.results.schema import Record
+from convcross.sweeps.duels import Contender
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import Algorithm, Defaults
 
@@ -56,7 +58,7 @@ class Entry:
     load: Callable[[], Any] | None = None
     run: Callable[[], Any] | None = None
     first: Any = None  # the verified result, poisoned before the last run
-    watch: stopwatch.Stopwatch | None = None
+    watch: clock.Stopwatch | None = None
     batch: int = 1
 
     @property
@@ -100,7 +102,7 @@ def guarded(entry: Entry, step: str, action: Callable[..., None], *arguments: An
             with entry.on_device():
                 action(entry, *arguments)
         finally:
-            surroundings.put_back()
+            state.put_back()
 
 
 @contextlib.contextmanager
@@ -109,17 +111,17 @@ def step_of(entry: Entry, step: str) -> Iterator[None]:
 
     Raises Spoiled.
     """
-    beacon.begin(entry.name, step)
+    progress_page.begin(entry.name, step)
     try:
         yield
     except BaseException as error:  # a user's file may call sys.exit
-        if isinstance(error, KeyboardInterrupt) and not beacon.lit():
+        if isinstance(error, KeyboardInterrupt) and not progress_page.lit():
             raise  # of the one who waits, whom no signal reaches behind another process
         entry.fail(*classify(error))
         if not _card_works(entry):
             spoil(entry, f"{entry.record.reason}; the card was lost to the process")
     finally:
-        beacon.end()
+        progress_page.end()
 
 
 def _card_works(entry: Entry) -> bool:
@@ -137,7 +139,7 @@ def spoil(entry: Entry, reason: str) -> None:
     Raises Spoiled where another process watches, which can start a new one.
     """
     entry.fail("error", reason)
-    if beacon.lit():
+    if progress_page.lit():
         raise Spoiled(entry.name, reason)
 
 

@@ -14,17 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from convcross.analysis import claims_of_cost, model
 from convcross.analysis import stages as staged
-from convcross.analysis.claims import judged
-from convcross.analysis.claims_of_cost import CONSIDERABLE
-from convcross.analysis.findings import Claim, Subject, interval, seconds, subjects
+from convcross.analysis.claims import cost, model
+from convcross.analysis.claims.claims import judged
+from convcross.analysis.claims.cost import CONSIDERABLE
+from convcross.analysis.claims.finding import Claim, Subject, interval, seconds, subjects
+from convcross.analysis.crossover.sides import FAMILIES
 from convcross.analysis.load import Results
-from convcross.analysis.pairs import FAMILIES
 from convcross.analysis.tables import by_cell
-from convcross.report import curves, labels, stages, style
-from convcross.report.labels import End
-from convcross.report.style import PANEL, Look
+from convcross.report.figures import curves, labels, stages, style
+from convcross.report.figures.labels import End
+from convcross.report.figures.style import PANEL, Look
 from convcross.text import slug
 
 MOST_SIZES = 8  # lines of image sizes in a panel
@@ -126,7 +126,7 @@ def _prediction_rows(subject: Subject) -> Iterable[tuple[str, ...]]:
         found = f"{told.n_star:.1f}" if told.n_star is not None else told.verdict
         if told.n_star is not None and told.low is not None and told.high is not None:
             found += f" [{told.low:.1f}, {told.high:.1f}]"
-        yield subject.where, str(one.N), claims_of_cost.predicted(one), found
+        yield subject.where, str(one.N), cost.predicted(one), found
 
 
 # ---- figures -------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ def _figures(subject: Subject, looks: Mapping[str, Look]) -> Iterable[tuple[int,
     if set(FAMILIES) <= set(known["family"]):
         yield 4, "error", ERROR, errors(subject, looks)
     if set(FAMILIES) <= set(subject.rows["family"]):
-        ratios = claims_of_cost.against_direct(subject)
+        ratios = cost.against_direct(subject)
         if len(ratios):
             yield 8, "speed-up", SPEED, speed_ups(subject, ratios)
 
@@ -279,7 +279,7 @@ def errors(subject: Subject, looks: Mapping[str, Look]) -> Figure:
 
 def speed_ups(subject: Subject, direct: pd.Series[float]) -> Figure:
     """Speed-up of the best FFT over the best direct sum, and over the best of all others."""
-    best, others = claims_of_cost.against_all(subject)
+    best, others = cost.against_all(subject)
     sizes = _sizes(subject.rows)
     made, axes, _ = style.panels(
         2,

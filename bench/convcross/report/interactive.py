@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convcross.analysis import crossover
-from convcross.analysis.costs import COSTS, PHASE_WORDS
-from convcross.analysis.crossover import Crossover
+from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover.costs import COSTS, PHASE_WORDS
+from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import CONDITIONS, Results
-from convcross.analysis.samples import Array
-from convcross.report.style import Look
-from convcross.statistics import median_interval
+from convcross.report.figures.style import Look
+from convcross.stats.bootstrap import Array
+from convcross.stats.median import median_interval
 
 # As matplotlib's markers: plotly's.
 SYMBOLS = {

@@ -17,11 +17,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from convcross.analysis import crossover, tables
-from convcross.analysis.amortisation import Comparison
-from convcross.analysis.crossover import Crossover
+from convcross.analysis import tables
+from convcross.analysis.break_even import Comparison
+from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import Results
-from convcross.report.pictures import KINDS, Picture
+from convcross.report.figures.scenes import KINDS, Picture
 from convcross.text import one_line
 
 EMBEDDED = 30  # figures at most that stand in the page itself
@@ -89,7 +90,7 @@ def render(
     notes : what the analysis warned of, one sentence each
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("convcross", "report"),
+        loader=jinja2.PackageLoader("convcross.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -149,7 +150,9 @@ def _shown_as_text(value: Any) -> Any:
 
 def _inline(name: str) -> Markup:
     """A script of ours, as it stands."""
-    text = resources.files("convcross.report").joinpath(name).read_text(encoding="utf-8")
+    text = (
+        resources.files("convcross.report").joinpath("templates", name).read_text(encoding="utf-8")
+    )
     return Markup(text)
 
 

@@ -9,17 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from convcross.analysis import amortisation, crossover, pairs, roof, tables
-from convcross.analysis.costs import COSTS, PHASES
-from convcross.analysis.crossover import Crossover
+from convcross.analysis import break_even, roofline, tables
+from convcross.analysis.crossover import crossover, sides
+from convcross.analysis.crossover.costs import COSTS, PHASES
+from convcross.analysis.crossover.crossover import Crossover
+from convcross.analysis.crossover.curves import in_order
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
-from convcross.analysis.series import in_order
-from convcross.failures import BadInput
-from convcross.report import claims, interactive, page, pictures, style
+from convcross.errors import BadInput
+from convcross.report import claims, interactive, page
+from convcross.report.figures import scenes, style
+from convcross.report.figures.scenes import Scene
 from convcross.report.notes import heard
 from convcross.report.page import Paid
-from convcross.report.pictures import Scene
 from convcross.text import csv_cell, slug
 
 DETAILED = 6  # sets of conditions at most that have figures: nobody looks at hundreds
@@ -59,7 +61,7 @@ def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
         rows, unsaid = [], str(refusal)
     out.mkdir(parents=True, exist_ok=True)
     detailed, undetailed = _detailed(results)
-    drawn = pictures.start(list(_scenes(detailed, rows, unsaid, out)))
+    drawn = scenes.start(list(_scenes(detailed, rows, unsaid, out)))
     measured = points(results.frame)
     table = out / "points.csv"
     texts = {name: measured[name].map(csv_cell) for name in TEXTS}
@@ -125,7 +127,7 @@ def _scenes(
 ) -> Iterable[Scene]:
     """What there is to draw of each set of conditions on the N×n grid."""
     looks = style.looks(results.frame)
-    pair = rows[0].pair if rows else pairs.FAMILIES
+    pair = rows[0].pair if rows else sides.FAMILIES
     speed_ups = tables.speed_ups(results.grid, pair)
     tried = results.frame[results.frame["is_grid"] & ~results.frame["usable"]]
     vain = dict(list(tried.groupby(CONDITIONS, sort=False)))
@@ -134,10 +136,10 @@ def _scenes(
         key = tuple(conditions.values())
         cells = tables.by_cell(grid)
         regime = str(conditions["regime"])
-        above = roof.over(
+        above = roofline.over(
             ceilings[-1] if ceilings else None, conditions["device"], conditions["dtype"], regime
         )
-        under, foreign = roof.points(grid) if above is not None else (None, [])
+        under, foreign = roofline.points(grid) if above is not None else (None, [])
         yield Scene(
             stem=out / _slug(conditions),
             where=_where(results.machine, conditions),
@@ -176,7 +178,7 @@ def _paid(results: Results, rows: Sequence[Crossover]) -> Iterable[Paid]:
     for conditions, grid, own in _sets(results, rows):
         first = [row for row in own if row.pair == own[0].pair]
         n_star = {row.N: row.n_star for row in first if row.n_star is not None}
-        compared = list(amortisation.comparisons(grid, n_star))
+        compared = list(break_even.comparisons(grid, n_star))
         if compared:
             yield Paid(_where(results.machine, conditions), compared)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from convcross.failures import first_complaint
+from convcross.errors import first_complaint
 from convcross.text import one_line
 from convkernels.registry import LONGEST
 

@@ -17,8 +17,8 @@ from typing import IO, Annotated, Any, Literal, cast
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from convcross.failures import BadInput, first_complaint
-from convcross.fields import (
+from convcross.errors import BadInput, first_complaint
+from convcross.results.fields import (
     Ceilings,
     Name,
     Positive,

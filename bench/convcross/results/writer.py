@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from convcross.failures import BadInput
-from convcross.records import Closing, Header, Reader, Record, dump, unreadable
+from convcross.errors import BadInput
+from convcross.results.schema import Closing, Header, Reader, Record, dump, unreadable
 
 Taker = Callable[[list[Record], Closing], object]  # of a whole duel
 

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from convcross.benching import ROW
-from convcross.duels import Duel
-from convcross.neighbours import NOTICED
-from convcross.records import Record
-from convcross.run import Outcome, Progress
+from convcross.machine.contention import NOTICED
+from convcross.results.schema import Record
+from convcross.run.session import Outcome, Progress
+from convcross.run.suspension import ROW
+from convcross.sweeps.duels import Duel
 from convcross.text import one_line
 
 

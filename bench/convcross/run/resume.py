@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from convcross.duels import Duel
-from convcross.failures import BadInput
-from convcross.records import Closing, Header, Record
-from convcross.spec import Sweep
-from convcross.writer import begun
+from convcross.errors import BadInput
+from convcross.results.schema import Closing, Header, Record
+from convcross.results.writer import begun
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Sweep
 
 FAILED = ("wrong", "oom", "error")
 RETRY = "+retry"  # ends the id of a duel that is measured again, with how often

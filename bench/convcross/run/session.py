@@ -10,16 +10,24 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from convcross import ceilings, machine
-from convcross.benching import Bench
-from convcross.duels import Duel, Duels, duels
-from convcross.failures import BadInput
-from convcross.records import Closing, Header, Record, reading
-from convcross.resuming import FAILED, Earlier, cell_of, check_place, default_path, differences, now
-from convcross.spec import Sweep
-from convcross.stopping import asked_to_stop
-from convcross.workers import Gone, Machine
-from convcross.writer import Writer
+from convcross.errors import BadInput
+from convcross.machine import ceilings, describe
+from convcross.results.schema import Closing, Header, Record, reading
+from convcross.results.writer import Writer
+from convcross.run.resume import (
+    FAILED,
+    Earlier,
+    cell_of,
+    check_place,
+    default_path,
+    differences,
+    now,
+)
+from convcross.run.signals import asked_to_stop
+from convcross.run.suspension import Bench
+from convcross.run.workers.machine import Gone, Machine
+from convcross.sweeps.duels import Duel, Duels, duels
+from convcross.sweeps.spec import Sweep
 
 POLL = 0.5, 0.05  # seconds that the only machine is waited for, and each of several
 UNTHROTTLED = ("idle", "application clocks")  # what NVML says of clocks that nothing disturbs
@@ -205,7 +213,7 @@ def _source(
     known = _ceilings(one)
     if pair is None:
         return _Listed(duels(sweep, one.contenders, algorithm_paths, known))
-    from convcross.search import Search  # pandas comes with it
+    from convcross.run.search.search import Search  # pandas comes with it
 
     return Search(sweep, one.contenders, pair, algorithm_paths, known)
 
@@ -350,7 +358,7 @@ def _notices(record: Record) -> Iterator[tuple[str, str]]:
 
 def _ceilings(one: Machine) -> dict[str, dict[str, Any]]:
     """Those of each of its devices, of which they were measured."""
-    names = {device: machine.name(device) for device in one.devices[1:]}
+    names = {device: describe.name(device) for device in one.devices[1:]}
     names[one.devices[0]] = one.description.name
     found = {device: ceilings.load(name) for device, name in names.items()}
     return {device: known for device, known in found.items() if known is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterable
 
-from convcross.records import Record
+from convcross.results.schema import Record
 
 ROW = 3  # cells
 

@@ -13,10 +13,11 @@ from typing import Any, overload
 
 from pydantic import BaseModel
 
-from convcross.failures import BadInput
-from convcross.spec import Cell, Limits, Sweep
+from convcross.errors import BadInput
+from convcross.sweeps.spec import Cell, Limits, Sweep
 from convkernels import Problem, namespaces
-from convkernels.registry import Algorithm, algorithms, find
+from convkernels.discovery import algorithms, find
+from convkernels.registry import Algorithm
 
 FEW = 4  # kernels of a sweep, of which each is profiled
 

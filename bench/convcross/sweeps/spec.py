@@ -20,11 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from convcross import data
-from convcross.failures import BadInput, first_complaint
+from convcross.errors import BadInput, first_complaint
+from convcross.sweeps import data
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
 
-FOLDER = Path(__file__).parent / "sweeps"
+FOLDER = Path(__file__).parent
 LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
 MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
 RUN_SECONDS = {"cpu": 5.0, "cuda": 0.25}  # the longest run, where a sweep does not say

@@ -9,15 +9,15 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from convcross.failures import BadInput
-from convkernels.registry import load_path
+from convcross.errors import BadInput
+from convkernels.discovery import load_path
 
 SECONDS = 120.0  # for a file to be loaded: it may import large libraries
 BACK = b"came back"
 TRIAL = """
 import os, sys
 sys.path[:] = {path!r}
-from convkernels.registry import load_path
+from convkernels.discovery import load_path
 try:
     load_path({file!r})
 except BaseException:

@@ -1,1 +1,1 @@
-"""CUDA C++ sources of this project, and the ways to compile, launch and emulate them."""
+"""The tool chain of CUDA C++: kernels as data, compiled, launched and emulated. No algorithm."""

@@ -1,6 +1,6 @@
 """A CUDA kernel as data, and its way onto a GPU through CuPy.
 
-One source has three uses: here it is compiled for the device by NVRTC, in ``ahead`` for an
+One source has three uses: here it is compiled for the device by NVRTC, in ``nvrtc`` for an
 architecture that need not be present, in ``emulator`` for the CPU.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 STANDARD = "--std=c++17"
@@ -36,12 +35,6 @@ class Kernel:
     source: str
     name: str
     shared_bytes: int
-
-
-@functools.cache
-def text(file: str) -> str:
-    """A source file of this room."""
-    return (Path(__file__).parent / file).read_text(encoding="utf-8")
 
 
 def _index(device: str) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels.bounds import compute_dtype
 from convkernels.problem import Pair, Problem
+from convkernels.toolbox.bounds import compute_dtype
 
 Array = Any
 

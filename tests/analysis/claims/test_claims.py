@@ -8,21 +8,20 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
 import pytest
 
-import synthetic
-from convcross import cli
-from convcross.analysis import algebra, claims
-from convcross.analysis.findings import Finding, by_size, seconds, share, span, subjects
+from convcross.analysis.claims import claims
+from convcross.analysis.claims.finding import Finding, by_size, seconds, share, span, subjects
 from convcross.analysis.load import Results, load
-from convcross.records import Record
+from convcross.cli import app
 from convcross.report import claims as shown
-from convkernels.fft.fft import padded_size
+from convcross.results.schema import Record
+from convkernels.algorithms.fft.fft import padded_size
 from convkernels.problem import Problem
+from support import synthetic
 
 SIZES, KERNELS = (128, 256, 512), (3, 5, 9, 15, 31)
 EXACT = synthetic.Curve
@@ -229,58 +228,6 @@ def test_the_order_of_summation_is_told_apart_from_the_operations(tmp_path: Path
     assert "direct/numpy the least, scipy-convolve2d/numpy the most" in told
 
 
-# ---- 5 to 7: algebra -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "judge", [algebra.judge_flipping, algebra.judge_order, algebra.judge_theorem]
-)
-def test_algebra_holds_under_its_condition(judge: Callable[[], Finding]) -> None:
-    one = judge()
-    assert one.verdict == "holds only if"
-    assert one.where.startswith("computed here: ")
-    json.dumps(one.values, allow_nan=False)
-
-
-def test_the_conditions_of_algebra_are_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(algebra, "contenders", lambda: ["direct"])
-    flips, order, theorem = algebra.flipping(), algebra.order(), algebra.theorem()
-    held = [flips.flipped, flips.symmetric, order.commutes, order.associates]
-    held += [theorem.circular, theorem.padded]
-    assert all(one.equal and not one.different for one in held)
-    broken = [flips.even, flips.transposed, order.cropped, theorem.unpadded]
-    broken += [order.correlation_commutes, order.correlation_associates]
-    assert all(one.different and not one.equal for one in broken)
-    assert {dtype for one in held for dtype in one.largest} == {"float64", "float32"}
-    assert order.commutes.identical == order.associates.identical == 0  # it is rounding
-
-
-@pytest.mark.parametrize("wrong", [1e-4, np.nan])
-@pytest.mark.parametrize(
-    "judge", [algebra.judge_flipping, algebra.judge_order, algebra.judge_theorem]
-)
-def test_a_contender_that_breaks_the_algebra_is_named(
-    monkeypatch: pytest.MonkeyPatch, judge: Callable[[], Finding], wrong: float
-) -> None:
-    right = algebra.convolve
-
-    def convolve(x: Any, w: Any, **options: Any) -> Any:
-        y = right(x, w, **options)
-        if options["algorithm"] == "im2col-gemm" and options.get("op") != "correlation":
-            y[0, 0] += wrong * np.abs(x).max() * w.shape[0]
-        return y
-
-    monkeypatch.setattr(algebra, "convolve", convolve)
-    one = judge()
-    assert (one.verdict, one.condition) == ("false", "im2col-gemm breaks it")
-
-
-def test_distances_of_nothing_say_nothing() -> None:
-    none = algebra.Distances()
-    assert not none.equal
-    assert not none.different
-
-
 # ---- 8: speed-up -----------------------------------------------------------------------------
 
 
@@ -393,7 +340,7 @@ def test_the_page_shows_each_claim_with_its_figure(tmp_path: Path) -> None:
     results = planted(tmp_path, contenders, staged(lambda N, n: 1.0))
     context = shown.context(results, tmp_path)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("convcross", "report"),
+        loader=jinja2.PackageLoader("convcross.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
@@ -423,7 +370,7 @@ def test_the_command(
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["convcross", "claims", *arguments])
         with pytest.raises(SystemExit) as done:
-            cli.main()
+            app.main()
         assert done.value.code == 0
         return capsys.readouterr().out
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convcross.analysis import model
-from convcross.analysis.model import Unfit
-from convcross.analysis.verdict import Verdict
+from convcross.analysis.claims import model
+from convcross.analysis.claims.model import Unfit
+from convcross.analysis.crossover.verdict import Verdict
 from proofs import exponents
 from proofs.coverage import STREAMS
 

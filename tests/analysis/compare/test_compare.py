@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import synthetic
-from convcross import cli
-from convcross.analysis.compare import ALPHA, Cell, Comparison, _least_p, _p, compare
-from convcross.failures import BadInput
+from convcross.analysis.compare.compare import ALPHA, Cell, Comparison, _least_p, _p, compare
+from convcross.cli import app
+from convcross.errors import BadInput
 from convkernels import Problem
-from synthetic import Curve, direct, fft
+from support import synthetic
+from support.synthetic import Curve, direct, fft
 
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)
 
@@ -310,7 +310,7 @@ def convcross(
 ) -> Callable[..., tuple[int, str, str]]:
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["convcross", "compare", *map(str, arguments)])
-        code = cli._main()
+        code = app._main()
         return code, *capsys.readouterr()
 
     return run

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import synthetic
-from convcross.analysis import crossover
-from convcross.analysis.crossover import Crossover, crossovers
-from convcross.failures import BadInput
-from convcross.records import Record
-from synthetic import swept
+from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover.crossover import Crossover, crossovers
+from convcross.errors import BadInput
+from convcross.results.schema import Record
+from support import synthetic
+from support.synthetic import swept
 
 PAIR = [("direct", "fft")]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import synthetic
-from convcross import cli
-from convcross.analysis import crossover
-from convcross.analysis.crossover import Crossover, crossovers
-from convcross.analysis.samples import resampled_median
-from convcross.analysis.verdict import Curve, judge
-from synthetic import swept
+from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover.crossover import Crossover, crossovers
+from convcross.analysis.crossover.verdict import Curve, judge
+from convcross.cli import results as commands
+from convcross.stats.bootstrap import resampled_median
+from support import synthetic
+from support.synthetic import swept
 
 PAIR = [("direct", "fft")]
 
@@ -117,7 +117,7 @@ def test_json_has_them_and_nothing_else_on_stdout(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = swept(tmp_path, synthetic.fft(9.4))
-    cli.crossover([path], pair=["direct,fft", "fft,direct"], phase="fresh", as_json=True)
+    commands.crossover([path], pair=["direct,fft", "fft,direct"], phase="fresh", as_json=True)
     rows = json.loads(capsys.readouterr().out)
     assert "only image size" in caplog.text
     assert [row["pair"] for row in rows] == [["direct", "fft"], ["fft", "direct"]]

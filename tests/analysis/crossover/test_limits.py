@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import synthetic
-from convcross.analysis.crossover import Crossover, crossovers
+from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.analysis.load import load
-from convcross.failures import BadInput
-from synthetic import swept
+from convcross.errors import BadInput
+from support import synthetic
+from support.synthetic import swept
 
 PAIR = [("direct", "fft")]
 

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import synthetic
-from convcross.analysis.crossover import Crossover, crossovers
+from convcross.analysis.crossover.crossover import Crossover, crossovers
+from convcross.analysis.crossover.curves import Grid
+from convcross.analysis.crossover.sides import represent
 from convcross.analysis.load import load
-from convcross.analysis.pairs import represent
-from convcross.analysis.samples import in_rounds, log_ratio
-from convcross.analysis.series import Grid
-from convcross.records import Record
+from convcross.results.schema import Record
+from convcross.stats.bootstrap import in_rounds, log_ratio
 from convkernels import Problem
 from proofs.crossovers import CROSSING, NONE, disturbed, draw, timed, trials, verdict
+from support import synthetic
 
 PAIR = [("direct", "fft")]
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)

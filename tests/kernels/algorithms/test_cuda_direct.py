@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from convkernels import bounds
-from convkernels.cuda import ahead, emulator
+from convkernels.algorithms.direct import cuda_direct
+from convkernels.cuda import emulator, nvrtc
 from convkernels.cuda import kernel as cuda
-from convkernels.direct import cuda_direct
+from convkernels.discovery import find
 from convkernels.namespaces import from_numpy, missing, on, to_numpy
 from convkernels.problem import MODES, OPS, Problem, UnsupportedProblem
-from convkernels.registry import find
+from convkernels.toolbox import bounds
 
 needs_compiler = pytest.mark.skipif(
     emulator.compiler() is None, reason="no C++ compiler for the emulator: $CXX, g++"
@@ -225,32 +225,32 @@ SQUARES = [(n, n) for n in (3, 7, 11, 15, 31)]
 RECTANGLES = [(31, 3), (5, 31)]
 
 
-@pytest.mark.parametrize("compiler", ahead.COMPILERS)
+@pytest.mark.parametrize("compiler", nvrtc.COMPILERS)
 def test_compiles_without_spills(compiler):
-    reason = ahead.missing(compiler)
+    reason = nvrtc.missing(compiler)
     if reason:
         pytest.skip(reason)
     cases = [(kernel, 1) for kernel in SQUARES + RECTANGLES]
     cases += [((31, 31), 70), ((5, 5), 10**6)]  # both small tiles
-    if compiler != "nvrtc" and not ahead.missing("nvrtc"):
+    if compiler != "nvrtc" and not nvrtc.missing("nvrtc"):
         cases = cases[:2]  # CuPy compiles with NVRTC: it is the one that counts
     for size, processors in cases:
         tile = cuda_direct.tile_for(Problem(image=(512, 512), kernel=size), processors)
         kernel = cuda_direct.compose(size, tile)
-        used = ahead.resources(kernel, compiler)
+        used = nvrtc.resources(kernel, compiler)
         threads = tile.across * tile.down
         assert (used.spilled_bytes, used.stack_bytes) == (0, 0), (size, tile, used)
         assert used.registers * threads * tile.resident <= 65536, (size, tile, used)
         assert used.registers <= 255
 
 
-@pytest.mark.parametrize("compiler", ahead.COMPILERS)
+@pytest.mark.parametrize("compiler", nvrtc.COMPILERS)
 def test_compiler_errors_are_told(compiler):
-    reason = ahead.missing(compiler)
+    reason = nvrtc.missing(compiler)
     if reason:
         pytest.skip(reason)
     with pytest.raises(RuntimeError, match="nonsense"):
-        ahead.resources(cuda.Kernel("nonsense", "nothing", 0), compiler)
+        nvrtc.resources(cuda.Kernel("nonsense", "nothing", 0), compiler)
 
 
 # ---- the launch ------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def test_source_is_ascii():
 
 def test_shape_is_the_struct_of_the_source():
     problem = Problem(image=(8, 9), kernel=(3, 5))
-    struct = re.search(r"struct Shape \{(.*?)\};", cuda.text("direct.cuh"), re.DOTALL).group(1)
+    struct = re.search(r"struct Shape \{(.*?)\};", cuda_direct.SOURCE, re.DOTALL).group(1)
     fields = re.findall(r"\w+(?=[,;])", re.sub(r"//.*", "", struct))
     assert list(cuda_direct.shape_of(problem, cuda_direct.LIGHT)) == fields
 

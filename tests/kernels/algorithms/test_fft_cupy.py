@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from convcross.reference import by_scipy
-from convkernels.fft import fft, libraries
+from convcross.measure.accuracy.reference import by_scipy
+from convkernels.algorithms.fft import _libraries, fft
+from convkernels.discovery import find
 from convkernels.problem import Problem
-from convkernels.registry import find
 
 
 class CuFFT(ModuleType):
@@ -68,7 +68,9 @@ def cufft(monkeypatch: pytest.MonkeyPatch) -> CuFFT:
     for name, module in {**modules, "cupyx.scipy.fft": stub}.items():
         monkeypatch.setitem(sys.modules, name, module)  # type: ignore[arg-type]
     monkeypatch.setattr(
-        fft, "library", lambda problem, name, xp, size: libraries.library(problem, "cupy", xp, size)
+        fft,
+        "library",
+        lambda problem, name, xp, size: _libraries.library(problem, "cupy", xp, size),
     )
     return stub
 

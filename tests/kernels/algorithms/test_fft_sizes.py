@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 
 from convkernels import Problem
-from convkernels.fft import fft
-from convkernels.fft.fft import padded_size
-from convkernels.fft.libraries import FACTORS, good_size, smooth_numbers
-from convkernels.registry import find
-from problems import case, problems, random_problem
-from reference import relative_error
+from convkernels.algorithms.fft import fft
+from convkernels.algorithms.fft._libraries import FACTORS, good_size, smooth_numbers
+from convkernels.algorithms.fft.fft import padded_size
+from convkernels.discovery import find
+from support.problems import case, problems, random_problem
+from support.reference import relative_error
 
 
 def smooth(number: int, primes: tuple[int, ...]) -> bool:

@@ -4,8 +4,8 @@ import array_api_compat.numpy as xp
 import numpy as np
 import pytest
 
-from convkernels import layout
 from convkernels.problem import OPS, Problem
+from convkernels.toolbox import layout
 
 
 @pytest.mark.parametrize("op", OPS)

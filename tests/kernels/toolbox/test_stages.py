@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from convkernels import Problem, stage
-from convkernels.registry import find
-from convkernels.stages import NVTX, listening
+from convkernels.discovery import find
+from convkernels.toolbox.stages import NVTX, listening
 
 
 class Log:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross import arrays
+from convcross.measure.accuracy import arrays
 from convkernels import namespaces
-from places import play_card
+from support.places import play_card
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 

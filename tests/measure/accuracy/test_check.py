@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convcross import check as checking
-from convcross import data
-from convcross.duels import Contender, available
-from convkernels.registry import load_path
-from planted import FAILURES, forgotten, plant
+from convcross.measure.accuracy import check as checking
+from convcross.sweeps import data
+from convcross.sweeps.duels import Contender, available
+from convkernels.discovery import load_path
+from support.planted import FAILURES, forgotten, plant
 
 # Wrong only when it is run again, or past what a small problem needs: check runs each once.
 ONCE = ("planted-kept", "planted-copied", "planted-in-place", "planted-accumulates")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcross import accuracy, data, reference
+from convcross.measure.accuracy import reference, truth
+from convcross.sweeps import data
 from convkernels import Problem, namespaces
 from convkernels.problem import DTYPES, OPS
 
@@ -102,8 +103,8 @@ def test_metrics_are_those_of_the_definitions(
         near = [float(r + int(k) * ulp) for r, k, ulp in zip(true.y, off, true.ulp, strict=True)]
         y = namespaces.round_to(np.reshape(near, problem.y_shape), dtype).astype(float)
         expected = metrics(y, true)
-    known = accuracy.truth(problem, x, w, 0)
-    found = accuracy.errors(y, known).model_dump()
+    known = truth.truth(problem, x, w, 0)
+    found = truth.errors(y, known).model_dump()
     # Of float64 problems the true values are known to twice the digits; else the float64
     # reference errs by some 1e-16 of the largest outputs, which is a share of the small ones' ULP.
     peak = max(abs(float(r)) for r in true.y)
@@ -126,9 +127,9 @@ def test_a_planted_distance_is_found(dtype: str, off: int) -> None:
     """Outputs that the type holds, and a result so many ULP from each."""
     problem = Problem((4, 5), (1, 1), dtype=dtype)
     x = namespaces.round_to(np.linspace(1.1, 1.9, 20).reshape(4, 5), dtype).astype(float)
-    known = accuracy.truth(problem, x, np.array([[2.0]]), 0)
+    known = truth.truth(problem, x, np.array([[2.0]]), 0)
     ulp = 2.0 ** (2 - SIGNIFICANT[dtype])  # in [2, 4)
-    found = accuracy.errors(2 * x - off * ulp, known)
+    found = truth.errors(2 * x - off * ulp, known)
     tolerance = {"rel": 1e-15 / ulp} if dtype != "float64" else {"rel": 1e-12}
     assert found.ulp_median == pytest.approx(off, **tolerance)
     assert found.ulp_p999 == pytest.approx(off, **tolerance)
@@ -145,7 +146,7 @@ def test_the_float64_reference_has_an_error_of_its_own() -> None:
     """A contender that is the reference to the last bit does not pass as exact."""
     problem = Problem((48, 40), (7, 7), mode="same", dtype="float64")
     x, w = data.image("normal", problem.x_shape, 0), data.kernel("normal", problem.w_shape, 0)
-    known = accuracy.truth(problem, x, w, 0)
+    known = truth.truth(problem, x, w, 0)
     assert known.certificate["error_points"] == 48 * 40
     full = np.empty(problem.output, dtype=object)
     with mpmath.workdps(DIGITS):
@@ -158,7 +159,7 @@ def test_the_float64_reference_has_an_error_of_its_own() -> None:
         ]
         expected = float(length(differences) / length(list(full.flat)))
     assert expected > 1e-17
-    assert accuracy.errors(known.y, known).rel_l2 == pytest.approx(expected, rel=1e-9)
+    assert truth.errors(known.y, known).rel_l2 == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", data.IMAGES)
@@ -169,10 +170,10 @@ def test_a_sample_tells_the_error_of_all_outputs(
     """Noise as an FFT leaves it, and as a direct sum does: all of it beside a bright spot."""
     problem = Problem((120, 100), (5, 5), mode="same", dtype="float64")
     x, w = data.image(kind, problem.x_shape, 0), data.kernel("normal", problem.w_shape, 0)
-    everywhere = accuracy.truth(problem, x, w, 0)
-    monkeypatch.setattr(accuracy, "FEWEST", 1000)
-    monkeypatch.setattr(accuracy, "POINTS", 1000)
-    sampled = accuracy.truth(problem, x, w, 0)
+    everywhere = truth.truth(problem, x, w, 0)
+    monkeypatch.setattr(truth, "FEWEST", 1000)
+    monkeypatch.setattr(truth, "POINTS", 1000)
+    sampled = truth.truth(problem, x, w, 0)
     assert everywhere.certificate["error_points"] == 4096  # of 12,000
     assert sampled.certificate["error_points"] == 1000
     noise = np.random.default_rng(0).standard_normal(problem.y_shape)
@@ -180,22 +181,22 @@ def test_a_sample_tells_the_error_of_all_outputs(
     error = 1e-13 * size * noise
     expected = np.linalg.norm(error) / np.linalg.norm(everywhere.y)
     for known, rel in ((everywhere, 0.08), (sampled, 0.16)):  # five standard errors
-        found = accuracy.errors(everywhere.y + error, known)
+        found = truth.errors(everywhere.y + error, known)
         assert found.rel_l2 == pytest.approx(expected, rel=rel)
         assert found.max_rel <= 1.01 * np.abs(error).max() / np.abs(everywhere.y).max()
 
 
 def test_the_estimate_is_not_biased(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of Σ e², over many samples, where a few outputs have most of it."""
-    monkeypatch.setattr(accuracy, "FEWEST", 100)
-    monkeypatch.setattr(accuracy, "POINTS", 100)
+    monkeypatch.setattr(truth, "FEWEST", 100)
+    monkeypatch.setattr(truth, "POINTS", 100)
     problem = Problem((40, 40), (3, 3), mode="same", dtype="float64")
     x, w = data.image("high-dynamic-range", (40, 40), 0), data.kernel("normal", (3, 3), 0)
     scale = reference.magnitudes(problem, x, w)
     squares = (scale + np.median(scale)) ** 2  # as errors that have a part of either kind
     estimates = []
     for seed in range(400):
-        sample = accuracy._sample(problem, x, w, scale, np.random.default_rng(seed))
+        sample = truth._sample(problem, x, w, scale, np.random.default_rng(seed))
         estimates.append(float(np.sum(sample.weight * squares.ravel()[sample.index])))
     standard_error = np.std(estimates) / np.sqrt(len(estimates))
     assert standard_error < 0.02 * squares.sum()
@@ -211,6 +212,6 @@ def test_a_large_kernel_is_summed_at_fewer_outputs(
     )
     problem = Problem((256, 256), (kernel, kernel), mode="same", dtype="float64")
     x, w = np.ones((256, 256)), np.ones((kernel, kernel))
-    sample = accuracy._sample(problem, x, w, np.ones((256, 256)), np.random.default_rng(0))
+    sample = truth._sample(problem, x, w, np.ones((256, 256)), np.random.default_rng(0))
     assert len(sample.index) == points
     assert len(np.unique(sample.index)) > 0.9 * points

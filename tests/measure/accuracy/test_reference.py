@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from convcross import accuracy, arrays, reference
-from convcross.arrays import Place
+from convcross.measure.accuracy import arrays, reference, truth
+from convcross.measure.accuracy.arrays import Place
 from convkernels import Problem, namespaces
 from convkernels.problem import MODES, OPS
-from places import IDS, PLACES, admit
-from problems import FIXED, case, problems
+from support.places import IDS, PLACES, admit
+from support.problems import FIXED, case, problems
 
 
 @pytest.fixture(params=PLACES, ids=IDS)
@@ -202,7 +202,7 @@ def test_certify_catches_a_corrupted_reference(spoil: str, worst: float) -> None
     y, bound = reference.whole_image(problem, x, w)
     scale = reference.magnitudes(problem, x, w)
     random = np.random.default_rng(0)
-    assert reference.certify(problem, x, w, y, scale, random)["worst"] <= accuracy.CERTIFIED * bound
+    assert reference.certify(problem, x, w, y, scale, random)["worst"] <= truth.CERTIFIED * bound
     if spoil == "scaled":
         y = y * (1 + 1e-8)
     elif spoil == "shifted":
@@ -212,7 +212,7 @@ def test_certify_catches_a_corrupted_reference(spoil: str, worst: float) -> None
     else:
         y = y.astype(np.float32).astype(float)
     found = reference.certify(problem, x, w, y, scale, random)
-    assert found["worst"] > max(worst, accuracy.CERTIFIED * bound)
+    assert found["worst"] > max(worst, truth.CERTIFIED * bound)
     assert found["points"] == 16
 
 
@@ -228,5 +228,5 @@ def test_truth_refuses_a_reference_that_exact_sums_deny(
 
     monkeypatch.setattr(reference, "whole_image", off)
     x, w = given_.x.astype(float), given_.w.astype(float)
-    with pytest.raises(accuracy.ReferenceDisagrees, match="16 outputs; allowed: "):
-        accuracy.truth(given_.problem, x, w, 0, place=place)
+    with pytest.raises(truth.ReferenceDisagrees, match="16 outputs; allowed: "):
+        truth.truth(given_.problem, x, w, 0, place=place)

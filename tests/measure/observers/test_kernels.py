@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from convcross import machine, provenance
-from convcross.provenance import KEPT, engine, executed, libraries, ran_fft
+from convcross.machine import describe
+from convcross.measure.observers import kernels as provenance
+from convcross.measure.observers.kernels import KEPT, engine, executed, libraries, ran_fft
 
 # As profilers have printed them in public traces.
 FFTS = [
@@ -203,7 +204,7 @@ def in_a_new_process(code: str) -> Any:
 def test_numpy_alone_imports_no_torch() -> None:
     found, versions, imported = in_a_new_process(
         "import numpy\n"
-        "from convcross.provenance import executed, libraries\n"
+        "from convcross.measure.observers.kernels import executed, libraries\n"
         "found = executed(lambda: numpy.ones(3).sum(), 'cpu'), libraries('numpy', 'cpu')\n"
         "print(json.dumps([*found, 'torch' in sys.modules]))"
     )
@@ -309,7 +310,7 @@ def test_state_of_torch_on_a_card(torch_state: Any, monkeypatch: pytest.MonkeyPa
         asked.append(None)
         return {"driver": "580", "runtime": "13.0", "cudnn": "9.24", "cufft": "12.2"}
 
-    monkeypatch.setattr(machine, "cuda_libraries", cuda_libraries)
+    monkeypatch.setattr(describe, "cuda_libraries", cuda_libraries)
     provenance._cuda_libraries.cache_clear()
     try:
         default = libraries("torch", "cuda:0")

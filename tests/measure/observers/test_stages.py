@@ -7,9 +7,9 @@ import functools
 import numpy as np
 import pytest
 
-from convcross import staging
+from convcross.measure.observers import stages
 from convkernels import Problem, stage
-from convkernels.registry import find
+from convkernels.discovery import find
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(staging, "time", made)
+    monkeypatch.setattr(stages, "time", made)
     return made
 
 
@@ -45,7 +45,7 @@ def test_repeats_are_summed_and_nested_stages_counted_once(clock: Clock) -> None
         with stage("crop"):
             clock.spend(64.0)
 
-    found = staging.stages(run, lambda: clock.spend(128.0), "numpy", "cpu")
+    found = stages.stages(run, lambda: clock.spend(128.0), "numpy", "cpu")
     nine = {"pad": 64.0, "forward": 48.0, "crop": 64.0, "rest": 5.0, "kernel": 128.0}
     assert found == {name: [seconds] * 9 for name, seconds in nine.items()}
     assert list(found)[-2:] == ["rest", "kernel"]
@@ -60,8 +60,8 @@ def test_the_device_is_done_at_both_ends_of_each_stage(monkeypatch: pytest.Monke
         clock.spend(queue[0])
         queue[0] = 0.0
 
-    monkeypatch.setattr(staging, "time", clock)
-    monkeypatch.setattr(staging.namespaces, "synchronize", synchronize)
+    monkeypatch.setattr(stages, "time", clock)
+    monkeypatch.setattr(stages.namespaces, "synchronize", synchronize)
 
     def run() -> None:
         for name, seconds in (("forward", 4.0), ("multiply", 1.0)):
@@ -71,7 +71,7 @@ def test_the_device_is_done_at_both_ends_of_each_stage(monkeypatch: pytest.Monke
     def load() -> None:
         queue[0] += 8.0
 
-    found = staging.stages(run, load, "torch", "cuda:0")
+    found = stages.stages(run, load, "torch", "cuda:0")
     assert {name: set(seconds) for name, seconds in found.items()} == {
         "forward": {4.0},
         "multiply": {1.0},
@@ -92,12 +92,12 @@ def test_the_stages_of_a_contender(name: str, named: set[str]) -> None:
     instance = find(name).prepare(Problem((32, 32), (5, 5), mode="same"), "numpy", "cpu")
     instance.load(w)
     run, load = functools.partial(instance.run, x), functools.partial(instance.load, w)
-    found = staging.stages(run, load, "numpy", "cpu")
+    found = stages.stages(run, load, "numpy", "cpu")
     assert set(found) == named
-    assert all(len(seconds) == staging.RUNS for seconds in found.values())
+    assert all(len(seconds) == stages.RUNS for seconds in found.values())
     assert all(second >= 0 for seconds in found.values() for second in seconds)
-    assert set(staging.stages(run, None, "numpy", "cpu")) == named - {"kernel"}
+    assert set(stages.stages(run, None, "numpy", "cpu")) == named - {"kernel"}
 
 
 def test_a_contender_that_names_no_stage_has_none() -> None:
-    assert staging.stages(lambda: None, lambda: None, "numpy", "cpu") == {}
+    assert stages.stages(lambda: None, lambda: None, "numpy", "cpu") == {}

@@ -3,169 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import dataclasses
 import gc
-import itertools
-import math
-import statistics
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from convcross import cuda_clock, stopwatch
+from convcross.measure.timing import choose
+from convcross.measure.timing import cuda as cuda_clock
+from convcross.measure.timing.clock import ClockError
 from convkernels import namespaces
-from convkernels.cuda import ahead, emulator
 from convkernels.cuda import kernel as cuda
-
-L2 = 50 << 20
-LATENCY = 5_000  # ns that a launch takes the host
-STREAM = 0x5EED
-
-
-class Device:
-    """A stand-in for CuPy and a GPU of one stream.
-
-    A launch takes the host LATENCY. Work runs as soon as it is queued, or once the hold before it
-    is released: the word is looked at whenever the host launches or waits. Who waits for a hold
-    that nobody released waits until it gives up.
-    """
-
-    def __init__(self) -> None:
-        self.host = self.now = 1_000_000_000  # ns
-        self.queued: list[str] = []
-        self.done: list[str] = []
-        self.waiting: list[tuple[str, Callable[[], None]]] = []
-        self.closed: tuple[ctypes.c_uint64, ctypes.c_uint64, int, int] | None = None
-        self.streams: list[int] = []
-        self.flushed: list[int] = []
-        self.hz = 1.755e9
-        self.ticks = 32  # ns, of the timer
-        self.sms: list[list[int]] = [[0, 1, 2, 5], [0, 1, 2, 5]]  # that a stamp meets, in turn
-        self.sides = itertools.cycle([0, 1])
-
-    def put(self, name: str, action: Callable[[], None]) -> None:
-        self.host += LATENCY
-        self.queued.append(name)
-        self.waiting.append((name, action))
-        self.pump()
-
-    def pump(self) -> None:
-        if self.closed and self.closed[0].value < self.closed[2]:
-            return
-        self.closed = None
-        self.now = max(self.now, self.host)
-        while self.waiting and not self.closed:
-            name, action = self.waiting.pop(0)
-            action()
-            self.done.append(name)
-
-    def synchronize(self) -> None:
-        self.pump()
-        if self.closed:
-            _, gave_up, ticket, limit = self.closed
-            gave_up.value, self.closed = ticket, None
-            self.now += limit
-            self.pump()
-        self.host = max(self.host, self.now)
-
-    def work(self, ns: int, name: str = "step") -> None:
-        def action() -> None:
-            self.now += ns
-
-        self.put(name, action)
-
-    def launcher(self, kernel: cuda.Kernel, device: str) -> Callable[..., None]:
-        assert device == "cuda:0"
-        return {"hold": self.hold, "stamp": self.stamp, "tick": self.tick}[kernel.name]
-
-    def hold(self, grid: Any, block: Any, arguments: Any) -> None:
-        assert grid == block == (1,)
-        released, gave_up, ticket, limit = map(int, arguments)
-        words = (ctypes.c_uint64.from_address(word) for word in (released, gave_up))
-
-        def action() -> None:
-            first, second = words
-            if first.value < ticket:
-                self.closed = first, second, ticket, limit
-
-        self.put("hold", action)
-
-    def stamp(self, grid: Any, block: Any, arguments: Any) -> None:
-        address, count = map(int, arguments)
-
-        def action() -> None:
-            rows = (ctypes.c_uint64 * (2 * count)).from_address(address)
-            for sm in self.sms[next(self.sides)]:
-                rows[2 * sm] = round(self.now * self.hz / 1e9) + 10**12 * (sm + 1)
-                rows[2 * sm + 1] = self.now // self.ticks * self.ticks
-
-        self.put("stamp", action)
-
-    def tick(self, grid: Any, block: Any, arguments: Any) -> None:
-        ctypes.c_uint64.from_address(int(arguments[0])).value = self.ticks
-
-    def cupy(self) -> SimpleNamespace:
-        """As much of CuPy as the stopwatch uses."""
-        device = self
-
-        class Card(contextlib.nullcontext[Any]):
-            attributes = {"L2CacheSize": L2, "MultiProcessorCount": 4}  # noqa: RUF012
-
-            def __init__(self, index: int) -> None:
-                assert index == 0
-                super().__init__(self)
-
-            def synchronize(self) -> None:
-                device.synchronize()
-
-        class Stream(contextlib.nullcontext[Any]):
-            def __init__(self, pointer: int) -> None:
-                super().__init__(self)
-                device.streams.append(pointer)
-
-            @classmethod
-            def from_external(cls, theirs: Any) -> Stream:
-                version, pointer = theirs.__cuda_stream__()
-                assert version == 0
-                return cls(pointer)
-
-            def synchronize(self) -> None:
-                device.synchronize()
-
-        class Event:
-            ns = math.nan
-
-            def record(self, stream: Stream) -> None:
-                def action() -> None:
-                    self.ns = device.now
-
-                device.put("event", action)
-
-        class Memory:
-            def memset_async(self, value: int, size: int) -> None:
-                device.flushed.append(size)
-                device.work(40_000, "flush")
-
-        def pinned(size: int) -> Any:
-            return (ctypes.c_char * size)(*b"\xff" * size)
-
-        return SimpleNamespace(
-            cuda=SimpleNamespace(
-                Device=Card,
-                Stream=Stream,
-                Event=Event,
-                alloc=lambda size: Memory(),
-                alloc_pinned_memory=pinned,
-                get_current_stream=lambda: Stream(0),
-                get_elapsed_time=lambda begin, end: (end.ns - begin.ns) * 1e-6,
-            )
-        )
+from support.scripted_device import L2, LATENCY, STREAM, Device
 
 
 @pytest.fixture
@@ -327,7 +178,7 @@ def test_the_flush_is_twice_the_l2_and_shared(device: Device) -> None:
 
 def test_a_clock_that_goes_back_is_an_error_and_zero_is_not(device: Device) -> None:
     watch = ready(device)
-    with pytest.raises(stopwatch.ClockError, match=r"the clock went back by 2e-06 s"):
+    with pytest.raises(ClockError, match=r"the clock went back by 2e-06 s"):
         watch.time([lambda: device.work(-2_000)], flush=False)
     assert watch.time([lambda: None], flush=False) == [0.0]
 
@@ -338,7 +189,7 @@ def test_torch_is_timed_on_its_own_stream(device: Device, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         torch.cuda, "current_stream", lambda place: SimpleNamespace(cuda_stream=STREAM)
     )
-    watch = stopwatch.stopwatch("torch", "cuda:0", "flushed")
+    watch = choose.stopwatch("torch", "cuda:0", "flushed")
     assert isinstance(watch, cuda_clock.CudaStopwatch)
     watch.time([lambda: device.work(10)], flush=True)
     assert set(device.streams) == {STREAM}
@@ -407,175 +258,3 @@ def test_counters_that_went_back_are_left_out(device: Device) -> None:
     clock._stamps[:, :2] = [[[5_000_000, 10], [500, 10]], [[6_000_000, 500_010], [400, 500_010]]]
     clock.read()
     assert clock.hz == pytest.approx(2e9)
-
-
-# ---- the kernels -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["hold", "stamp", "tick"])
-@pytest.mark.parametrize("compiler", ahead.COMPILERS)
-def test_kernels_compile_for_sm_90(compiler: str, name: str) -> None:
-    if reason := ahead.missing(compiler):
-        pytest.skip(reason)
-    found = ahead.resources(cuda_clock.source(name), compiler)
-    assert found.spilled_bytes == found.stack_bytes == 0
-
-
-CLOCKS = """
-struct alignas(16) ulonglong2 { unsigned long long x, y; };
-static unsigned long long cycles = 1000, ns = 64;
-static inline unsigned long long globaltimer() {
-  ns += ns < 10000 ? 4096 : 1;  // its first steps are longer, as if readings had been late
-  return ns / STEP * STEP;
-}
-static inline unsigned long long clock64() { return cycles++; }
-static inline unsigned smid() { return 3 * blockIdx.x + 1; }
-static inline void __threadfence_system() {}
-"""
-
-needs_compiler = pytest.mark.skipif(
-    emulator.compiler() is None, reason="no C++ compiler for the emulator: $CXX, g++"
-)
-
-
-def emulated(name: str, step: int = 1) -> Callable[..., None]:
-    kernel = cuda_clock.source(name)
-    clocks = CLOCKS.replace("STEP", str(step))
-    launch = emulator.on_cpu(dataclasses.replace(kernel, source=clocks + kernel.source))
-    return lambda blocks, *arguments: launch((blocks, 1, 1), (1, 1, 1), arguments, shared_mem=0)
-
-
-def by_value(value: int, dtype: type = np.uint64) -> Any:
-    return np.array([(value,)], dtype=[("value", dtype)])
-
-
-@needs_compiler
-@pytest.mark.parametrize(("word", "gives_up"), [(4, True), (5, False), (6, False)])
-def test_hold_waits_for_its_ticket(word: int, gives_up: bool) -> None:
-    released, gave_up = np.array([word], np.uint64), np.zeros(1, np.uint64)
-    emulated("hold")(1, released, gave_up, by_value(5), by_value(10_000))
-    assert gave_up[0] == (5 if gives_up else 0)
-
-
-@needs_compiler
-def test_hold_ends_when_the_host_releases_it() -> None:
-    released, gave_up = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
-    host = threading.Timer(0.02, released.fill, [1])
-    hold = emulated("hold")
-    host.start()
-    hold(1, released, gave_up, by_value(1), by_value(10**10))
-    host.join()
-    assert gave_up[0] == 0
-
-
-@needs_compiler
-def test_stamps_lie_in_their_sms_rows_and_nowhere_else() -> None:
-    rows = np.zeros((8, 2), np.uint64)
-    emulated("stamp")(4, rows[:7], by_value(7, np.uint32))  # SMs 1, 4, 7 and 10
-    assert np.flatnonzero(rows.all(axis=1)).tolist() == [1, 4]
-    assert not rows[[0, 2, 3, 5, 6, 7]].any()
-    assert rows[4, 0] > rows[1, 0] >= 1000
-    assert rows[4, 1] > rows[1, 1] >= 64
-
-
-@needs_compiler
-@pytest.mark.parametrize("step", [32, 1024])
-def test_tick_finds_the_timers_step(step: int) -> None:
-    found = np.zeros(1, np.uint64)
-    emulated("tick", step)(1, found)
-    assert found[0] == step
-
-
-# ---- the GPU ---------------------------------------------------------------------------------
-
-
-def spinner() -> Callable[[int], None]:
-    """Launches a wait of so many nanoseconds on CuPy's current stream."""
-    kernel = cuda.on_gpu(cuda_clock.source("spin"), "cuda:0")
-    nothing = (np.uint64(0),) * 3
-    return lambda ns: kernel((1,), (1,), (*nothing, np.int32(0), np.uint64(ns)))
-
-
-def gpu_watch(namespace: str) -> cuda_clock.CudaStopwatch:
-    for name in (namespace, "cupy"):
-        if reason := namespaces.missing(name):
-            pytest.skip(reason)
-    return cuda_clock.CudaStopwatch(namespace, "cuda:0")
-
-
-on_gpu = pytest.mark.parametrize("namespace", ["torch", "cupy"])
-
-
-@pytest.mark.gpu
-@on_gpu
-@pytest.mark.parametrize("flush", [False, True])
-@pytest.mark.parametrize("ns", [500_000, 2_000_000])
-def test_a_kernel_of_known_length(namespace: str, flush: bool, ns: int) -> None:
-    watch, spin = gpu_watch(namespace), spinner()
-    times = [watch.time([lambda: spin(ns)], flush=flush)[0] for _ in range(21)]
-    assert watch.held
-    assert statistics.median(times[1:]) == pytest.approx(ns * 1e-9, rel=0.01)
-
-
-@pytest.mark.gpu
-@on_gpu
-def test_launches_are_hidden(namespace: str) -> None:
-    watch, spin = gpu_watch(namespace), spinner()
-
-    def step() -> None:
-        for _ in range(50):
-            spin(0)
-
-    def median() -> float:
-        return statistics.median(watch.time([step], flush=False)[0] for _ in range(20))
-
-    watch.time([step], flush=False)
-    held = median()
-    assert watch.held
-    watch.held = False
-    assert held < 0.7 * median()
-
-
-@pytest.mark.gpu
-@on_gpu
-def test_a_step_that_synchronises_is_timed_unheld(namespace: str) -> None:
-    watch, spin = gpu_watch(namespace), spinner()
-
-    def step() -> None:
-        spin(300_000)
-        namespaces.synchronize(namespace, "cuda:0")
-
-    for _ in range(3):
-        (seconds,) = watch.time([step], flush=False)
-        assert 300e-6 <= seconds < 3e-3
-    assert not watch.held
-
-
-@pytest.mark.gpu
-@on_gpu
-def test_the_sm_clock_is_told(namespace: str) -> None:
-    watch, spin = gpu_watch(namespace), spinner()
-    for _ in range(5):
-        watch.time([lambda: spin(1_000_000)], flush=False)
-    assert watch.sm_hz is not None
-    assert 0.2e9 < watch.sm_hz < 4e9
-    assert watch.pooled_sm_hz() == pytest.approx(watch.sm_hz, rel=0.05)
-    stamped = np.count_nonzero(watch._clock._samples)
-    assert stamped >= 0.9 * cuda.processors("cuda:0")
-
-
-@pytest.mark.gpu
-@on_gpu
-def test_a_held_block_runs_after_its_end(namespace: str) -> None:
-    watch = gpu_watch(namespace)
-    with namespaces.on(namespace, "cuda:0"):
-        x = namespaces.from_numpy(np.ones(1000), namespace, "cuda:0", "float32")
-        x *= 1  # loads the kernels that the block launches
-        y = x + 0
-        namespaces.synchronize(namespace, "cuda:0")
-        with watch.hold():
-            x *= -1
-            y = x + 0
-            x *= 3
-        assert (namespaces.to_numpy(y) == -1).all()
-    assert watch.held

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross import graphs
+from convcross.measure.timing import graphs
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.registry import find
+from convkernels.discovery import find
 
 
 class GPU:

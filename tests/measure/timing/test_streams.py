@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from convcross.duels import Duel
-from convcross.measure import measure
-from convcross.spec import Limits
+from convcross.measure.duel import measure
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
-from planted import forgotten, plant
+from support.planted import forgotten, plant
 
 pytestmark = pytest.mark.gpu
 

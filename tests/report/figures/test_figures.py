@@ -7,13 +7,14 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-import synthetic
-from convcross.analysis import roof, tables
+from convcross.analysis import roofline as roof
+from convcross.analysis import tables
 from convcross.analysis.load import load
-from convcross.records import Record
-from convcross.report import curves, roofline, style
-from convcross.report.style import Look
+from convcross.report.figures import curves, roofline, style
+from convcross.report.figures.style import Look
+from convcross.results.schema import Record
 from convkernels import Problem
+from support import synthetic
 
 CONTENDERS = {
     "direct/numpy": synthetic.direct(),

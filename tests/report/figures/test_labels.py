@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from convcross.report.labels import End, at_ends, spread
-from convcross.report.style import Look
+from convcross.report.figures.labels import End, at_ends, spread
+from convcross.report.figures.style import Look
 
 GAP = 0.1
 

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from convcross.analysis.stages import by_stage, ordered, shares
-from convcross.report import stages, style
+from convcross.report.figures import stages, style
 
 FFT = {"forward": 2.0, "multiply": 1.0, "inverse": 2.0, "crop": 0.5, "rest": 0.5, "kernel": 4.0}
 

@@ -16,16 +16,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-import clusters
-from convcross.duels import Duel, duels
-from convcross.failures import BadInput
-from convcross.records import read
-from convcross.spec import Limits, Sweep
-from convcross.workers import Gone, cluster, isolation, scheduler
-from convcross.workers.crew import Crew
-from planted import forgotten
+from convcross.errors import BadInput
+from convcross.results.schema import read
+from convcross.run.cluster import cluster, scheduler
+from convcross.run.cluster.pool import Crew
+from convcross.run.workers import isolation
+from convcross.run.workers.machine import Gone
+from convcross.sweeps.duels import Duel, duels
+from convcross.sweeps.spec import Limits, Sweep
+from support import clusters
+from support.planted import forgotten
 
-remote = pytest.importorskip("convcross.workers.remote")  # a machine that only visits has no Dask
+remote = pytest.importorskip(
+    "convcross.run.cluster.remote"
+)  # a machine that only visits has no Dask
 
 SWEEP = """
 sizes = [12, 16]
@@ -83,7 +87,7 @@ def one_duel(**changes: object) -> Duel:
         {"name": "one", "sizes": [16], "kernels": [3], "contenders": ["direct/numpy"]}
         | {"limits": Limits(seconds=0.001, samples=5, run_seconds=60.0)}
     )
-    from convcross.duels import available
+    from convcross.sweeps.duels import available
 
     return duels(sweep, available(["cpu"]))[0].model_copy(update=changes)
 
@@ -258,7 +262,7 @@ def test_what_is_killed_ends_and_its_worker_goes_on(address: str, tmp_path: Path
 
 
 def planted(folder: Path) -> str:
-    from convkernels.registry import load_path
+    from convkernels.discovery import load_path
 
     path = folder / "holding.py"
     path.write_text(HOLDING)

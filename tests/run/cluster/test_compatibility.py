@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from clusters import CODE, answer, description, play_code
-from convcross.failures import BadInput
-from convcross.workers.description import describe, described, digest
-from convcross.workers.fitness import Requirements, mismatch
+from convcross.errors import BadInput
+from convcross.run.cluster.compatibility import Requirements, mismatch
+from convcross.run.workers.description import describe, described, digest
+from support.clusters import CODE, answer, description, play_code
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def required(monkeypatch: pytest.MonkeyPatch) -> Requirements:
         ),
         (Exception(repr(ModuleNotFoundError("No module named 'convcross'"))), "has no convcross"),
         (
-            ModuleNotFoundError("No module named 'convcross.workers'"),
-            "cannot tell what it is (ModuleNotFoundError: No module named 'convcross.workers'); ",
+            ModuleNotFoundError("No module named 'convcross.run'"),
+            "cannot tell what it is (ModuleNotFoundError: No module named 'convcross.run'); ",
         ),
         (TimeoutError(), "cannot tell what it is (no answer in time); allowed: convcross 0.1"),
         (

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from clusters import answer, play_code
-from convcross.duels import Duel
-from convcross.failures import BadInput
-from convcross.records import Record
-from convcross.spec import Limits
-from convcross.workers import Gone, cluster, crew
+from convcross.errors import BadInput
+from convcross.results.schema import Record
+from convcross.run.cluster import cluster, pool
+from convcross.run.workers.machine import Gone
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
+from support.clusters import answer, play_code
 
 CONTENDERS = ["direct/numpy@cpu", "fft/numpy@cpu"]
 MEASURED = {"records": [], "seconds": {}, "neighbours": {}}
@@ -77,7 +78,7 @@ class Played:
         self.cluster._receive(worker, worker.task, worker.task.future, result)
 
     @property
-    def crew(self) -> crew.Crew:
+    def crew(self) -> pool.Crew:
         (only,) = self.cluster.machines
         return only
 
@@ -313,7 +314,7 @@ def test_workers_that_leave_before_the_run_begins_are_waited_for() -> None:
     played = Played()
     played.comes("a")
     played.leaves("a")
-    played.cluster.workers["b"] = crew.Worker("b", "folder", asked=False)
+    played.cluster.workers["b"] = pool.Worker("b", "folder", asked=False)
     played.cluster.gather(1.0, "")
     assert played.crew.free() == 0
 

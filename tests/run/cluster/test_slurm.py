@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-import clusters
-from convcross.failures import BadInput
-from convcross.records import read
-from convcross.workers import cluster, jobs
+from convcross.errors import BadInput
+from convcross.results.schema import read
+from convcross.run.cluster import cluster
+from convcross.run.cluster import slurm as jobs
+from support import clusters
 
 FULL = """
 [slurm]

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convcross import lines
-from convcross.duels import Duel, available
-from convcross.failures import BadInput
-from convcross.looks import LEAST, MOST, Answer, looks
-from convcross.records import Record
-from convcross.search import DENSE, Search, dense
-from convcross.spec import Limits, Sweep
+from convcross.errors import BadInput
+from convcross.results.schema import Record
+from convcross.run.search import line as lines
+from convcross.run.search.search import DENSE, Search, dense
+from convcross.run.search.strategy import LEAST, MOST, Answer, looks
+from convcross.sweeps.duels import Duel, available
+from convcross.sweeps.spec import Limits, Sweep
 from proofs.search import SCENARIOS, Clock, Scenario, double, missed, single, steps, tried
-from synthetic import record
+from support.synthetic import record
 
 SIZES = np.array(DENSE, dtype=float)
 EXPECTED = 2 * np.log(SIZES / 20)  # crosses at 20

@@ -22,14 +22,14 @@ from typing import Any
 import psutil
 import pytest
 
-from convcross.duels import Duel
-from convcross.statistics import LEAST
-from convcross.workers import process
-from convcross.workers.isolation import Isolated
-from convcross.workers.process import Stopped
+from convcross.run.workers import child as process
+from convcross.run.workers.child import Stopped
+from convcross.run.workers.isolation import Isolated
+from convcross.stats.median import LEAST
+from convcross.sweeps.duels import Duel
 from convkernels import Problem
-from crashing import AT_IT, FAILURES, HARMLESS, LEFT, crashing
 from soak.sweeping import start, workers
+from support.crashing import AT_IT, FAILURES, HARMLESS, LEFT, crashing
 
 HONEST = ("direct", "fft")
 LETHAL = (
@@ -258,7 +258,7 @@ def test_killed_from_another_thread(source: str, folder: Path) -> None:
     isolated.close()
 
 
-PLAIN = "from convcross.cli import main; main()"
+PLAIN = "from convcross.cli.app import main; main()"
 
 
 def test_a_second_ctrl_c_ends_a_worker_that_hangs(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_a_second_ctrl_c_ends_a_worker_that_hangs(tmp_path: Path) -> None:
 
 PARENT = """
 import json, sys, threading
-from convcross.workers.isolation import Isolated
+from convcross.run.workers.isolation import Isolated
 
 isolated = Isolated()
 asked = json.loads(sys.argv[1])
@@ -327,7 +327,7 @@ def test_a_limit_of_memory_makes_an_allocation_fail(source: str) -> None:
     """Under a limit as a shell's ulimit or a batch system sets, which a worker keeps to."""
     limited = """
 import json, resource, sys
-from convcross.workers.isolation import Isolated
+from convcross.run.workers.isolation import Isolated
 
 resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 print(json.dumps(Isolated().measure(json.loads(sys.argv[1]))["records"]))

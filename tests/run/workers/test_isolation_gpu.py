@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from convcross.duels import Duel
-from convcross.spec import Limits
-from convcross.workers.isolation import Isolated
-from convcross.workers.local import VISIBLE
+from convcross.run.workers.isolation import Isolated
+from convcross.run.workers.local import VISIBLE
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
-from convkernels.registry import load_path
-from planted import forgotten, plant
+from convkernels.discovery import load_path
+from support.planted import forgotten, plant
 
 pytestmark = pytest.mark.gpu
 

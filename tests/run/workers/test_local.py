@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from convcross import cards, cli, machine
-from convcross.duels import Duel
-from convcross.failures import BadInput
-from convcross.records import read
-from convcross.run import run
-from convcross.spec import Limits, Sweep
-from convcross.workers import Gone, local
-from convcross.workers.isolation import Isolated
-from convcross.workers.local import VISIBLE, LocalMachine, machines
-from runs import InProcess, ids
+from convcross.cli import app
+from convcross.errors import BadInput
+from convcross.machine import cards, describe
+from convcross.results.schema import read
+from convcross.run.session import run
+from convcross.run.workers import local
+from convcross.run.workers.isolation import Isolated
+from convcross.run.workers.local import VISIBLE, LocalMachine, machines
+from convcross.run.workers.machine import Gone
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits, Sweep
+from support.runs import InProcess, ids
 
 SWEEP = Sweep(
     name="small",
@@ -109,7 +111,7 @@ def test_a_machine_that_is_lost_is_told_and_left_with_1(
     arguments = ["quick", "--sizes", "12", "--kernels", "1,3,5", "--contenders", "direct/numpy"]
     monkeypatch.setattr("sys.argv", ["convcross", "run", *arguments])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     assert ended.value.code == 1
     assert "the last worker has left; go on with --resume --out results/away" in (
         capsys.readouterr().out
@@ -125,7 +127,7 @@ def four_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["NVIDIA H200", "NVIDIA A100", "NVIDIA H200", "NVIDIA H200"]
     found = tuple({"device": f"cuda:{n}", "name": name} for n, name in enumerate(names))
     monkeypatch.setattr(cards, "cards", lambda: found)
-    monkeypatch.setattr(machine, "software", lambda device: {"commit": "tested"})
+    monkeypatch.setattr(describe, "software", lambda device: {"commit": "tested"})
     monkeypatch.delenv(VISIBLE, raising=False)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convcross.analysis.findings import Finding, Word
-from convkernels import Problem, UnsupportedProblem, convolve, registry
+from convcross.analysis.claims.finding import Finding, Word
+from convkernels import Problem, UnsupportedProblem, convolve, discovery
 
 SEED = 1806  # seeds the data
 EXACT = {"float64": 1e-13, "float32": 3e-5}  # a distance up to this is rounding
@@ -78,7 +78,7 @@ def contenders() -> list[str]:
     """Algorithms that take NumPy arrays here."""
     return [
         one.name
-        for one in registry.algorithms().values()
+        for one in discovery.algorithms().values()
         if "numpy" in one.namespaces and one.missing("numpy") is None
     ]
 
@@ -96,7 +96,10 @@ def _each() -> Iterable[tuple[str, str, Convolve]]:
             result: Array = convolve(x, w, algorithm=name, **options)  # type: ignore[arg-type]
             return result
 
-        if registry.find(name).refuses(Problem(IMAGE, KERNEL, dtype=dtype), "numpy", "cpu") is None:
+        if (
+            discovery.find(name).refuses(Problem(IMAGE, KERNEL, dtype=dtype), "numpy", "cpu")
+            is None
+        ):
             yield name, dtype, own
 
 

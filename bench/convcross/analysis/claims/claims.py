@@ -13,8 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from convcross.analysis import algebra, claims_of_cost, stages
-from convcross.analysis.findings import (
+from convcross.analysis import stages
+from convcross.analysis.claims import algebra, cost
+from convcross.analysis.claims.finding import (
     Claim,
     Finding,
     Subject,
@@ -25,9 +26,9 @@ from convcross.analysis.findings import (
     subjects,
     told_from,
 )
+from convcross.analysis.claims.model import Fit
+from convcross.analysis.crossover.sides import FAMILIES
 from convcross.analysis.load import Results
-from convcross.analysis.model import Fit
-from convcross.analysis.pairs import FAMILIES
 from convcross.analysis.tables import by_cell
 from convcross.text import one_line
 
@@ -185,12 +186,12 @@ THEORY = (
     Sentence(
         "Direct convolution costs O(n²N²).",
         "p and q of t = a + b·n^p·N^q, fitted to each direct contender.",
-        measured=claims_of_cost.direct_cost,
+        measured=cost.direct_cost,
     ),
     Sentence(
         "Convolution by FFT costs O(N² log N²) and does not depend on n.",
         "The exponent of its time in n; and t = a + c·M²·log2 M in the padded size M.",
-        measured=claims_of_cost.fft_cost,
+        measured=cost.fft_cost,
     ),
     Sentence(
         "Its time is dominated by the pointwise multiplication.",
@@ -220,7 +221,7 @@ THEORY = (
     Sentence(
         "FFT gives a considerable speed-up.",
         "Time of the best direct sum over that of the best FFT, at every N and n.",
-        measured=claims_of_cost.speed_up,
+        measured=cost.speed_up,
     ),
 )
 

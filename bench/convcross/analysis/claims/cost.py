@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convcross.analysis import model
-from convcross.analysis.crossover import number
-from convcross.analysis.findings import (
+from convcross.analysis.claims import model
+from convcross.analysis.claims.finding import (
     Finding,
     Subject,
     Word,
@@ -23,9 +22,10 @@ from convcross.analysis.findings import (
     span,
     told_from,
 )
-from convcross.analysis.model import Estimate, Fit, Parts, Prediction
-from convcross.analysis.pairs import FAMILIES
-from convcross.analysis.series import Grid
+from convcross.analysis.claims.model import Estimate, Fit, Parts, Prediction
+from convcross.analysis.crossover.crossover import number
+from convcross.analysis.crossover.curves import Grid
+from convcross.analysis.crossover.sides import FAMILIES
 from convcross.analysis.tables import by_cell
 
 ORDER = 0.2  # an exponent is that of the theory within this

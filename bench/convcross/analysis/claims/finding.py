@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from convcross.analysis import model
-from convcross.analysis.crossover import number
+from convcross.analysis.claims import model
+from convcross.analysis.claims.model import Estimate, Fit, Models
+from convcross.analysis.crossover.crossover import number
+from convcross.analysis.crossover.curves import Grid
+from convcross.analysis.crossover.sides import FAMILIES, Pair
+from convcross.analysis.crossover.verdict import Verdict, judge
 from convcross.analysis.load import CONDITIONS, Results
-from convcross.analysis.model import Estimate, Fit, Models
-from convcross.analysis.pairs import FAMILIES, Pair
-from convcross.analysis.series import Grid
-from convcross.analysis.verdict import Verdict, judge
 
 Word = Literal["holds", "holds only if", "false", "not measured here"]
 

@@ -18,12 +18,12 @@ import numpy as np
 from pydantic import BaseModel
 from scipy import stats
 
-from convcross.analysis.crossover import Crossover, of_results
+from convcross.analysis.crossover.crossover import Crossover, of_results
+from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
 from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
-from convcross.analysis.samples import Array, Samples, log_ratio
 from convcross.analysis.tables import describe
-from convcross.analysis.verdict import CONFIDENCE, TIE
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.stats.bootstrap import Array, Samples, log_ratio
 from convkernels.problem import Problem
 
 ALPHA = 0.002  # as asv takes it: https://asv.readthedocs.io, `asv compare`

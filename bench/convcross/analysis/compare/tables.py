@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convcross.analysis.compare import Cell, Comparison, Tally, Verdict, named
-from convcross.analysis.crossover import Crossover, cells
-from convcross.analysis.findings import seconds
+from convcross.analysis.claims.finding import seconds
+from convcross.analysis.compare.compare import Cell, Comparison, Tally, Verdict, named
+from convcross.analysis.crossover.crossover import Crossover, cells
 from convcross.text import one_line
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from convcross.analysis.load import ROUNDS_A_GROUP
-from convcross.analysis.samples import SHORTEST, Array, Samples, in_rounds, join
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.stats.bootstrap import SHORTEST, Array, Samples, in_rounds, join
 
 # What a user pays in each phase: the sum of these measured parts.
 PHASES = {"steady": ("run",), "fresh": ("fresh",), "first": ("plan", "fresh")}

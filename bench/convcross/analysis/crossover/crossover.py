@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convcross.analysis import costs, pairs
-from convcross.analysis.costs import COSTS, PHASE_WORDS
+from convcross.analysis.crossover import costs, sides
+from convcross.analysis.crossover.costs import COSTS, PHASE_WORDS
+from convcross.analysis.crossover.curves import Grid
+from convcross.analysis.crossover.sides import Pair
+from convcross.analysis.crossover.verdict import Curve, judge
 from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
-from convcross.analysis.pairs import Pair
-from convcross.analysis.series import Grid
-from convcross.analysis.verdict import Curve, judge
-from convcross.failures import BadInput
+from convcross.errors import BadInput
 from convcross.text import one_line
 
 log = logging.getLogger("convcross")
@@ -208,9 +208,9 @@ def comparable(results: Results) -> pd.DataFrame:
 def chosen_pairs(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Pair]:
     """The pairs asked for, checked, or the default ones."""
     if asked is None:
-        return pairs.default(grid)
+        return sides.default(grid)
     for pair in asked:
-        pairs.check(pair, grid)
+        sides.check(pair, grid)
     return list(asked)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convcross.analysis import costs, pairs
+from convcross.analysis.crossover import costs
+from convcross.analysis.crossover import sides as pairs
+from convcross.analysis.crossover.sides import Pair
+from convcross.analysis.crossover.verdict import Curve
 from convcross.analysis.load import CONDITIONS
-from convcross.analysis.pairs import Pair
-from convcross.analysis.samples import Samples, log_ratio
-from convcross.analysis.verdict import Curve
+from convcross.stats.bootstrap import Samples, log_ratio
 
 DRAWS = 1000
 SEED = 20260101

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from convcross.analysis.samples import Samples, join, levels
-from convcross.failures import BadInput
+from convcross.errors import BadInput
+from convcross.stats.bootstrap import Samples, join, levels
 
 Pair = tuple[str, str]
 FAMILIES: Pair = ("direct", "fft")

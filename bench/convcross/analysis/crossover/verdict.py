@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from convcross.analysis.samples import Array
+from convcross.stats.bootstrap import Array
 
 CONFIDENCE = 0.95
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from convcross import accuracy, data, reference
-from convcross.duels import Contender
-from convcross.entry import classify
+from convcross.measure.accuracy import reference
+from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.trial import classify
+from convcross.sweeps import data
+from convcross.sweeps.duels import Contender
 from convkernels import Problem, namespaces
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convcross import arrays
-from convcross.arrays import Array, norm
-from convkernels import Problem, bounds, namespaces
-from convkernels.registry import find
+from convcross.measure.accuracy import arrays
+from convcross.measure.accuracy.arrays import Array, norm
+from convkernels import Problem, namespaces
+from convkernels.discovery import find
+from convkernels.toolbox import bounds
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

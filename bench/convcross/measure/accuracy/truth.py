@@ -18,12 +18,23 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from convcross import data, memory, reference
-from convcross.arrays import Array, Place, largest, moved, norm, pieces, sum_of_squares
-from convcross.records import Errors
-from convkernels import Problem, bounds, namespaces
+from convcross.machine import memory
+from convcross.measure.accuracy import reference
+from convcross.measure.accuracy.arrays import (
+    Array,
+    Place,
+    largest,
+    moved,
+    norm,
+    pieces,
+    sum_of_squares,
+)
+from convcross.results.schema import Errors
+from convcross.sweeps import data
+from convkernels import Problem, namespaces
+from convkernels.discovery import find
 from convkernels.problem import ROUNDOFF
-from convkernels.registry import find
+from convkernels.toolbox import bounds
 
 Floats = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from convcross import machine
+from convcross.machine import describe
 
 KEPT = 12  # kernels a run: those of the largest shares
 LONGEST = 200  # characters of a name
@@ -151,7 +151,7 @@ def libraries(namespace: str, device: str) -> dict[str, Any]:
 
 @functools.cache
 def _cuda_libraries() -> dict[str, str | None]:
-    return machine.cuda_libraries()
+    return describe.cuda_libraries()
 
 
 def _on_card(torch: Any) -> dict[str, bool]:

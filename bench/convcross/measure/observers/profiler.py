@@ -13,10 +13,11 @@ import functools
 import multiprocessing
 from typing import Any
 
-from convcross import data, provenance
-from convcross.duels import Contender, Duel
+from convcross.measure.observers import kernels
+from convcross.sweeps import data
+from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem, namespaces
-from convkernels.registry import load_path
+from convkernels.discovery import load_path
 
 
 def executed(duel: Duel, contender: str) -> dict[str, Any]:
@@ -62,4 +63,4 @@ def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:
         instance.load(b)
         instance.run(a)
         namespaces.synchronize(*place)
-        return provenance.executed(functools.partial(instance.run, a), contender.device)
+        return kernels.executed(functools.partial(instance.run, a), contender.device)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from convkernels import namespaces
-from convkernels.stages import listening
+from convkernels.toolbox.stages import listening
 
 RUNS = 9
 KERNEL = "kernel"  # the load: flip, transform; paid once a filter

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from convcross.stopwatch import Step, forward, uncollected
+from convcross.measure.timing.clock import Step, check_clock, gc_disabled
 from convkernels import namespaces
 from convkernels.cuda import kernel as cuda
 
@@ -82,7 +82,7 @@ class CudaStopwatch:
             times = self._sample(steps, flush, hold=False)
         self._ran = True
         self._clock.read()
-        return forward(times)
+        return check_clock(times)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -102,7 +102,7 @@ class CudaStopwatch:
 
     def _sample(self, steps: Sequence[Step], flush: bool, hold: bool) -> list[float]:
         events = self._cupy.cuda
-        with self._on_stream() as stream, uncollected():
+        with self._on_stream() as stream, gc_disabled():
             marks = [events.Event() for _ in range(len(steps) + 1)]
             self._card.synchronize()
             self._clock.clear()
@@ -271,6 +271,6 @@ def mapped(count: int) -> Words:
 @functools.cache
 def source(name: str) -> cuda.Kernel:
     """A kernel of the folder cuda/. Raises FileNotFoundError."""
-    folder = Path(__file__).parent / "cuda"
+    folder = Path(__file__).parent / "kernels"
     text = "\n".join((folder / file).read_text("utf-8") for file in ("timer.cuh", f"{name}.cu"))
     return cuda.Kernel(text, name, shared_bytes=0)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from convcross.stopwatch import Step
+from convcross.measure.timing.clock import Step
 from convkernels import UnsupportedProblem, namespaces
 
 WARMUPS = 3  # runs on the capture stream: libraries plan, load and allocate, which no graph can

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from convcross.analysis.crossover import Crossover, number
-from convcross.report import labels, style
-from convcross.report.labels import End
-from convcross.report.style import PANEL, Look
+from convcross.analysis.crossover.crossover import Crossover, number
+from convcross.report.figures import labels, style
+from convcross.report.figures.labels import End
+from convcross.report.figures.style import PANEL, Look
 
 MARKS = "Hollow: not settled within the limit of samples or seconds."
 FLAGGED = "Cross: flagged, included as asked."

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from scipy.optimize import isotonic_regression
 
-from convcross.analysis.samples import Array
-from convcross.report.style import INK, Look
+from convcross.report.figures.style import INK, Look
+from convcross.stats.bootstrap import Array
 
 POINTS = 8.0  # of the text
 

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from convcross.analysis.crossover import Crossover
-from convcross.analysis.pairs import Pair
-from convcross.analysis.samples import Array
+from convcross.analysis.crossover.crossover import Crossover
+from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.tables import fastest, matrix
-from convcross.report import labels, style
-from convcross.report.labels import End
-from convcross.report.style import Look
+from convcross.report.figures import labels, style
+from convcross.report.figures.labels import End
+from convcross.report.figures.style import Look
+from convcross.stats.bootstrap import Array
 
 SHORTEST = 1.0  # cells; a shorter line is noise of a single cell
 INCHES = (5.0, 3.2)

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
 
-from convcross.analysis.roof import Roof
-from convcross.report import curves, labels, style
-from convcross.report.labels import End
-from convcross.report.style import Look
+from convcross.analysis.roofline import Roof
+from convcross.report.figures import curves, labels, style
+from convcross.report.figures.labels import End
+from convcross.report.figures.style import Look
 
 PANEL_INCHES = (5.8, 3.9)
 

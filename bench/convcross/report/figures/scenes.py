@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from convcross.analysis.crossover import Crossover
-from convcross.analysis.pairs import Pair
-from convcross.analysis.roof import Roof
-from convcross.report import curves, maps, roofline, style
-from convcross.report.style import Look
+from convcross.analysis.crossover.crossover import Crossover
+from convcross.analysis.crossover.sides import Pair
+from convcross.analysis.roofline import Roof
+from convcross.report.figures import curves, maps, roofline, style
+from convcross.report.figures.style import Look
 
 KINDS = {
     "time": "Time against kernel size",

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from convcross.analysis.stages import KERNEL, ordered
-from convcross.report import labels, style
-from convcross.report.labels import End
-from convcross.report.style import PANEL, Look
+from convcross.report.figures import labels, style
+from convcross.report.figures.labels import End
+from convcross.report.figures.style import PANEL, Look
 
 LOOKS = {
     "pad": Look("#999999", "o"),

@@ -18,11 +18,12 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from convcross.failures import BadInput
-from convcross.workers import jobs, scheduler
-from convcross.workers.crew import RETRIES, Crew, Task, Worker
-from convcross.workers.description import Description
-from convcross.workers.fitness import Requirements, mismatch
+from convcross.errors import BadInput
+from convcross.run.cluster import scheduler
+from convcross.run.cluster import slurm as jobs
+from convcross.run.cluster.compatibility import Requirements, mismatch
+from convcross.run.cluster.pool import RETRIES, Crew, Task, Worker
+from convcross.run.workers.description import Description
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -145,7 +146,7 @@ class Cluster:
 
     async def _ask(self, worker: Worker) -> None:
         """Report what a worker tells of itself."""
-        from convcross.workers import remote
+        from convcross.run.cluster import remote
 
         answer: Any
         try:
@@ -248,7 +249,7 @@ class Cluster:
 
     def start(self, worker: Worker, task: Task) -> None:
         """Have a worker measure a duel. It waits for its card where another run has it."""
-        from convcross.workers import remote
+        from convcross.run.cluster import remote
 
         worker.task = task
         task.processes.append(worker.process)
@@ -293,7 +294,7 @@ class Cluster:
 
     def kill(self, workers: Sequence[Worker]) -> None:
         """End at once what these workers measure."""
-        from convcross.workers import remote
+        from convcross.run.cluster import remote
 
         async def ask() -> None:
             addresses = [one.address for one in workers]
@@ -308,7 +309,7 @@ class Cluster:
 
     def leave(self) -> None:
         """Have each worker end what it measures and holds; it waits its turn beside other runs."""
-        from convcross.workers import remote
+        from convcross.run.cluster import remote
 
         async def ask() -> None:
             futures = [self._submit(one, remote.release) for one in fit]

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from convcross import machine
-from convcross.duels import Contender
-from convcross.workers.description import Description, digest
-from convcross.workers.scheduler import told
-from convkernels.registry import algorithms
+from convcross.machine import describe
+from convcross.run.cluster.scheduler import told
+from convcross.run.workers.description import Description, digest
+from convcross.sweeps.duels import Contender
+from convkernels.discovery import algorithms
 
 
 class Requirements:
@@ -22,7 +22,7 @@ class Requirements:
     """
 
     def __init__(self, algorithm_paths: Sequence[str]) -> None:
-        self.code = machine.versions()["convcross"], machine.commit()
+        self.code = describe.versions()["convcross"], describe.commit()
         self._files = {path: digest(path) for path in algorithm_paths}
 
     def unmet(self, answer: Any) -> str | None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from convcross.duels import Contender, Duel
-from convcross.measure import measure
-from convcross.workers import Gone
-from convcross.workers.description import Description
+from convcross.measure.duel import measure
+from convcross.run.workers.description import Description
+from convcross.run.workers.machine import Gone
+from convcross.sweeps.duels import Contender, Duel
 
 if TYPE_CHECKING:
-    from distributed import Future
-
-    from convcross.workers.cluster import Cluster
+    from distributed import Client, Future
 
 RETRIES = 2  # of a duel whose worker was lost
 PATIENCE = 120.0  # seconds without a worker after which none is waited for
@@ -56,6 +55,19 @@ class Worker:
     task: Task | None = None
 
 
+class Connection(Protocol):
+    """What a pool asks of the cluster that its workers belong to (see ``cluster.Cluster``)."""
+
+    client: Client
+    place: str
+    workers: dict[str, Worker]
+    heard: float
+
+    def settle(self, seconds: float) -> None: ...
+    def start(self, worker: Worker, task: Task) -> None: ...
+    def kill(self, workers: Sequence[Worker]) -> None: ...
+
+
 class Crew:
     """Workers of one kind, to which duels are given (``workers.Machine``).
 
@@ -65,7 +77,7 @@ class Crew:
     first : the address of the one that told it
     """
 
-    def __init__(self, cluster: Cluster, description: Description, first: str) -> None:
+    def __init__(self, cluster: Connection, description: Description, first: str) -> None:
         self.description, self.first = description, first
         self._cluster = cluster
         self._waiting: list[Task] = []

@@ -11,10 +11,10 @@ from typing import Any
 import dask
 
 import convcross
-from convcross import machine
-from convcross.failures import BadInput
-from convcross.workers import isolation
-from convcross.workers.description import described
+from convcross.errors import BadInput
+from convcross.machine import describe as machine
+from convcross.run.workers import isolation
+from convcross.run.workers.description import described
 
 PROCESS = uuid.uuid4().hex  # of this process: a nanny's next one may have the same address
 

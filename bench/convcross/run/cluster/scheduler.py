@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from convcross.failures import BadInput
+from convcross.errors import BadInput
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -110,7 +110,7 @@ async def _greet(address: str) -> None:
 
 
 def _check(found: Client, scheduler: object) -> None:
-    from convcross.workers import remote
+    from convcross.run.cluster import remote
 
     async def ask() -> Any:
         return await asyncio.wait_for(found.run_on_scheduler(remote.version), SECONDS)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from convcross.failures import BadInput, first_complaint
-from convcross.spec import Strict
+from convcross.errors import BadInput, first_complaint
+from convcross.sweeps.spec import Strict
 
 if TYPE_CHECKING:
     from dask_jobqueue import SLURMCluster

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convcross.analysis.pairs import represent
-from convcross.analysis.samples import Array, Samples, in_rounds, log_ratio
-from convcross.analysis.series import DRAWS, SEED
-from convcross.analysis.verdict import CONFIDENCE, TIE
-from convcross.duels import Contender, Duel
-from convcross.looks import Answer
-from convcross.records import Record
+from convcross.analysis.crossover.curves import DRAWS, SEED
+from convcross.analysis.crossover.sides import represent
+from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
+from convcross.results.schema import Record
+from convcross.run.search.strategy import Answer
+from convcross.stats.bootstrap import Array, Samples, in_rounds, log_ratio
+from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem
 
 FIRST_LOOK = 8  # samples

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from convcross.analysis.crossover import number
+from convcross.analysis.crossover.crossover import number
+from convcross.analysis.crossover.curves import Grid
+from convcross.analysis.crossover.sides import Pair, Side
+from convcross.analysis.crossover.verdict import Verdict, judge
 from convcross.analysis.load import CONDITIONS, load
-from convcross.analysis.pairs import Pair, Side
-from convcross.analysis.series import Grid
-from convcross.analysis.verdict import Verdict, judge
-from convcross.duels import Contender, Duel, duels
-from convcross.failures import BadInput
-from convcross.lines import Line
-from convcross.looks import Looks, looks
-from convcross.records import Record
-from convcross.spec import Sweep
+from convcross.errors import BadInput
+from convcross.results.schema import Record
+from convcross.run.search.line import Line
+from convcross.run.search.strategy import Looks, looks
+from convcross.sweeps.duels import Contender, Duel, duels
+from convcross.sweeps.spec import Sweep
 
 DENSE, FEW = range(3, 128, 2), 20  # kernels where a sweep has fewer
 TYPICAL = 11  # looks at a line, before one is finished

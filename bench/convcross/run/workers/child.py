@@ -22,7 +22,8 @@ from typing import Any, BinaryIO, Literal
 
 import psutil
 
-from convcross import beacon, memory
+from convcross.machine import memory
+from convcross.measure.process import progress_page
 from convcross.text import one_line
 
 MARK = "CONVCROSS_WORKER"  # in the environment of the child and of all that it starts
@@ -72,8 +73,8 @@ class Child:
                 tempfile.TemporaryDirectory(prefix="convcross-", ignore_cleanup_errors=True)
             )
             page = _memory(stack)
-            self._page = stack.enter_context(mmap.mmap(page, beacon.PAGE.size))
-            beacon.clear(self._page)
+            self._page = stack.enter_context(mmap.mmap(page, progress_page.PAGE.size))
+            progress_page.clear(self._page)
             requests, self._requests = _pipe(stack)
             self._answers, answers = _pipe(stack)
             parent, self._lifeline = _pipe(stack)
@@ -82,7 +83,7 @@ class Child:
             numbers = [requests.fileno(), answers.fileno(), page, parent.fileno()]
             start = (
                 f"import sys; sys.path[:] = {sys.path!r}; "
-                "from convcross.workers import child; child.main()"
+                "from convcross.run.workers import child_main; child_main.main()"
             )
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", start, *map(str, numbers)],
@@ -106,7 +107,7 @@ class Child:
         Raises Stopped where ``kill`` ended it.
         """
         self._output.clear()
-        beacon.clear(self._page)  # it has been idle since its last duel
+        progress_page.clear(self._page)  # it has been idle since its last duel
         with contextlib.suppress(OSError):  # it has died since: the answer will tell
             content = memoryview(json.dumps(duel).encode() + b"\n")
             while content:
@@ -152,7 +153,7 @@ class Child:
                 quiet = now
                 if self._process.poll() is not None and not content:
                     return None, None
-                seen = beacon.read(self._page)
+                seen = progress_page.read(self._page)
                 if self._takes_all():
                     name = _name(duel, seen)
                     return None, Lost(name, "oom", self._took(seen), certain=name is not None)
@@ -170,9 +171,11 @@ class Child:
             if isinstance(answer, dict) and answer.keys() & {"result", "spoiled", "raised"}:
                 return answer, None
         reason = self._told("wrote into the pipe to its parent")
-        return None, Lost(_name(duel, beacon.read(self._page)), "error", reason, certain=False)
+        return None, Lost(
+            _name(duel, progress_page.read(self._page)), "error", reason, certain=False
+        )
 
-    def _hung(self, duel: dict[str, Any], seen: beacon.Seen, limit: float) -> Lost:
+    def _hung(self, duel: dict[str, Any], seen: progress_page.Seen, limit: float) -> Lost:
         reason = f"hung: a call in its {seen.step} did not return within {limit:g} s"
         if seen.contender is None:
             reason = f"hung: nothing was measured for {OWN:g} s"
@@ -190,7 +193,7 @@ class Child:
             return scarce and held > machine.total / 2
         return False
 
-    def _took(self, seen: beacon.Seen) -> str:
+    def _took(self, seen: progress_page.Seen) -> str:
         where = "" if seen.contender is None else f" in its {seen.step}"
         return f"held {self._largest / 2**30:.1f} GiB{where}: nearly all of the memory"
 
@@ -199,7 +202,7 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(DYING)
             how = f"killed by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
-        seen = beacon.read(self._page)
+        seen = progress_page.read(self._page)
         status: Literal["error", "oom"] = "error"
         if how == "killed by SIGKILL" and self._largest > memory.limit() / 2:
             how += f", as where memory runs out: it held {self._largest / 2**30:.1f} GiB"
@@ -244,7 +247,7 @@ class Child:
                     one.kill()
 
 
-def _name(duel: dict[str, Any], seen: beacon.Seen) -> str | None:
+def _name(duel: dict[str, Any], seen: progress_page.Seen) -> str | None:
     return None if seen.contender is None else str(duel["contenders"][seen.contender])
 
 
@@ -256,7 +259,7 @@ def _memory(stack: contextlib.ExitStack) -> int:
     else:
         file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         number = file.fileno()
-    os.truncate(number, beacon.PAGE.size)
+    os.truncate(number, progress_page.PAGE.size)
     return number
 
 

@@ -19,10 +19,11 @@ from typing import Any
 
 import psutil
 
-from convcross import beacon, memory, surroundings
-from convcross.duels import Contender
-from convcross.entry import Spoiled
-from convcross.measure import measure
+from convcross.machine import memory
+from convcross.measure.duel import measure
+from convcross.measure.process import progress_page, state
+from convcross.measure.trial import Spoiled
+from convcross.sweeps.duels import Contender
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -33,13 +34,13 @@ def main() -> None:
     for one in (signal.SIGINT, signal.SIGTERM):  # the parent ends what is to be ended
         signal.signal(one, lambda number, frame: None)
     _end_with_parent(parent)
-    beacon.light(mmap.mmap(page, beacon.PAGE.size))
-    surroundings.keep()
+    progress_page.light(mmap.mmap(page, progress_page.PAGE.size))
+    state.keep()
     own = os.getpid()
     with open(answers, "w") as output, open(requests) as duels:
         for line in duels:
             duel = json.loads(line)
-            surroundings.put_back()
+            state.put_back()
             if all(Contender.parse(name).device == "cpu" for name in duel["contenders"]):
                 _limit_memory()
             answer = _answer(duel)

@@ -16,10 +16,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from convcross import machine
-from convcross.duels import available, devices_named
-from convcross.failures import BadInput
-from convcross.loading import register
+from convcross.errors import BadInput
+from convcross.machine import describe as machine
+from convcross.sweeps.duels import available, devices_named
+from convcross.sweeps.user_files import register
 
 
 class Description(BaseModel):
@@ -52,7 +52,7 @@ def described(device: str | None, algorithm_paths: Sequence[str], seconds: float
     """
     start = (
         f"import sys; sys.path[:] = {sys.path!r}; "
-        "from convcross.workers import description; sys.exit(description.main())"
+        "from convcross.run.workers import description; sys.exit(description.main())"
     )
     try:
         asked = subprocess.run(

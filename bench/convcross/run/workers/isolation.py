@@ -15,8 +15,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from convcross.failures import BadInput
-from convcross.workers.process import Child, Lost, Stopped
+from convcross.errors import BadInput
+from convcross.run.workers.child import Child, Lost, Stopped
 
 GivenUp = dict[str, tuple[str, str]]  # contender → (status, reason)
 

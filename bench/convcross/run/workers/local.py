@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convcross import cards, machine
-from convcross.duels import Contender, Duel, available
-from convcross.workers.description import Description
-from convcross.workers.isolation import Isolated
+from convcross.machine import cards, describe
+from convcross.run.workers.description import Description
+from convcross.run.workers.isolation import Isolated
+from convcross.sweeps.duels import Contender, Duel, available
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -35,8 +35,8 @@ class LocalMachine:
         self.contenders: list[Contender] = available(devices)
         self.description = Description(
             devices=self.devices,
-            machine=machine.describe(here or devices[0]),
-            software=machine.software(here or devices[0]),
+            machine=describe.describe(here or devices[0]),
+            software=describe.software(here or devices[0]),
             contenders=[str(one) for one in self.contenders],
             algorithms={},
         )

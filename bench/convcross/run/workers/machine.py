@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from convcross.duels import Contender, Duel
-    from convcross.workers.description import Description
+    from convcross.run.workers.description import Description
+    from convcross.sweeps.duels import Contender, Duel
 
 
 class Gone(RuntimeError):

@@ -1,4 +1,4 @@
-"""The defining sum on CUDA cores: ``cuda/direct.cuh``, compiled for the kernel size.
+"""The defining sum on CUDA cores: ``direct.cuh``, compiled for the kernel size.
 
 Costs 2·n²·N² FLOP and reads each input once a block: at N = 4096, n = 15 in float32 the floor of an
 H200 is 113 µs, all arithmetic. Its blocks take one output channel each, so that many output
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 from convkernels.cuda import kernel as cuda
 from convkernels.problem import ITEMSIZE, Pair, Problem
 from convkernels.registry import Cost, algorithm, forward_only
-from convkernels.stages import stage
+from convkernels.toolbox.stages import stage
 
 LARGEST = 31
+SOURCE = Path(__file__).with_name("direct.cuh").read_text(encoding="utf-8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +81,7 @@ def tile_for(problem: Problem, processors: int) -> Tile:
 def compose(kernel: Pair, tile: Tile) -> cuda.Kernel:
     """The kernel for one kernel size and tile."""
     sizes = (*kernel, tile.width, tile.height, tile.across, tile.down)
-    source = f"""{cuda.text("direct.cuh")}
+    source = f"""{SOURCE}
 extern "C" __global__ void __launch_bounds__({tile.across * tile.down}, {tile.resident})
 direct(const float* __restrict__ x, const float* __restrict__ w, float* __restrict__ y,
        const convkernels::Shape shape) {{

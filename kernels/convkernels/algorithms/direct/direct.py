@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels import layout
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, algorithm, workspace_bytes
-from convkernels.stages import stage
+from convkernels.toolbox import layout
+from convkernels.toolbox.stages import stage
 
 # Elements of a strip's partial sum: with its operand and its product it fits in a core's L2.
 STRIP = 1 << 15

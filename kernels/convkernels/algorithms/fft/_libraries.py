@@ -12,8 +12,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from convkernels.bounds import compute_dtype
 from convkernels.problem import Pair, Problem, Shape
+from convkernels.toolbox.bounds import compute_dtype
 
 Array = Any
 AXES = (-2, -1)

@@ -17,12 +17,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels import bounds, layout
-from convkernels.fft.libraries import good_size, library
+from convkernels.algorithms.fft._libraries import good_size, library
 from convkernels.namespaces import NAMES
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, algorithm, workspace_bytes
-from convkernels.stages import stage
+from convkernels.toolbox import bounds, layout
+from convkernels.toolbox.stages import stage
 
 
 def padded_size(problem: Problem, namespace: str) -> tuple[int, int]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels import layout
-from convkernels.bounds import compute_dtype
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, algorithm, workspace_bytes
-from convkernels.stages import stage
+from convkernels.toolbox import layout
+from convkernels.toolbox.bounds import compute_dtype
+from convkernels.toolbox.stages import stage
 
 LIMIT = 256 << 20  # bytes of P
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels import bounds
 from convkernels.namespaces import installed
 from convkernels.problem import Problem
 from convkernels.registry import algorithm, forward_only
-from convkernels.vendor.planes import by_plane, single_step
+from convkernels.toolbox import bounds
+from convkernels.toolbox.planes import by_plane, single_step
 
 
 @algorithm(

@@ -6,7 +6,7 @@ from typing import Any
 
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, algorithm, forward_only
-from convkernels.vendor.planes import by_plane, single_step
+from convkernels.toolbox.planes import by_plane, single_step
 
 
 @algorithm(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels import bounds
 from convkernels.problem import Problem
 from convkernels.registry import Cost, algorithm, forward_only
-from convkernels.vendor.planes import by_plane, single_step
+from convkernels.toolbox import bounds
+from convkernels.toolbox.planes import by_plane, single_step
 
 
 @algorithm(

@@ -1,0 +1,1 @@
+"""The sentences of the theory, each judged on the results."""

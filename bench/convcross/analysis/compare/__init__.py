@@ -1,0 +1,1 @@
+"""Two results files held against each other, cell by cell."""

@@ -1,0 +1,1 @@
+"""Where one contender overtakes another: sides, costs, curves, verdicts and n*."""

@@ -1,0 +1,95 @@
+"""Commands that read results: crossover, claims, report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from convcross.cli.options import Files, Flagged, Json, parse_pair, print_json
+from convcross.text import file_name
+
+
+def crossover(
+    files: Files,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="A,B: where B overtakes A. Families or contenders.")
+    ] = None,
+    phase: Annotated[str, typer.Option(help="steady, fresh, first.")] = "steady",
+    cost: Annotated[str, typer.Option(help="time, error, workspace, energy.")] = "time",
+    include_flagged: Flagged = False,
+    as_json: Json = False,
+) -> None:
+    """Print n*(N), the kernel size from which one contender stays faster than another."""
+    from convcross.analysis.crossover import crossover as analysis
+
+    pairs = [parse_pair(text) for text in pair] if pair else None
+    rows = analysis.crossovers(
+        files, pairs=pairs, phase=phase, cost=cost, include_flagged=include_flagged
+    )
+    if as_json:
+        print_json([row.to_json() for row in rows])
+    else:
+        analysis.print_table(rows)
+
+
+def claims(files: Files, include_flagged: Flagged = False, as_json: Json = False) -> None:
+    """Judge each sentence of the theory on the results: verdict, condition, numbers."""
+    from convcross.analysis.claims import claims as analysis
+    from convcross.analysis.load import load
+
+    found = analysis.claims(load(files, include_flagged=include_flagged))
+    if as_json:
+        print_json([claim.to_json() for claim in found])
+    else:
+        analysis.print_claims(found)
+
+
+def report(
+    files: Files,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder. [default: reports/<machine>/<results file>]")
+    ] = None,
+    include_flagged: Flagged = False,
+) -> None:
+    """Write figures (PNG, SVG, PDF), every measurement (CSV) and one self-contained HTML page."""
+    from convcross.report import report as reporting
+    from convcross.results.schema import read
+
+    folder = out
+    if folder is None:
+        stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
+        machine = str(read(files[0]).header.machine.get("name"))
+        folder = Path("reports") / file_name(machine) / file_name(stem)
+    page, table, *figures = reporting.write(files, folder, include_flagged=include_flagged)
+    print(f"{len(figures) // 3} figures, PNG, SVG and PDF, and {table.name} in {folder}")
+    print(page)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Results file, the one before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Results file, the one after.")],
+    fail_on_slower: Annotated[
+        bool,
+        typer.Option("--fail-on-slower", help="Exit with 1 where B is slower in a cell, or fails."),
+    ] = False,
+    include_flagged: Flagged = False,
+    as_json: Json = False,
+) -> None:
+    """Hold B against A, cell by cell: two cards, drivers or commits.
+
+    A cell is slower or faster where the medians differ by 2 % or more, and the Mann–Whitney test
+    of its samples gives p < 0.002, adjusted for all cells (Benjamini and Hochberg). One that was
+    ok and is now wrong, oom, timeout or error counts as slower.
+    """
+    from convcross.analysis.compare import compare as analysis
+    from convcross.analysis.compare.tables import print_comparison
+
+    found = analysis.compare(a, b, include_flagged=include_flagged)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_comparison(found)
+    if fail_on_slower and found.slower:
+        raise typer.Exit(1)

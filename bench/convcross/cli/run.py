@@ -1,0 +1,114 @@
+"""The command that measures: run."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convcross.cli.options import Algorithms, Device, load_algorithms, parse_pair, parse_seconds
+from convcross.errors import BadInput
+
+if TYPE_CHECKING:
+    from convcross.run.workers.machine import Machine
+
+
+def run(
+    sweep: Annotated[
+        str,
+        typer.Argument(
+            help="quick, image, dtypes, cnn, crossover, errors, profile, seed, or a TOML file."
+        ),
+    ],
+    sizes: Annotated[str | None, typer.Option(help="Image sizes N: 256,512 or 64:512:64.")] = None,
+    kernels: Annotated[str | None, typer.Option(help="Kernel sizes n: 3,5,7 or 3:63:2.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,
+    mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
+    op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
+    regime: Annotated[str | None, typer.Option(help="flushed, warm, graph, wall.")] = None,
+    contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
+    device: Device = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Of a Dask cluster: tcp://host:8786, or a TOML file of Slurm jobs."),
+    ] = None,
+    algorithms: Algorithms = None,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Measure energy too: 4 s for each contender.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Results file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a results file.")] = False,
+    resume_anyway: Annotated[
+        bool,
+        typer.Option("--resume-anyway", help="Also of another sweep, other versions; recorded."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Resume, and measure failed duels again.")
+    ] = False,
+    budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 8m, 2h.")] = None,
+    find_crossover: Annotated[
+        bool, typer.Option("--find-crossover", help="Measure only what n* needs: see --pair.")
+    ] = False,
+    pair: Annotated[
+        str | None, typer.Option(help="A,B of --find-crossover. [default: direct,fft]")
+    ] = None,
+) -> None:
+    """Run a sweep: measure time and error of every contender. Options override the sweep.
+
+    --find-crossover measures a fifth to a third of the grid, closely where B overtakes A. Without
+    --kernels, and where the sweep has fewer than 20, the grid is all odd n from 3 to 127.
+    """
+    from convcross.run.progress import showing, summary
+    from convcross.run.session import run as run_sweep
+    from convcross.run.workers import local
+    from convcross.sweeps import spec
+    from convcross.sweeps.duels import devices_named
+
+    if pair is not None and not find_crossover:
+        raise BadInput("--pair is given without --find-crossover; allowed: both")
+    paths = load_algorithms(algorithms)
+    lists = {"dtypes": dtype, "modes": mode, "ops": op, "contenders": contenders}
+    overrides: dict[str, Any] = {
+        key: [part.strip() for part in text.split(",")]
+        for key, text in lists.items()
+        if text is not None
+    }
+    given = {"sizes": sizes, "kernels": kernels, "regime": regime, "energy": energy or None}
+    overrides |= {key: value for key, value in given.items() if value is not None}
+    loaded = spec.load(sweep, overrides)
+    if find_crossover and kernels is None:
+        from convcross.run.search.search import dense
+
+        loaded = dense(loaded)
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            machines: list[Machine] = [
+                stack.enter_context(contextlib.closing(one))
+                for one in local.machines(devices_named(device))
+            ]
+        else:
+            from convcross.run.cluster import cluster
+
+            found = cluster.connect(scheduler, device, paths)
+            machines = [*stack.enter_context(found).machines]
+        progress = stack.enter_context(showing())
+        outcomes = run_sweep(
+            loaded,
+            machines,
+            algorithm_paths=paths,
+            out=out,
+            resume=resume,
+            resume_anyway=resume_anyway,
+            retry_failed=retry_failed,
+            budget=parse_seconds(budget) if budget else None,
+            pair=parse_pair(pair or "direct,fft") if find_crossover else None,
+            progress=progress,
+        )
+    for outcome in outcomes:
+        summary(outcome, budget)
+    if any(outcome.interrupted for outcome in outcomes):
+        raise typer.Exit(130)
+    if any(outcome.failed or outcome.gone for outcome in outcomes):
+        raise typer.Exit(1)

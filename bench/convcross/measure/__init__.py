@@ -1,0 +1,1 @@
+"""One duel measured: prepared, verified, timed in its phases, and observed."""

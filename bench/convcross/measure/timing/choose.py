@@ -1,0 +1,14 @@
+"""Which stopwatch a contender is timed by."""
+
+from __future__ import annotations
+
+from convcross.measure.timing.clock import Stopwatch
+from convcross.measure.timing.cuda import CudaStopwatch
+from convcross.measure.timing.host import HostStopwatch
+
+
+def stopwatch(namespace: str, device: str, regime: str) -> Stopwatch:
+    """The stopwatch of a contender's library and device."""
+    if device == "cpu" or regime == "wall":
+        return HostStopwatch(namespace, device)
+    return CudaStopwatch(namespace, device)

@@ -1,0 +1,1 @@
+"""The report: figures, a table of every measurement and one page, from results alone."""

@@ -1,0 +1,1 @@
+"""The results file: its schema, its reader and its only writer."""

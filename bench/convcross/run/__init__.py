@@ -1,0 +1,1 @@
+"""A sweep from its first duel to its last: sessions, resuming, progress, and who measures."""

@@ -1,0 +1,1 @@
+"""The search for a crossover: which kernel size to measure next."""

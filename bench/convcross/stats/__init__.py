@@ -1,0 +1,1 @@
+"""Medians, intervals, bootstrap and robust fits. NumPy only, each with its proof."""

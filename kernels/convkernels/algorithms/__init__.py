@@ -1,0 +1,1 @@
+"""Every algorithm, one file each, in the room of its family."""

@@ -1,0 +1,1 @@
+"""What an algorithm's file may import: layouts, error bounds, stages, planes."""
