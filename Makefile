@@ -73,6 +73,7 @@ clean:
 	find bench kernels tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints-cpu.txt
-	$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
-	$(BIN)/python -m pip install $(REQUIRED_$(BUILD))
+	@echo "setting up $(VENV) for $(BUILD): some minutes; what fails is said"
+	@$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
+	@$(BIN)/python -m pip install --quiet --quiet $(REQUIRED_$(BUILD))
 	@touch $@

@@ -52,7 +52,8 @@ def test_what_is_installed_fits_the_driver(
     tmp_path: Path, nvidia_smi: str, installed: str, target: str
 ) -> None:
     lines = dry_run(tmp_path, nvidia_smi, target).splitlines()
-    assert [line.split("pip install ")[1] for line in lines if "pip install" in line] == [installed]
+    quiet = "pip install --quiet --quiet "  # nothing but errors
+    assert [line.split(quiet)[1] for line in lines if "pip install" in line] == [installed]
 
 
 def test_environment_is_made_once_and_anew_for_another_build(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_environment_is_made_once_and_anew_for_another_build(tmp_path: Path) -> 
 
 def test_python_can_be_chosen(tmp_path: Path) -> None:
     planned = dry_run(tmp_path, "exit 127", "PYTHON=python3.12", "test")
-    assert planned.startswith("python3.12 -m venv")
+    assert "\npython3.12 -m venv" in planned
 
 
 def test_wheel_holds_every_file_of_both_packages(tmp_path: Path) -> None:
