@@ -209,7 +209,7 @@ def sweep() -> Sweep:
 def verdict(cells: Iterable[tuple[float, list[Record]]], line: Line) -> Verdict:
     """As the analysis has it, from the newest records of each n."""
     rng = np.random.default_rng(SEED)
-    sizes, points, replicates = [], [], []
+    sizes, points, replicates, samples = [], [], [], []
     for n, records in sorted(dict(cells).items()):
         a, b = (standing(records, side) for side in line.sides)
         assert a is not None
@@ -218,7 +218,11 @@ def verdict(cells: Iterable[tuple[float, list[Record]]], line: Line) -> Verdict:
         sizes.append(n)
         points.append(point)
         replicates.append(draws)
-    return judge(Curve(np.array(sizes, dtype=float), np.array(points), np.stack(replicates)), N)
+        samples.append(float(min(len(a), len(b))))
+    curve = Curve(
+        np.array(sizes, dtype=float), np.array(points), np.stack(replicates), np.array(samples)
+    )
+    return judge(curve, N)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ def ratio(signs: Sequence[float], spread: float = 0.001) -> Curve:
     """Log ratios at n = 3, 5, 7, …, each with replicates of the given spread."""
     points = np.array(signs)
     offsets = np.linspace(-2 * spread, 2 * spread, 101)
-    return Curve(3.0 + 2 * np.arange(len(points)), points, points[:, None] + offsets)
+    sizes = 3.0 + 2 * np.arange(len(points))
+    return Curve(sizes, points, points[:, None] + offsets, np.full(len(points), 60.0))
 
 
 def test_always_never_tie() -> None:
@@ -60,7 +61,8 @@ def test_a_bound_lies_behind_where_a_may_be_better() -> None:
     points = np.array([0.2, 0.2, -0.05, 0.2, 0.2])
     spread = np.array([0.001, 0.001, 0.1, 0.001, 0.001])[:, None]
     curve = ratio(list(points))
-    noisy = Curve(curve.n, points, points[:, None] + spread * np.linspace(-2, 2, 101))
+    replicates = points[:, None] + spread * np.linspace(-2, 2, 101)
+    noisy = Curve(curve.n, points, replicates, curve.samples)
     assert (judge(noisy, 512).verdict, judge(noisy, 512).high) == ("beyond-grid", 9)
 
 

@@ -148,6 +148,7 @@ def curve(a: Side, b: Side, draws: int = DRAWS) -> Curve:
         np.array(sizes, dtype=float),
         np.array(points),
         np.stack(replicates),
+        np.array([min(len(a[n][0]), len(b[n][0])) for n in sizes], dtype=float),
         exact=any(side[n][0].exact for side in (a, b) for n in sizes),
         stood=([a[n][1] for n in sizes], [b[n][1] for n in sizes]),
     )

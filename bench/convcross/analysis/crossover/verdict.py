@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array
+from convcross.stats.simultaneous import Signs
 
 CONFIDENCE = 0.95
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
 _STEPS = 32  # places between two measured kernels where the interval is looked at
-
-Signs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Curve:
     n : (K,) kernel sizes, ascending
     ratio : (K,)
     replicates : (K, draws) bootstrap replicates of ratio
+    samples : (K,) how many each ratio was made of
     exact : there is no spread, hence no interval
     stood : for A and for B, the contenders that were compared at each of the K sizes
     """
@@ -33,6 +34,7 @@ class Curve:
     n: Array
     ratio: Array
     replicates: Array
+    samples: Array
     exact: bool = False
     stood: tuple[list[list[str]], list[list[str]]] = ([], [])
 
@@ -54,9 +56,9 @@ def judge(curve: Curve, N: int) -> Verdict:
     """The verdict on B against A.
 
     A cell counts for A or for B where its log ratio differs from zero at 95 % for all cells of the
-    curve together (Bonferroni: of many cells that do not differ, some would seem to at 95 % each)
-    and by 2 % or more; other cells are ties and make no crossing. Where that leaves only one side,
-    differences under 2 % count too.
+    curve together (``stats.simultaneous``: of many cells that do not differ, some would seem to at
+    95 % each) and by 2 % or more; other cells are ties and make no crossing. Where that leaves
+    only one side, differences under 2 % count too.
 
     - always, never: B, or A, better in every cell, each at 95 %, as all must agree.
     - tie: no cell counts.
@@ -71,7 +73,10 @@ def judge(curve: Curve, N: int) -> Verdict:
         return Verdict("always", high=n[0])
     if (each < 0).all():  # the largest odd kernel of an even image is N−1
         return Verdict("never" if n[-1] >= N - 1 else "beyond-grid", low=n[-1])
-    significant = _significant(curve.replicates, (1 - CONFIDENCE) / len(n))
+    together = simultaneous.signs(
+        ratio, curve.replicates, curve.samples, cells=len(n), error=1 - CONFIDENCE
+    )
+    significant = np.where(each == together, together, 0)
     clear = np.where(np.abs(ratio) >= TIE, significant, 0)
     signs = clear if {-1, 1} <= set(clear) else significant
     told = [int(cell) for cell in np.flatnonzero(signs)]

@@ -22,6 +22,7 @@ from convcross.analysis.crossover.sides import represent
 from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
 from convcross.results.schema import Record
 from convcross.run.search.strategy import Answer
+from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array, Samples, in_rounds, log_ratio
 from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem
@@ -61,9 +62,14 @@ def compare(records: Sequence[Record], sides: Sides, duel: Duel, cells: int) -> 
     if a is not None and b is not None:
         ratio, replicates = log_ratio(a, b, DRAWS, np.random.default_rng(SEED))
         # As strict as the analysis of the whole grid is with each of its cells.
-        across = min(np.count_nonzero(replicates <= 0), np.count_nonzero(replicates >= 0))
-        clear = abs(ratio) >= TIE and across < (1 - CONFIDENCE) / 2 / cells * DRAWS
-        return Answer(ratio, int(np.sign(ratio)) if clear else 0)
+        (sign,) = simultaneous.signs(
+            np.array([ratio]),
+            replicates[None],
+            np.array([min(len(a), len(b))], dtype=float),
+            cells=cells,
+            error=1 - CONFIDENCE,
+        )
+        return Answer(ratio, int(sign) if abs(ratio) >= TIE else 0)
     for sign, timed, missing in ((1, b, sides[0]), (-1, a, sides[1])):
         late = [one for one in records if one.contender in missing and one.status == "timeout"]
         if timed is not None and late:
