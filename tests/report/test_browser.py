@@ -19,6 +19,7 @@ CONTENDERS = {
     f"fft{HOSTILE}/numpy": synthetic.fft(9.4),
     "im2col-gemm/numpy": synthetic.direct(2),
 }
+RAN: list[str] = []  # tests that had a browser
 CURVES = 'chart.data.filter(one => one.meta === "curve")'
 
 
@@ -39,7 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
     path = browser.installed()
     if path is None:
-        pytest.skip(f"no browser ({', '.join(browser.NAMES)})")
+        pytest.skip("no browser; apt-get install chromium")
     written = report.write([results], results.parent / "out")
     opened = browser.Browser(path, tmp_path_factory.mktemp("profile"))
     opened.resize(1100)
@@ -49,7 +50,8 @@ def page(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[br
 
 
 @pytest.fixture(autouse=True)
-def fresh(page: browser.Browser, results: Path) -> None:
+def fresh(page: browser.Browser, results: Path, request: pytest.FixtureRequest) -> None:
+    RAN.append(request.node.name)
     page.open(results.parent / "out" / "report.html")
 
 
@@ -161,3 +163,13 @@ def test_the_page_is_never_wider_than_the_window(page: browser.Browser, width: i
     size = page.evaluate("parseFloat(getComputedStyle(document.querySelector('p')).fontSize)")
     assert size >= 14
     page.resize(1100)
+
+
+def test_none_was_skipped(
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Last of this file: how many had a browser."""
+    collected = [item.name for item in request.session.items if item.path == request.path]
+    assert collected == RAN
+    with capsys.disabled():
+        print(f"\n{len(RAN)} browser tests ran in {browser.installed()}")
