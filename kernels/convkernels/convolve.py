@@ -6,7 +6,7 @@ from typing import Any
 
 from convkernels import namespaces
 from convkernels.discovery import algorithms, find
-from convkernels.problem import Pair, Problem, UnsupportedProblem
+from convkernels.problem import Problem, Size, UnsupportedProblem
 from convkernels.registry import Algorithm
 
 Array = Any
@@ -22,9 +22,9 @@ def convolve(
     *,
     op: str = "convolution",
     mode: str = "full",
-    padding: tuple[Pair, Pair] | None = None,
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
+    padding: tuple[Size, Size] | None = None,
+    stride: int | Size = 1,
+    dilation: int | Size = 1,
     groups: int = 1,
     boundary: str = "zero",
     algorithm: str = "auto",

@@ -16,7 +16,7 @@ ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Unit roundoff: half the distance from 1 to the next number of the format.
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
-Pair = tuple[int, int]
+Size = tuple[int, int]
 Shape = tuple[int, ...]
 
 
@@ -29,7 +29,7 @@ def one_of(what: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
 
 
-def _pair(what: str, value: Any, least: int) -> Pair:
+def _pair(what: str, value: Any, least: int) -> Size:
     pair = (value, value) if isinstance(value, int) else value
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"{what} is {value!r}; allowed: a pair of whole numbers >= {least}")
@@ -81,17 +81,17 @@ class Problem:
         Names the value and what is allowed.
     """
 
-    image: Pair
-    kernel: Pair
+    image: Size
+    kernel: Size
     batch: int = 1
     in_channels: int = 1
     out_channels: int = 1
     groups: int = 1
     op: str = "convolution"
     mode: str | None = "full"
-    padding: tuple[Pair, Pair] | None = None
-    stride: Pair = (1, 1)
-    dilation: Pair = (1, 1)
+    padding: tuple[Size, Size] | None = None
+    stride: Size = (1, 1)
+    dilation: Size = (1, 1)
     boundary: str = "zero"
     dtype: str = "float32"
     direction: str = "forward"
@@ -148,13 +148,13 @@ class Problem:
     # ---- shapes ------------------------------------------------------------------------------
 
     @property
-    def extent(self) -> Pair:
+    def extent(self) -> Size:
         """Rows and columns that the dilated kernel spans."""
         kernel, dilation = self.kernel, self.dilation
         return ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
 
     @property
-    def pads(self) -> tuple[Pair, Pair]:
+    def pads(self) -> tuple[Size, Size]:
         """((top, bottom), (left, right)) by which the image grows, with zeros or by wrapping.
 
         A valid *correlation* of the grown image with the kernel (flipped for a convolution) is
@@ -164,7 +164,7 @@ class Problem:
             return self.padding
         return (self._pad(self.extent[0]), self._pad(self.extent[1]))
 
-    def _pad(self, extent: int) -> Pair:
+    def _pad(self, extent: int) -> Size:
         if self.mode == "valid":
             return (0, 0)
         before, after = extent // 2, (extent - 1) // 2  # same, convolution
@@ -173,7 +173,7 @@ class Problem:
         return (before, after) if self.op == "convolution" else (after, before)
 
     @property
-    def output(self) -> Pair:
+    def output(self) -> Size:
         """(OH, OW)"""
         (top, bottom), (left, right) = self.pads
         height = (self.image[0] + top + bottom - self.extent[0]) // self.stride[0] + 1
@@ -185,7 +185,7 @@ class Problem:
         """One channel in and out: x is (H, W) or (B, H, W), w is (kh, kw)."""
         return self.in_channels == self.out_channels == 1
 
-    def _shape(self, channels: int, size: Pair) -> Shape:
+    def _shape(self, channels: int, size: Size) -> Shape:
         if not self.is_image:
             return (self.batch, channels, *size)
         return size if self.batch == 1 else (self.batch, *size)

@@ -32,8 +32,12 @@ class Cost:
     workspace: float = 0.0
 
 
-class Defaults:
-    """What a registered class need not say. Operands and results: see ``Problem.shapes``."""
+class Implementation:
+    """What an algorithm is: every method but ``run`` has a default that a class may leave.
+
+    A registered class that does not inherit it is given it. Operands and results: see
+    ``Problem.shapes``.
+    """
 
     problem: Problem
     b: Any
@@ -74,6 +78,9 @@ class Defaults:
         return {}
 
 
+Defaults = Implementation  # its earlier name, which users' files import
+
+
 @dataclasses.dataclass(frozen=True)
 class Algorithm:
     """A registered way to compute a problem."""
@@ -83,7 +90,7 @@ class Algorithm:
     namespaces: tuple[str, ...]
     arithmetic: str
     source: str
-    implementation: type[Defaults]
+    implementation: type[Implementation]
     path: str
 
     def missing(self, namespace: str) -> str | None:
@@ -97,7 +104,7 @@ class Algorithm:
         reason = array_libraries.refuses_dtype(namespace, problem.dtype)
         return reason or self.implementation.refuses(problem, namespace, device)
 
-    def prepare(self, problem: Problem, namespace: str, device: str) -> Defaults:
+    def prepare(self, problem: Problem, namespace: str, device: str) -> Implementation:
         """A planned instance, ready for ``load`` and ``run``.
 
         Raises
@@ -129,7 +136,7 @@ def algorithm(
     arithmetic: str,
     source: str,
 ) -> Callable[[Definition], Definition]:
-    """Register a class (see ``Defaults`` for its methods) or a function ``(x, w, problem)``.
+    """Register a class (see ``Implementation`` for its methods) or a function ``(x, w, problem)``.
 
     Parameters
     ----------
@@ -177,16 +184,18 @@ def _file(definition: Callable[..., Any]) -> str:
     return os.path.realpath(file) if file else f"<{module}>"
 
 
-def _implementation(definition: Callable[..., Any]) -> type[Defaults]:
+def _implementation(definition: Callable[..., Any]) -> type[Implementation]:
     if inspect.isclass(definition):
         if not callable(getattr(definition, "run", None)):
             raise TypeError(f"class {definition.__name__} has no method run(self, a)")
-        return type(definition.__name__, (definition, Defaults), {})
+        if issubclass(definition, Implementation):
+            return definition
+        return type(definition.__name__, (definition, Implementation), {})
 
-    def run(self: Defaults, a: Any) -> Any:
+    def run(self: Implementation, a: Any) -> Any:
         return definition(a, self.b, self.problem)
 
-    return type(definition.__name__, (Defaults,), {"run": run})
+    return type(definition.__name__, (Implementation,), {"run": run})
 
 
 def workspace_bytes(problem: Problem, elements: float) -> float:

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from convcross.analysis.break_even import Line, Parts, break_even, comparisons
+from convcross.analysis.break_even import Bill, Parts, break_even, comparisons
 from convcross.analysis.load import load
 from support import synthetic
 
 seconds = st.floats(0, 1e4, allow_subnormal=False)
-lines = st.builds(Line, fixed=seconds, each=seconds)
+lines = st.builds(Bill, fixed=seconds, each=seconds)
 
 
-def cheaper(b: Line, a: Line, k: int) -> bool:
+def cheaper(b: Bill, a: Bill, k: int) -> bool:
     """Whether k pieces cost less with b, without rounding."""
     cost_a, cost_b = (Fraction(one.fixed) + k * Fraction(one.each) for one in (a, b))
     return cost_b < cost_a
 
 
 @given(lines, lines)
-def test_b_is_cheaper_from_the_break_even_on_and_not_before(a: Line, b: Line) -> None:
+def test_b_is_cheaper_from_the_break_even_on_and_not_before(a: Bill, b: Bill) -> None:
     k = break_even(a, b)
     assume(k is not None)
     assert k is not None
@@ -31,7 +31,7 @@ def test_b_is_cheaper_from_the_break_even_on_and_not_before(a: Line, b: Line) ->
 
 
 @given(lines, lines)
-def test_never_is_never_for_good(a: Line, b: Line) -> None:
+def test_never_is_never_for_good(a: Bill, b: Bill) -> None:
     assume(break_even(a, b) is None)
     ahead = abs(Fraction(b.fixed) - Fraction(a.fixed))
     gap = Fraction(b.each) - Fraction(a.each)
@@ -40,7 +40,7 @@ def test_never_is_never_for_good(a: Line, b: Line) -> None:
 
 
 @given(lines, lines)
-def test_only_one_of_two_is_cheaper_in_the_end(a: Line, b: Line) -> None:
+def test_only_one_of_two_is_cheaper_in_the_end(a: Bill, b: Bill) -> None:
     ends = [break_even(a, b), break_even(b, a)]
     assert ends.count(None) == (2 if a == b else 1)
 
@@ -48,16 +48,16 @@ def test_only_one_of_two_is_cheaper_in_the_end(a: Line, b: Line) -> None:
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
-        (Line(0, 2), Line(10, 1), 11),  # at 10 they cost the same
-        (Line(0, 2), Line(9.5, 1), 10),
-        (Line(5, 2), Line(1, 1), 0),
-        (Line(1, 1), Line(1, 1), None),
-        (Line(1, 1), Line(0, 1), 0),
-        (Line(0, 1), Line(1, 1), None),
-        (Line(9, 1), Line(0, 2), None),  # cheaper up to 8, then not
+        (Bill(0, 2), Bill(10, 1), 11),  # at 10 they cost the same
+        (Bill(0, 2), Bill(9.5, 1), 10),
+        (Bill(5, 2), Bill(1, 1), 0),
+        (Bill(1, 1), Bill(1, 1), None),
+        (Bill(1, 1), Bill(0, 1), 0),
+        (Bill(0, 1), Bill(1, 1), None),
+        (Bill(9, 1), Bill(0, 2), None),  # cheaper up to 8, then not
     ],
 )
-def test_known_break_evens(a: Line, b: Line, expected: int | None) -> None:
+def test_known_break_evens(a: Bill, b: Bill, expected: int | None) -> None:
     assert break_even(a, b) == expected
 
 

@@ -38,7 +38,7 @@ def test_claims_are_judged_on_one_of_them(several: Path) -> None:
 
 def test_the_report_has_them_all(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
-    monkeypatch.setattr(claims, "_figures", lambda subject, looks: [])
+    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
     page = report.write([several], several.parent / "out")[0].read_text()
     for told in ("channels 2:", "channels (3, 4):", "channels 12:"):
         assert page.count(told) == 1  # the table of its measurements

@@ -7,7 +7,7 @@ import pytest
 
 from convcross.analysis.load import load
 from convcross.errors import BadInput
-from convcross.results.schema import Closing, Record
+from convcross.results.schema import DuelFooter, Record
 from convcross.results.writer import Writer
 from convkernels import Problem
 from support import synthetic
@@ -89,8 +89,8 @@ def resumed(path: Path, *changes: dict[str, tuple[Any, Any]]) -> Path:
     writer = Writer(path, synthetic.header("Mine"), lambda *duel: None)
     for number, changed in enumerate(changes, start=1):
         one = measured(Problem((64, 64), (number, number), mode="same"), number)
-        closing = Closing(duel=one.duel, records=1, seconds={"measured": 1.0}, changed=changed)
-        writer.append([one], closing)
+        footer = DuelFooter(duel=one.duel, records=1, seconds={"measured": 1.0}, changed=changed)
+        writer.append([one], footer)
     writer.close()
     return path
 

@@ -233,3 +233,37 @@ print(find("function").name, find("class").name)
 def test_missing_says_where_it_runs() -> None:
     assert find("scipy-convolve2d").missing("torch") == "scipy-convolve2d runs on numpy"
     assert find("scipy-convolve2d").missing("numpy") is None
+
+
+USERS = """
+from convkernels import Cost, Problem, UnsupportedProblem, algorithm, stage
+from convkernels.registry import Defaults
+
+ABOUT = dict(family="direct", namespaces=["numpy"], arithmetic="ieee", source="a test")
+
+@algorithm(name="plain", **ABOUT)
+class Plain:
+    def run(self, a):
+        with stage("multiply"):
+            return a * self.b[0, 0]
+
+@algorithm(name="inheriting", **ABOUT)
+class Inheriting(Defaults):
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        return Cost(1.0, 2.0)
+
+    def run(self, a):
+        return a * self.b[0, 0]
+"""
+
+
+@pytest.mark.parametrize("name", ["plain", "inheriting"])
+def test_users_files_of_before_go_on_working(
+    tmp_path: Path, clean_registry: None, name: str
+) -> None:
+    (tmp_path / "users.py").write_text(USERS)
+    load_path(tmp_path / "users.py")
+    x = np.arange(12.0).reshape(3, 4)
+    assert (convolve(x, np.full((1, 1), 2.0), algorithm=name) == 2 * x).all()
+    assert find(name).implementation.cost(Problem((3, 4), (1, 1))).flops in (1.0, 24.0)

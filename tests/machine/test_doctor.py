@@ -22,7 +22,7 @@ CARD = {
 }
 
 
-def by_name() -> dict[str, doctor.Finding]:
+def by_name() -> dict[str, doctor.Component]:
     findings = doctor.examine()
     assert len({finding.name for finding in findings}) == len(findings)
     return {finding.name: finding for finding in findings}

@@ -12,7 +12,7 @@ from convcross.machine.floor import floor, impossible, least_bytes
 from convkernels import Problem
 from convkernels.discovery import find
 from convkernels.problem import DIRECTIONS
-from convkernels.registry import Algorithm, Cost, Defaults
+from convkernels.registry import Algorithm, Cost, Implementation
 
 # What FACTS of the reference machine say: 4.3 TB/s, 67 TFLOP/s.
 H200: dict[str, Any] = {
@@ -43,7 +43,7 @@ def image(size: int, n: int, **more: Any) -> Problem:
 
 
 def declaring(flops: float, family: str = "direct", arithmetic: str = "ieee") -> Algorithm:
-    class Declares(Defaults):
+    class Declares(Implementation):
         @staticmethod
         def cost(problem: Problem) -> Cost:
             return Cost(flops, 0.0)
@@ -100,7 +100,7 @@ def test_a_library_answers_for_its_bytes_alone() -> None:
 @pytest.mark.parametrize("family", ["fft", "winograd", "separable", "direct", "im2col"])
 def test_the_cost_of_the_sum_binds_only_who_computes_it(family: str) -> None:
     """A function declares nothing; README's overlap-add is one."""
-    plain = dataclasses.replace(declaring(0.0, family), implementation=Defaults)
+    plain = dataclasses.replace(declaring(0.0, family), implementation=Implementation)
     problem = image(256, 31)
     least = floor(plain, problem, "warm", CPU)
     assert least is not None

@@ -90,8 +90,8 @@ def test_a_busy_machine_is_measured_longer(
     tiny: None, monkeypatch: pytest.MonkeyPatch, taken: list[float], rounds: int
 ) -> None:
     shares = iter([*taken, 9.9])
-    watch = SimpleNamespace(shares=lambda: {"others": next(shares), "stolen": 0.0})
-    monkeypatch.setattr(ceilings, "Contention", lambda: watch)
+    timer = SimpleNamespace(shares=lambda: {"others": next(shares), "stolen": 0.0})
+    monkeypatch.setattr(ceilings, "ContentionWatch", lambda: timer)
     found = ceilings.measure("cpu")
     assert found["neighbours"]["others"] == min(taken)
     assert next(shares) == [*taken, 9.9][rounds]
@@ -119,10 +119,10 @@ class Clockwork:
 @pytest.mark.parametrize("seconds", [1e-6, 1e-4, 6e-4, 1.0])
 def test_a_short_step_is_timed_in_batches(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(ceilings, "SECONDS", 1e-2)
-    watch = Clockwork(seconds)
-    assert ceilings._call(watch, watch.step) == pytest.approx(seconds)
+    timer = Clockwork(seconds)
+    assert ceilings._call(timer, timer.step) == pytest.approx(seconds)
     if seconds > ceilings.SECONDS:
-        assert watch.calls == 2  # one first, one timed
+        assert timer.calls == 2  # one first, one timed
 
 
 def test_a_card_is_timed_by_events_and_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,11 +152,11 @@ def test_a_card_is_timed_by_events_and_graphs(monkeypatch: pytest.MonkeyPatch) -
     graph = SimpleNamespace(replay=lambda: calls.append("replay"))
     cuda = SimpleNamespace(Event=Event, CUDAGraph=lambda: graph, graph=capture)
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
-    watch = ceilings._Card()
-    assert watch.time(lambda: calls.append("step")) == 2.5e-3
+    timer = ceilings._Card()
+    assert timer.time(lambda: calls.append("step")) == 2.5e-3
     assert calls == ["record", "step", "record", "synchronize"]
     calls.clear()
-    watch.repeated(lambda: calls.append("step"), 3)()
+    timer.repeated(lambda: calls.append("step"), 3)()
     assert calls == ["capture", "step", "step", "step", "captured", "replay"]
 
 
@@ -173,8 +173,8 @@ def test_a_card_is_measured_through_stand_ins(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(namespaces, "devices", lambda name: ("cpu", "cuda:0"))
     monkeypatch.setattr(namespaces, "on", lambda name, device: contextlib.nullcontext())
     monkeypatch.setattr(ceilings, "_Card", lambda: Clockwork(1.0))
-    monkeypatch.setattr(ceilings, "_rates", lambda watch, device: rates)
-    monkeypatch.setattr(ceilings, "_passes", lambda watch, size, device: [1e9, 1e12 / size])
+    monkeypatch.setattr(ceilings, "_rates", lambda timer, device: rates)
+    monkeypatch.setattr(ceilings, "_passes", lambda timer, size, device: [1e9, 1e12 / size])
     found = ceilings.measure("cuda:0")
     assert found["flops"] == dict(rates) | {"float32": 5.0}
     sizes = [size for size, _ in found["bytes"]]
@@ -185,13 +185,13 @@ def test_a_card_is_measured_through_stand_ins(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_card_has_tf32_and_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ceilings, "_products", lambda watch, dtype, device: [1.0])
-    monkeypatch.setattr(ceilings, "_multiply_adds", lambda watch, dtype, device: 2.0)
-    watch = Clockwork(1.0)
+    monkeypatch.setattr(ceilings, "_products", lambda timer, dtype, device: [1.0])
+    monkeypatch.setattr(ceilings, "_multiply_adds", lambda timer, dtype, device: 2.0)
+    timer = Clockwork(1.0)
     on_cpu = [(dtype, 1.0) for dtype in DTYPES]
-    assert list(ceilings._rates(watch, "cpu")) == on_cpu
+    assert list(ceilings._rates(timer, "cpu")) == on_cpu
     on_card = [*on_cpu, ("tf32", 1.0), ("float64", 2.0), ("float32", 2.0)]
-    assert list(ceilings._rates(watch, "cuda:0")) == on_card
+    assert list(ceilings._rates(timer, "cuda:0")) == on_card
 
 
 def test_products_stop_where_the_next_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +199,7 @@ def test_products_stop_where_the_next_would_take_too_long(monkeypatch: pytest.Mo
 
     sizes: list[int] = []
 
-    def product(watch: Any, matrices: Any) -> float:
+    def product(timer: Any, matrices: Any) -> float:
         assert torch.get_float32_matmul_precision() == "highest"
         sizes.append(matrices.shape[-1])
         return float(matrices.shape[-1]) ** 3 * 1e-10
@@ -215,7 +215,7 @@ def test_tf32_is_on_for_tf32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     seen: dict[str, str] = {}
 
-    def products(watch: Any, matrices: Any) -> float:
+    def products(timer: Any, matrices: Any) -> float:
         seen[name] = f"{torch.get_float32_matmul_precision()} {matrices.dtype}"
         return 1.0
 
@@ -259,15 +259,15 @@ def test_the_rate_is_the_launch_over_its_seconds(monkeypatch: pytest.MonkeyPatch
     fake = SimpleNamespace(empty=np.empty, cuda=SimpleNamespace(Device=lambda index: OnDevice()))
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(ceilings.cuda, "processors", lambda device: 132)
-    watch = Clockwork(1e-3)
+    timer = Clockwork(1e-3)
 
     def launcher(*call: Any, **more: Any) -> None:
-        watch.step()
+        timer.step()
         launches.append((*call, more))
 
     monkeypatch.setattr(ceilings.cuda, "on_gpu", lambda kernel, device: launcher)
     monkeypatch.setattr(ceilings, "SECONDS", 1e-3)
-    rate = ceilings._multiply_adds(watch, "float64", "cuda:0")
+    rate = ceilings._multiply_adds(timer, "float64", "cuda:0")
     threads = 132 * 24 * 256
     assert rate == pytest.approx(2 * 8 * 4096 * threads / 1e-3)
     grid, block, (sums, line), more = launches[-1]

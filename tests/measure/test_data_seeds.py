@@ -12,7 +12,7 @@ from convcross.measure import data_seeds
 from convcross.measure import duel as measuring
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.prepare import prepare
-from convcross.measure.trial import Entry, Ledger, guarded
+from convcross.measure.trial import Ledger, Trial, guarded
 from convcross.results.schema import Header
 from convcross.run import resume
 from convcross.sweeps import data
@@ -43,36 +43,36 @@ def duel(
     )
 
 
-def prepared(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
+def prepared(asked: Duel) -> tuple[list[Trial], accuracy.Truth]:
     problem = Problem.from_json(asked.problem)
     truth = accuracy.truth(problem, *data_seeds.operands(asked, problem, asked.seed), asked.seed)
-    entries = [measuring._entry(asked, problem, name) for name in asked.contenders]
-    for entry in entries:
-        guarded(entry, "preparation", prepare, asked, truth, Ledger())
-    return entries, truth
+    trials = [measuring._trial(asked, problem, name) for name in asked.contenders]
+    for trial in trials:
+        guarded(trial, "preparation", prepare, asked, truth, Ledger())
+    return trials, truth
 
 
-def measured(asked: Duel) -> tuple[list[Entry], accuracy.Truth]:
-    entries, truth = prepared(asked)
-    data_seeds.measure_errors(entries, asked, truth, Ledger())
-    return entries, truth
+def measured(asked: Duel) -> tuple[list[Trial], accuracy.Truth]:
+    trials, truth = prepared(asked)
+    data_seeds.measure_errors(trials, asked, truth, Ledger())
+    return trials, truth
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_each_error_is_that_of_a_duel_of_its_own(dtype: str) -> None:
     problem = Problem((24, 20), (3, 5), mode="same", dtype=dtype)
     alone = [prepared(duel(seed=seed, problem=problem))[0] for seed in (7, 8, 9, 10)]
-    for index, entry in enumerate(measured(duel(seed=7, problem=problem))[0]):
-        errors = [entries[index].record.error for entries in alone]
-        assert entry.record.error == errors[0]
-        assert entry.record.error_seeds == [error.rel_l2 for error in errors if error is not None]
-        assert len(set(entry.record.error_seeds)) == 4
+    for index, trial in enumerate(measured(duel(seed=7, problem=problem))[0]):
+        errors = [trials[index].record.error for trials in alone]
+        assert trial.record.error == errors[0]
+        assert trial.record.error_seeds == [error.rel_l2 for error in errors if error is not None]
+        assert len(set(trial.record.error_seeds)) == 4
 
 
 def test_one_seed_is_the_default_and_adds_nothing() -> None:
     assert Duel.model_validate({**duel().model_dump(), "error_seeds": 1}) == duel(error_seeds=1)
-    entries, _ = measured(duel(error_seeds=1))
-    assert [entry.record.error_seeds for entry in entries] == [[], []]
+    trials, _ = measured(duel(error_seeds=1))
+    assert [trial.record.error_seeds for trial in trials] == [[], []]
 
 
 def test_the_operands_are_those_of_the_duel() -> None:
@@ -84,12 +84,12 @@ def test_the_operands_are_those_of_the_duel() -> None:
 
 
 def test_a_contender_ends_as_it_was() -> None:
-    for entry in (asked := measured(duel()))[0]:
-        for mine, own in ((entry.a, asked[1].x), (entry.b, asked[1].w)):
+    for trial in (asked := measured(duel()))[0]:
+        for mine, own in ((trial.a, asked[1].x), (trial.b, asked[1].w)):
             assert np.array_equal(namespaces.to_numpy(mine), own)
-        assert entry.run is not None
-        bound = entry.algorithm.implementation.error_bound(PROBLEM)
-        assert accuracy.verify(entry.run(), bound, asked[1]) is None  # with its own kernel loaded
+        assert trial.run is not None
+        bound = trial.algorithm.implementation.error_bound(PROBLEM)
+        assert accuracy.verify(trial.run(), bound, asked[1]) is None  # with its own kernel loaded
 
 
 @pytest.fixture
@@ -124,8 +124,8 @@ def planted(clean_registry: None) -> None:
 
 def test_wrong_on_another_seed_is_wrong(planted: None) -> None:
     names = ["keeps-first/numpy@cpu", "raises-later/numpy@cpu", "fft/numpy@cpu"]
-    entries, _ = measured(duel(names, seed=5))
-    wrong, failed, sound = (entry.record for entry in entries)
+    trials, _ = measured(duel(names, seed=5))
+    wrong, failed, sound = (trial.record for trial in trials)
     assert wrong.status == "wrong"
     assert (wrong.reason or "").startswith("seed 6: relative L2 error ")
     assert len(wrong.error_seeds) == 1
@@ -136,20 +136,20 @@ def test_wrong_on_another_seed_is_wrong(planted: None) -> None:
 def test_a_captured_run_whose_load_is_not(planted: None) -> None:
     """The instance it was captured of is left alone: what it holds may not move."""
     asked = duel(["fft/numpy@cpu"])
-    entries, truth = prepared(asked)
-    (eager,), (again,) = measured(asked)[0], entries
+    trials, truth = prepared(asked)
+    (eager,), (again,) = measured(asked)[0], trials
     assert again.instance is not None
     held = vars(again.instance).copy()
     again.load = None
     again.run = lambda: pytest.fail("a replay with the kernel of another seed")
-    data_seeds.measure_errors(entries, asked, truth, Ledger())
+    data_seeds.measure_errors(trials, asked, truth, Ledger())
     assert again.record.status == "ok"
     assert again.record.error_seeds == eager.record.error_seeds
     assert all(value is held[name] for name, value in vars(again.instance).items())
 
 
 def test_one_truth_of_another_seed_is_alive_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries, truth = prepared(duel())
+    trials, truth = prepared(duel())
     made: list[Any] = []
     make = accuracy.truth
 
@@ -161,16 +161,16 @@ def test_one_truth_of_another_seed_is_alive_at_a_time(monkeypatch: pytest.Monkey
         return other
 
     monkeypatch.setattr(accuracy, "truth", watched)
-    data_seeds.measure_errors(entries, duel(), truth, Ledger())
+    data_seeds.measure_errors(trials, duel(), truth, Ledger())
     assert len(made) == 3
 
 
 def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries, truth = prepared(duel(seed=1))
+    trials, truth = prepared(duel(seed=1))
     left = iter([1e12, 1e12, 16.0])
     monkeypatch.setattr(accuracy.memory, "free", lambda *place: next(left))
-    data_seeds.measure_errors(entries, duel(seed=1), truth, Ledger())
-    for record in (entry.record for entry in entries):
+    data_seeds.measure_errors(trials, duel(seed=1), truth, Ledger())
+    for record in (trial.record for trial in trials):
         assert (record.status, len(record.error_seeds)) == ("ok", 3)
         told = record.provenance["error_seeds"]
         assert told.startswith("seed 4: MemoryError: the reference needs ")
@@ -178,16 +178,16 @@ def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_reference_that_exact_sums_deny_fails_the_duel(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries, truth = prepared(duel())
+    trials, truth = prepared(duel())
 
     def denied(*arguments: Any, **options: Any) -> accuracy.Truth:
         raise accuracy.ReferenceDisagrees("off")
 
     monkeypatch.setattr(accuracy, "truth", denied)
-    data_seeds.measure_errors(entries, duel(), truth, Ledger())
-    for entry in entries:
-        assert entry.record.status == "error"
-        assert entry.record.reason == "seed 1: ReferenceDisagrees: off"
+    data_seeds.measure_errors(trials, duel(), truth, Ledger())
+    for trial in trials:
+        assert trial.record.status == "error"
+        assert trial.record.reason == "seed 1: ReferenceDisagrees: off"
 
 
 def test_a_file_from_before_goes_on_unless_seeds_are_asked_for() -> None:

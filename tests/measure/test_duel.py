@@ -270,13 +270,13 @@ def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_who_runs_at_a_lower_clock_than_a_rival_is_power_limited() -> None:
-    entries = [measuring._entry(duel(SOUND[:2]), SMALL, name) for name in SOUND[:2]]
+    trials = [measuring._trial(duel(SOUND[:2]), SMALL, name) for name in SOUND[:2]]
     for clocks, flagged in (((1.98e9, 1.95e9), 0), ((1.98e9, 1.9e9), 1), ((None, 1.9e9), 0)):
-        for entry, clock in zip(entries, clocks, strict=True):
-            entry.record.flags = []
-            entry.record.telemetry["sm_hz"] = clock
-        phases._flag_power_limited(entries)
-        flags = [entry.record.flags for entry in entries]
+        for trial, clock in zip(trials, clocks, strict=True):
+            trial.record.flags = []
+            trial.record.telemetry["sm_hz"] = clock
+        phases._flag_power_limited(trials)
+        flags = [trial.record.flags for trial in trials]
         assert flags == [[], ["power-limited"] * flagged]
 
 
@@ -308,7 +308,7 @@ def test_contenders_that_do_not_fit_together_are_timed_in_groups_with_a_common_p
     compete = measuring._compete
 
     def watched(group: Any, *rest: Any) -> None:
-        groups.append([entry.contender.algorithm for entry in group])
+        groups.append([trial.contender.algorithm for trial in group])
         compete(group, *rest)
 
     monkeypatch.setattr(measuring, "_compete", watched)
@@ -385,7 +385,7 @@ def test_where_nobody_is_left_no_reference_is_made(monkeypatch: pytest.MonkeyPat
     """Of a duel whose contenders were all given up, or refuse."""
     monkeypatch.setattr(measuring, "_truth", lambda *asked: pytest.fail("made"))
     names = ["direct/numpy@cpu", "fft/numpy@cpu"]
-    given_up = dict.fromkeys(names, ("error", "benched"))
+    given_up = dict.fromkeys(names, ("error", "suspended"))
     result = measure(duel(names).model_dump(mode="json") | {"given_up": given_up})
     records = [Record.model_validate(row) for row in result["records"]]
-    assert [(one.status, one.reason) for one in records] == [("error", "benched")] * 2
+    assert [(one.status, one.reason) for one in records] == [("error", "suspended")] * 2

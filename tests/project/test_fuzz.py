@@ -80,7 +80,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, functools.cache(getattr(module, name)))
     for module, name, made in (
         (pictures, "start", lambda scenes: lambda: []),
-        (claims, "_figures", lambda subject, looks: []),
+        (claims, "_figures", lambda subject, appearances: []),
         (check, "check", lambda chosen, problems: []),
         (show, "show", lambda image, out, devices: True),
         (doctor, "examine", lambda: []),

@@ -343,7 +343,7 @@ def test_a_file_that_is_called_as_a_script_is_no_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
-    monkeypatch.setattr(claims, "_figures", lambda subject, looks: [])
+    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
     path = strangers(tmp_path).rename(tmp_path / "javascript:alert(1)?#.jsonl")
     page = Page(report.write([path], tmp_path)[0].read_text(encoding="utf-8"))
     assert "javascript%3Aalert%281%29%3F%23.jsonl" in page.links
@@ -354,7 +354,7 @@ def test_a_report_lies_in_its_own_folder_whatever_the_machine_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
-    monkeypatch.setattr(claims, "_figures", lambda subject, looks: [])
+    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     results = strangers(tmp_path / "in").rename(tmp_path / "in" / "...jsonl")

@@ -212,7 +212,7 @@ def verdict(sides: list[dict[int, list[np.ndarray]]], N: int) -> Verdict:
                 str(number): in_rounds(times, np.arange(len(times)))
                 for number, times in enumerate(contenders)
             }
-            chosen, stands = pairs.represent(named)
+            chosen, stands = pairs.representative(named)
             cells[n] = stands, sorted(set(chosen.values()))
         found.append(cells)
     return judge(curve(*found), N)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from convcross.results.schema import Closing, Record, dump
+from convcross.results.schema import DuelFooter, Record, dump
 from support import synthetic
 
 SECONDS, BYTES, CORES = 60.0, 2e9, 2
@@ -65,7 +65,9 @@ def write(path: Path, duels: Iterable[list[Record]]) -> None:
         file.write(dump([synthetic.header(ceilings=CEILINGS)]))
         for records in duels:
             duel, seconds = records[0].duel, {"measured": 1.0}
-            file.write(dump([*records, Closing(duel=duel, records=len(records), seconds=seconds)]))
+            file.write(
+                dump([*records, DuelFooter(duel=duel, records=len(records), seconds=seconds)])
+            )
 
 
 def measured(results: Path, out: Path) -> tuple[float, float, int]:

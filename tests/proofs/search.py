@@ -24,7 +24,7 @@ from scipy.fft import next_fast_len
 from convcross.analysis.crossover.curves import DRAWS, SEED
 from convcross.analysis.crossover.verdict import Curve, Verdict, judge
 from convcross.results.schema import Record
-from convcross.run.search.line import Line, standing
+from convcross.run.search.line import GridLine, standing
 from convcross.run.search.search import DENSE, Search
 from convcross.stats.bootstrap import log_ratio
 from convcross.stats.median import Sample, interleave
@@ -206,7 +206,7 @@ def sweep() -> Sweep:
     )
 
 
-def verdict(cells: Iterable[tuple[float, list[Record]]], line: Line) -> Verdict:
+def verdict(cells: Iterable[tuple[float, list[Record]]], line: GridLine) -> Verdict:
     """As the analysis has it, from the newest records of each n."""
     rng = np.random.default_rng(SEED)
     sizes, points, replicates, samples = [], [], [], []
@@ -247,7 +247,7 @@ def trial(scenario: Scenario, seed: int) -> Trial:
     found, spent, taken = [], 0.0, 0
     while (duel := search.next()) is not None:
         records, seconds = clock.measure(duel)
-        search.take(duel.id, records, seconds)
+        search.record_result(duel.id, records, seconds)
         found.append((duel.problem["kernel"][0], records))
         spent, taken = spent + seconds, taken + 1
     whole, cost = [], 0.0
@@ -313,14 +313,14 @@ def real() -> int:
             [here] = machines([["cpu"]])
             with contextlib.closing(here):
                 [outcome] = run(swept, [here], out=path, pair=pair)
-            found[name] = crossovers([path], pairs=[PAIR]), read(path).closings
+            found[name] = crossovers([path], pairs=[PAIR]), read(path).footers
             print(*outcome.found, sep="\n")
     failed = 0
     print(f"{'N':>5} {'n* grid':>22} {'n* search':>22} {'cells':>12} {'seconds':>18} {'share':>6}")
     for ours, theirs in zip(found["search"][0], found["grid"][0], strict=True):
         spent = {}
-        for name, (_, closings) in found.items():
-            own = [one for one in closings if one.duel.startswith(f"{ours.N}x")]
+        for name, (_, footers) in found.items():
+            own = [one for one in footers if one.duel.startswith(f"{ours.N}x")]
             spent[name] = len(own), sum(sum(one.seconds.values()) for one in own)
         told = [
             f"{row.verdict} {row.n_star or 0:.2f} [{row.low or 0:.1f}, {row.high or 0:.1f}]"

@@ -1,4 +1,4 @@
-"""Contenders that crashed, hung or were benched stand in the report as what they are."""
+"""Contenders that crashed, hung or were suspended stand in the report as what they are."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def failing(duels: list[list[Record]], name: str, told: dict[int, tuple[str, str
 def failed(folder: Path) -> Path:
     duels = synthetic.duels(CONTENDERS, kernels=KERNELS)
     crashed = dict.fromkeys(range(3), ("error", CRASHED))
-    benched = ("error", f"benched after 3 cells: {CRASHED}")
-    failing(duels, "crashes/numpy", crashed | dict.fromkeys(range(3, 20), benched))
+    suspended = ("error", f"suspended after 3 cells: {CRASHED}")
+    failing(duels, "crashes/numpy", crashed | dict.fromkeys(range(3, 20), suspended))
     hung = dict.fromkeys(range(3), ("timeout", HUNG))
-    failing(duels, "hangs/numpy", hung | {3: ("error", f"benched after 3 cells: {HUNG}")})
+    failing(duels, "hangs/numpy", hung | {3: ("error", f"suspended after 3 cells: {HUNG}")})
     failing(duels, "wrong/numpy", {0: ("wrong", "relative L2 error 0.5; allowed: 1e-6")})
     failing(duels, "odd/numpy", {0: ("unsupported", "odd kernels are dull")})
     duels[19][0].status, duels[19][0].reason = "timeout", "a run takes about 0.3 s"
@@ -76,9 +76,9 @@ def test_failures_are_told_with_their_cells_the_gravest_contender_first(tmp_path
     columns = ["contender", "status", "reason", "count", "of"]
     assert list(rows[columns].itertuples(index=False, name=None)) == [
         ("crashes/numpy", "error", CRASHED, 3, 20),
-        ("crashes/numpy", "error", f"benched after 3 cells: {CRASHED}", 17, 20),
+        ("crashes/numpy", "error", f"suspended after 3 cells: {CRASHED}", 17, 20),
         ("hangs/numpy", "timeout", HUNG, 3, 4),
-        ("hangs/numpy", "error", f"benched after 3 cells: {HUNG}", 1, 4),
+        ("hangs/numpy", "error", f"suspended after 3 cells: {HUNG}", 1, 4),
         ("wrong/numpy", "wrong", "relative L2 error 0.5; allowed: 1e-6", 1, 1),
         ("direct/numpy", "timeout", "a run takes about 0.3 s", 1, 20),
         ("odd/numpy", "unsupported", "odd kernels are dull", 1, 1),
@@ -97,9 +97,9 @@ def test_the_page_shows_them_and_points_to_them(tmp_path: Path) -> None:
     assert head == ["contender", "status", "cells", "first reason", "where"]
     assert [row[:4] for row in rows] == [
         ["crashes/numpy@cpu", "error", "3 of 20", CRASHED],
-        ["crashes/numpy@cpu", "error", "17 of 20", f"benched after 3 cells: {CRASHED}"],
+        ["crashes/numpy@cpu", "error", "17 of 20", f"suspended after 3 cells: {CRASHED}"],
         ["hangs/numpy@cpu", "timeout", "3 of 4", HUNG],
-        ["hangs/numpy@cpu", "error", "1 of 4", f"benched after 3 cells: {HUNG}"],
+        ["hangs/numpy@cpu", "error", "1 of 4", f"suspended after 3 cells: {HUNG}"],
         ["wrong/numpy@cpu", "wrong", "1 of 1", "relative L2 error 0.5; allowed: 1e-6"],
         ["direct/numpy@cpu", "timeout", "1 of 20", "a run takes about 0.3 s"],
     ]

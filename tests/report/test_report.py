@@ -329,5 +329,5 @@ def test_looks_are_all_different(tmp_path: Path) -> None:
     duels = synthetic.duels(dict.fromkeys(names, synthetic.direct()), sizes=[64], kernels=[3])
     for record in duels[0][2:]:  # a and b keep families of their own, which no shade is for
         record.family = "direct"
-    looks = style.looks(load([synthetic.write(tmp_path / "a.jsonl", duels)]).frame)
-    assert len(set(looks.values())) == len(names)
+    appearances = style.appearances(load([synthetic.write(tmp_path / "a.jsonl", duels)]).frame)
+    assert len(set(appearances.values())) == len(names)

@@ -18,7 +18,7 @@ import pytest
 from convcross.errors import BadInput
 from convcross.results import schema as records
 from convcross.results import writer as writing
-from convcross.results.schema import Closing, Errors, Reader, Record, read
+from convcross.results.schema import DuelFooter, Errors, Reader, Record, read
 from convcross.results.writer import Writer, begun
 from convkernels import Problem
 from support.synthetic import header, record
@@ -28,7 +28,7 @@ PROBLEM = Problem((8, 8), (3, 3), mode="same")
 
 def duel(
     name: str, contenders: Sequence[str] = ("direct/numpy", "fft/torch")
-) -> tuple[list[Record], Closing]:
+) -> tuple[list[Record], DuelFooter]:
     found = [
         record(
             contender,
@@ -41,7 +41,7 @@ def duel(
         )
         for contender in contenders
     ]
-    return found, Closing(duel=name, records=len(found), seconds={"measured": 0.5})
+    return found, DuelFooter(duel=name, records=len(found), seconds={"measured": 0.5})
 
 
 def written(path: Path, *names: str, **options: Sequence[str]) -> bytes:
@@ -58,7 +58,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     results = read(path)
     assert results.header == header()
     assert results.records == [*duel("one")[0], *duel("two")[0]]
-    assert results.closings == [duel("one")[1], duel("two")[1]]
+    assert results.footers == [duel("one")[1], duel("two")[1]]
     assert results.dropped is None
     assert results.records[1].contender == "fft/torch@cpu"
     first = json.loads(path.read_bytes().split(b"\n")[0])
@@ -84,9 +84,9 @@ def test_keys_of_a_later_version_are_kept(tmp_path: Path) -> None:
     assert [one.colour for one in read(path).records] == ["red", "red"]  # type: ignore[attr-defined]
 
 
-def resumed(path: Path) -> tuple[Writer, list[tuple[list[Record], Closing]]]:
+def resumed(path: Path) -> tuple[Writer, list[tuple[list[Record], DuelFooter]]]:
     """A writer of that file, by another machine, and the duels that it found there."""
-    earlier: list[tuple[list[Record], Closing]] = []
+    earlier: list[tuple[list[Record], DuelFooter]] = []
     return Writer(path, header("Mine"), lambda *duel: earlier.append(duel)), earlier
 
 
@@ -106,7 +106,7 @@ def test_torn_at_every_byte(tmp_path: Path) -> None:
         assert begun(path) == (header() if size >= head else None)
         if size >= head:
             results = read(path)
-            assert {closing.duel for closing in results.closings} == expected
+            assert {footer.duel for footer in results.footers} == expected
             assert {one.duel for one in results.records} == expected
             assert (results.dropped is None) == (size == kept)
         writer, earlier = resumed(path)
@@ -232,11 +232,11 @@ def test_not_a_number_is_never_written(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     content = written(path, "one")
     for value in (float("nan"), float("inf")):
-        found, closing = duel("two")
+        found, footer = duel("two")
         found[0].median_s = value
         writer = Writer(path, header())
         with pytest.raises(ValueError, match="JSON"):
-            writer.append(found, closing)
+            writer.append(found, footer)
         writer.close()
     assert path.read_bytes() == content
 

@@ -85,7 +85,7 @@ def test_killed_at_any_moment_and_gone_on_with(tmp_path: Path) -> None:
             wait_for(process, path, duels)
             time.sleep(0.1 * delay.random())
         assert process.returncode == -signal.SIGKILL
-        found = [closing.duel for closing in read(path).closings]
+        found = [footer.duel for footer in read(path).footers]
         assert found[: len(finished)] == finished  # nothing that was finished is lost
         finished = found
     with start(tmp_path, "--resume") as process:
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     assert len(content) == 40_000
     results = read(path)
     assert results.dropped is not None
-    done = [one.duel for one in results.closings]
+    done = [one.duel for one in results.footers]
     assert 0 < len(done) < 12
     with start(tmp_path, "--resume") as process:
         output, errors = process.communicate(timeout=120)

@@ -188,9 +188,9 @@ def test_what_changed_is_refused_unless_anyway_and_then_recorded(
     outcome = run(path, resume_anyway=True)
     assert (outcome.before, outcome.done, outcome.left) == (3, 3, 0)
     assert len(set(ids(path))) == 6
-    closings = read(path).closings
-    assert [list(one.changed) for one in closings] == [[]] * 3 + [[what]] * 3
-    assert closings[-1].changed[what][1] == now
+    footers = read(path).footers
+    assert [list(one.changed) for one in footers] == [[]] * 3 + [[what]] * 3
+    assert footers[-1].changed[what][1] == now
     with pytest.raises(BadInput, match=told):  # the header is still what it was
         run(path, resume=True)
 
@@ -201,7 +201,7 @@ def test_another_sweep_goes_on_with_a_file_if_asked_to(tmp_path: Path) -> None:
     outcome = run(path, sweep(kernels=[3, 5]), resume_anyway=True)
     assert (outcome.before, outcome.done, outcome.left) == (2, 2, 0)
     assert len(set(ids(path))) == 6
-    assert read(path).closings[-1].changed == {"kernels": ([1, 3], [3, 5])}
+    assert read(path).footers[-1].changed == {"kernels": ([1, 3], [3, 5])}
 
 
 FLAKY = """

@@ -10,7 +10,7 @@ import pytest
 from convcross.results.schema import read
 from convcross.run.progress import summary
 from convcross.run.session import run
-from convcross.run.suspension import Bench
+from convcross.run.suspension import Suspension
 from convcross.sweeps.spec import Limits, Sweep
 from convkernels import Problem
 from convkernels.discovery import load_path
@@ -25,7 +25,7 @@ FULL, KILLED = ("oom", False), ("oom", True)  # of memory
 
 
 @pytest.mark.parametrize(
-    ("cells", "benched"),
+    ("cells", "suspended"),
     [
         ([ERROR] * 3, True),
         ([CRASH, HUNG, KILLED], True),
@@ -38,16 +38,16 @@ FULL, KILLED = ("oom", False), ("oom", True)  # of memory
         ([FULL] * 5, False),
     ],
 )
-def test_three_cells_in_a_row(cells: list[tuple[str, bool]], benched: bool) -> None:
-    bench, problem = Bench(), Problem((16, 16), (3, 3), mode="same")
+def test_three_cells_in_a_row(cells: list[tuple[str, bool]], suspended: bool) -> None:
+    bench, problem = Suspension(), Problem((16, 16), (3, 3), mode="same")
     for number, (status, lost) in enumerate(cells, start=1):
         telemetry = {"worker_lost": True} if lost else {}
         one = record(
             "direct/numpy", problem, status=status, reason=f"reason {number}", telemetry=telemetry
         )
-        bench.take([one])
-    expected = {NAME: ("error", f"benched after 3 cells: reason {len(cells)}")}
-    assert bench.given_up([NAME, "fft/numpy@cpu"]) == (expected if benched else {})
+        bench.record_result([one])
+    expected = {NAME: ("error", f"suspended after 3 cells: reason {len(cells)}")}
+    assert bench.given_up([NAME, "fft/numpy@cpu"]) == (expected if suspended else {})
 
 
 BREAKS = """
@@ -77,7 +77,7 @@ def test_the_rest_of_a_run_and_its_resumption(
     path, source = Path("a.jsonl"), plant(tmp_path, BREAKS)
     options: dict[str, Any] = {"algorithm_paths": [source], "out": path}
     broken = "RuntimeError: broken"
-    benched = f"benched after 3 cells: {broken}"
+    suspended = f"suspended after 3 cells: {broken}"
 
     def reasons() -> list[str | None]:
         return [one.reason for one in read(path).records if one.algorithm == "breaks"]
@@ -86,15 +86,15 @@ def test_the_rest_of_a_run_and_its_resumption(
         load_path(source)
         Path("broken").touch()
         [outcome] = run(SWEEP, [InProcess()], **options)
-        assert outcome.benched == ["breaks/numpy@cpu"]
+        assert outcome.suspended == ["breaks/numpy@cpu"]
         summary(outcome, None)
-        assert "breaks/numpy@cpu: benched, as it failed in 3 cells" in capsys.readouterr().out
-        assert reasons() == [broken] * 3 + [benched] * 2
+        assert "breaks/numpy@cpu: suspended, as it failed in 3 cells" in capsys.readouterr().out
+        assert reasons() == [broken] * 3 + [suspended] * 2
         assert {one.status for one in read(path).records} == {"ok", "error"}
         lines = path.read_bytes().splitlines(keepends=True)
         path.write_bytes(b"".join(lines[: 1 + 3 * 3]))
         run(SWEEP, [InProcess()], resume=True, **options)
-        assert reasons() == [broken] * 3 + [benched] * 2
+        assert reasons() == [broken] * 3 + [suspended] * 2
         Path("broken").unlink()
         run(SWEEP, [InProcess()], retry_failed=True, **options)
         assert reasons()[5:] == [None] * 5

@@ -50,10 +50,10 @@ class Stub:
         self.first: float | None = None  # when the first duel came
         self.done = 0
 
-    def free(self) -> int:
+    def free_slots(self) -> int:
         return 4 - len(self.given)
 
-    def give(self, duel: Duel) -> None:
+    def submit(self, duel: Duel) -> None:
         self.first = self.first or time.time()
         self.given.append(duel)
 

@@ -99,7 +99,7 @@ def held(path: Path) -> Held:
     if b"\n" not in content:
         return Held(torn=bool(content))
     with reading(path) as reader:
-        duels = [closing.duel for _, closing in reader]
+        duels = [footer.duel for _, footer in reader]
         return Held(duels, content[: reader.end], len(content) > reader.end)
 
 
@@ -108,10 +108,10 @@ def faults(path: Path, contenders: Sequence[str], cells: int = CELLS) -> Faults:
     found = Faults()
     ids: collections.Counter[str] = collections.Counter()
     with reading(path) as reader:
-        for records, closing in reader:
-            ids[closing.duel] += 1
+        for records, footer in reader:
+            ids[footer.duel] += 1
             names = sorted(f"{one.algorithm}/{one.namespace}" for one in records)
-            same = all(one.duel == closing.duel for one in records)
+            same = all(one.duel == footer.duel for one in records)
             whole = names == sorted(contenders) and same
             found.unpaired += not (whole and all(map(_in_rounds, records)))
             found.blamed += [f"{one.contender}: {one.reason}" for one in records if one.reason]

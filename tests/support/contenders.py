@@ -13,7 +13,7 @@ import pytest
 
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.discovery import algorithms
-from convkernels.registry import Algorithm, Defaults
+from convkernels.registry import Algorithm, Implementation
 
 TEXTBOOK = ("direct", "fft", "im2col-gemm")
 STRICT = "array-api-strict"
@@ -42,7 +42,7 @@ class Contender:
             return dtype in ("float64", "float32")
         return namespaces.refuses_dtype(self.namespace, dtype) is None
 
-    def prepare(self, problem: Problem) -> Defaults:
+    def prepare(self, problem: Problem) -> Implementation:
         """A planned instance. Raises UnsupportedProblem."""
         if self.namespace != STRICT:
             return self.algorithm.prepare(problem, self.namespace, self.device)
@@ -70,7 +70,7 @@ class Contender:
             return np.array(array)
         return np.array(namespaces.to_numpy(array))
 
-    def solve(self, instance: Defaults, x: np.ndarray, w: np.ndarray) -> Any:
+    def solve(self, instance: Implementation, x: np.ndarray, w: np.ndarray) -> Any:
         dtype = instance.problem.dtype
         with namespaces.on(self.namespace, self.device):
             instance.load(self.array(w, dtype))

@@ -308,10 +308,10 @@ def results(draw: Callable[[st.SearchStrategy[Any]], Any]) -> tuple[str, bytes]:
         for one in touched:
             put(one, at, value, remove=kind == "remove")
     content = b"".join(json.dumps(line).encode() + b"\n" for line in found)
-    how = draw(st.sampled_from(["json"] * 16 + ["spoiled"] * 2 + ["gz", "spoiled gz"]))
-    if how == "spoiled":
+    how = draw(st.sampled_from(["json"] * 16 + ["corrupted"] * 2 + ["gz", "spoiled gz"]))
+    if how == "corrupted":
         content = draw(spoiled(content))
-    if how in ("json", "spoiled"):
+    if how in ("json", "corrupted"):
         return ".jsonl", content
     content = gzip.compress(content, 1, mtime=0)
     return ".jsonl.gz", content if how == "gz" else draw(spoiled(content))

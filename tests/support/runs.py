@@ -24,10 +24,10 @@ class InProcess(LocalMachine):
         super().__init__(["cpu"], [{}])
         self._ended: list[tuple[Duel, dict[str, Any]]] = []
 
-    def free(self) -> int:
+    def free_slots(self) -> int:
         return 1 - len(self._ended)
 
-    def give(self, duel: Duel) -> None:
+    def submit(self, duel: Duel) -> None:
         self._ended.append((duel, measure(duel.model_dump(mode="json"))))
 
     def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
@@ -39,7 +39,7 @@ def ids(path: Path) -> list[str]:
     """Of the duels in a file, which is whole."""
     results = read(path)
     assert results.dropped is None
-    found = [closing.duel for closing in results.closings]
+    found = [footer.duel for footer in results.footers]
     counts = collections.Counter(record.duel for record in results.records)
     assert counts == dict.fromkeys(found, 2)
     return found

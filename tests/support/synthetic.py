@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from convcross.results.schema import Closing, Errors, Header, Record
+from convcross.results.schema import DuelFooter, Errors, Header, Record
 from convcross.results.writer import Writer
 from convkernels import Problem
 
@@ -140,8 +140,8 @@ def write(path: Path, duels: Iterable[list[Record]], head: Header | None = None)
     """A results file of these duels."""
     writer = Writer(path, head or header())
     for records in duels:
-        closing = Closing(duel=records[0].duel, records=len(records), seconds={"measured": 1.0})
-        writer.append(records, closing)
+        footer = DuelFooter(duel=records[0].duel, records=len(records), seconds={"measured": 1.0})
+        writer.append(records, footer)
     writer.close()
     return path
 

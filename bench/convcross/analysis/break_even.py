@@ -17,7 +17,7 @@ from convcross.stats.bootstrap import median
 PHASES = ("plan", "load", "run")
 
 
-class Line(NamedTuple):
+class Bill(NamedTuple):
     """Seconds of k pieces of work: fixed + k · each."""
 
     fixed: float
@@ -35,17 +35,17 @@ class Parts:
     run: float
 
     @property
-    def images(self) -> Line:
+    def images(self) -> Bill:
         """Of k images through one filter: plan + load + k · run."""
-        return Line(self.plan + self.load, self.run)
+        return Bill(self.plan + self.load, self.run)
 
     @property
-    def filters(self) -> Line:
+    def filters(self) -> Bill:
         """Of k filters, one image each: plan + k · (load + run)."""
-        return Line(self.plan, self.load + self.run)
+        return Bill(self.plan, self.load + self.run)
 
 
-def break_even(a: Line, b: Line) -> int | None:
+def break_even(a: Bill, b: Bill) -> int | None:
     """The least k ≥ 0 from which on B costs less than A: 0 for always, None for never.
 
     Never also where B is cheaper only up to some k: ``break_even(b, a)`` is that bound.
@@ -58,7 +58,7 @@ def break_even(a: Line, b: Line) -> int | None:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BreakEven:
     """Two contenders in a cell, and from how many images and filters on B is cheaper."""
 
     N: int
@@ -76,7 +76,7 @@ class Comparison:
         return break_even(self.a.filters, self.b.filters)
 
 
-def comparisons(rows: pd.DataFrame, n_star: Mapping[int, float]) -> Iterable[Comparison]:
+def comparisons(rows: pd.DataFrame, n_star: Mapping[int, float]) -> Iterable[BreakEven]:
     """The best of family direct against the best of family fft, and the second fastest contender
     against the fastest, at the smallest kernel, the nearest to n*, and the largest.
 
@@ -94,8 +94,8 @@ def comparisons(rows: pd.DataFrame, n_star: Mapping[int, float]) -> Iterable[Com
             best = {part.family: part for part in reversed(ranked)}
             direct, fft = (best.get(family) for family in FAMILIES)
             if direct is not None and fft is not None:
-                yield Comparison(int(str(N)), n, "best direct, best fft", direct, fft)
-            yield Comparison(int(str(N)), n, "second, fastest", ranked[1], ranked[0])
+                yield BreakEven(int(str(N)), n, "best direct, best fft", direct, fft)
+            yield BreakEven(int(str(N)), n, "second, fastest", ranked[1], ranked[0])
 
 
 def _ranked(cell: pd.DataFrame) -> list[Parts]:

@@ -132,8 +132,8 @@ def _rows(files: Sequence[schema.Reader]) -> tuple[list[dict[str, Any]], list[st
         name = file.path.name
         problems: dict[str, tuple[Problem, bool]] = {}
         changes = Changes()
-        for found, closing in file:
-            if not changes.same_machine(closing):
+        for found, footer in file:
+            if not changes.same_machine(footer):
                 continue
             for record in found:
                 together = (number, record.duel, record.telemetry.get("group"))
@@ -145,8 +145,8 @@ def _rows(files: Sequence[schema.Reader]) -> tuple[list[dict[str, Any]], list[st
                 newest.take(file, record, _row(record, *problems[text], group, name))
         if file.dropped:
             notes.append(f"{name}: {file.dropped} was left out")
-        notes += changes.said(name)
-    return newest.rows, notes + newest.said()
+        notes += changes.sentences(name)
+    return newest.rows, notes + newest.sentences()
 
 
 def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
@@ -174,9 +174,9 @@ def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
 def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
     if flags.empty:
         return []
-    counts = Counter(flag for one in flags for flag in one)
-    told = ", ".join(f"{count} {flag}" for flag, count in sorted(counts.items()))
-    cells = f"{len(flags)} flagged measurement{'s' if len(flags) > 1 else ''} ({told})"
+    counts = Counter(flag for own in flags for flag in own)
+    listing = ", ".join(f"{count} {flag}" for flag, count in sorted(counts.items()))
+    cells = f"{len(flags)} flagged measurement{'s' if len(flags) > 1 else ''} ({listing})"
     return [f"{cells} included as asked" if included else f"{cells} left out (--include-flagged)"]
 
 

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from convcross.results.schema import Closing, Reader, Record
+from convcross.results.schema import DuelFooter, Reader, Record
 
 AGAIN = re.compile(r"\+\d+$")  # ends the duel of a cell that a search meant to measure again
 
@@ -27,16 +27,16 @@ class Changes:
         self._duels, self._elsewhere = 0, 0
         self._what: dict[str, None] = {}  # in the order in which they came
 
-    def same_machine(self, closing: Closing) -> bool:
+    def same_machine(self, footer: DuelFooter) -> bool:
         """Whether the machine of the header measured this duel, which is counted."""
-        same = "machine" not in closing.changed
-        self._duels += bool(closing.changed)
+        same = "machine" not in footer.changed
+        self._duels += bool(footer.changed)
         self._elsewhere += not same
-        for what, (then, now) in closing.changed.items():
+        for what, (then, now) in footer.changed.items():
             self._what[f"{what} {_brief.repr(then)}, then {_brief.repr(now)}"] = None
         return same
 
-    def said(self, name: str) -> list[str]:
+    def sentences(self, name: str) -> list[str]:
         """A sentence where anything changed in the file of that name."""
         if not self._duels:
             return []
@@ -65,7 +65,7 @@ class Newest:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return [one.row for one in self._newest.values()]
+        return [measured.row for measured in self._newest.values()]
 
     def take(self, file: Reader, record: Record, row: dict[str, Any]) -> None:
         """The next record of a file, and its row."""
@@ -84,7 +84,7 @@ class Newest:
                 self._contradictions.append(apart)
         self._newest[key] = one
 
-    def said(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """A sentence for each file with doubles, and on those that contradict each other."""
         notes = [
             f"{name}: {_count(number, 'measurement')} found twice; the newest counts"
@@ -96,7 +96,7 @@ class Newest:
                 "earlier; that in the file begun later counts"
             )
         if self._contradictions:
-            _, old, new = max(self._contradictions, key=lambda one: one[0])
+            _, old, new = max(self._contradictions, key=lambda change: change[0])
             times = len(self._contradictions)
             notes.append(
                 f"{times} of those found twice {'differs' if times == 1 else 'differ'} by more "

@@ -45,7 +45,7 @@ def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def with_gaps(cells: pd.DataFrame, vain: pd.DataFrame) -> pd.DataFrame:
+def with_gaps(cells: pd.DataFrame, unusable: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``by_cell``, and one without numbers for each cell that a contender tried in
     vain (timed out, wrong, left out for a flag…), by n.
 
@@ -54,7 +54,7 @@ def with_gaps(cells: pd.DataFrame, vain: pd.DataFrame) -> pd.DataFrame:
     vain : records of the grid that are not usable, under the conditions of ``cells``
     """
     keys = ["contender", "family", "N", "n"]
-    tried = vain[keys].drop_duplicates()
+    tried = unusable[keys].drop_duplicates()
     gaps = tried[~tried.set_index(keys).index.isin(cells.set_index(keys).index)]
     return pd.concat([cells.astype({"settled": object, "flagged": object}), gaps]).sort_values("n")
 

@@ -16,15 +16,15 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
 
     load_algorithms(algorithms)
     rows: list[dict[str, Any]] = []
-    for one in discovery.algorithms().values():
-        reasons = {namespace: one.missing(namespace) for namespace in one.namespaces}
+    for algorithm in discovery.algorithms().values():
+        reasons = {namespace: algorithm.missing(namespace) for namespace in algorithm.namespaces}
         rows.append(
             {
-                "name": one.name,
-                "family": one.family,
-                "namespaces": list(one.namespaces),
-                "arithmetic": one.arithmetic,
-                "source": one.source,
+                "name": algorithm.name,
+                "family": algorithm.family,
+                "namespaces": list(algorithm.namespaces),
+                "arithmetic": algorithm.arithmetic,
+                "source": algorithm.source,
                 "available": {name: reason is None for name, reason in reasons.items()},
                 "reason": reasons,
             }
@@ -59,14 +59,14 @@ def check(
         print_json([finding.to_json() for finding in findings])
     else:
         print(f"{'contender':36} {'problems':>8} {'failures':>8} {'worst error':>12} {'bound':>9}")
-        for one in findings:
+        for result in findings:
             print(
-                f"{one.contender:36} {one.problems:8} {one.failures:8} "
-                f"{one.worst_error:12.2e} {one.bound:9.2e}"
+                f"{result.contender:36} {result.problems:8} {result.failures:8} "
+                f"{result.worst_error:12.2e} {result.bound:9.2e}"
             )
-        for one in findings:
-            if one.first_failure:
-                print(f"{one.contender}: {one.first_failure}")
+        for result in findings:
+            if result.first_failure:
+                print(f"{result.contender}: {result.first_failure}")
     if any(finding.failures for finding in findings):
         raise typer.Exit(1)
 
@@ -104,8 +104,8 @@ def doctor(
         if as_json:
             print_json(measured)
         else:
-            for one in measured:
-                examining.print_ceilings(one)
+            for best in measured:
+                examining.print_ceilings(best)
         return
     findings = examining.examine()
     if as_json:

@@ -85,8 +85,8 @@ def run(
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             machines: list[Machine] = [
-                stack.enter_context(contextlib.closing(one))
-                for one in local.machines(devices_named(device))
+                stack.enter_context(contextlib.closing(machine))
+                for machine in local.machines(devices_named(device))
             ]
         else:
             from convcross.run.cluster import cluster
@@ -110,5 +110,5 @@ def run(
         summary(outcome, budget)
     if any(outcome.interrupted for outcome in outcomes):
         raise typer.Exit(130)
-    if any(outcome.failed or outcome.gone for outcome in outcomes):
+    if any(outcome.failed or outcome.workers_lost for outcome in outcomes):
         raise typer.Exit(1)

@@ -188,9 +188,9 @@ def compare(
             try:
                 answers = peer.medians(list(asked), asked)
             except Exception as error:  # a peer that fails costs its own rows
-                said = f"{type(error).__name__}: {error}".splitlines()[0]
-                failures.update({(case, peer): said for case in asked})
-                tell(f"{turn}: {peer.name}: {said}")
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                failures.update({(case, peer): reason for case in asked})
+                tell(f"{turn}: {peer.name}: {reason}")
                 continue
             for case, answer in answers.items():
                 if isinstance(answer, str):

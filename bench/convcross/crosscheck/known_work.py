@@ -14,7 +14,7 @@ import numpy as np
 from convcross.measure.timing import cuda as cuda_clock
 from convkernels import Problem, algorithm
 from convkernels.cuda import kernel as cuda
-from convkernels.registry import Defaults, forward_only
+from convkernels.registry import Implementation, forward_only
 
 # Hashed in some 0.3 ms. A loop of Python would not do: how fast one is differs from process to
 # process by more than timers may (384 and 417 µs were seen).
@@ -35,7 +35,7 @@ def fixed_work(x: Any, w: Any, problem: Problem) -> Any:
     return x * w[0, 0]
 
 
-class Spin(Defaults):
+class Spin(Implementation):
     """``cuda/spin.cu``: one block that waits on the device's own clock."""
 
     seconds: float

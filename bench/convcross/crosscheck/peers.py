@@ -224,8 +224,8 @@ class CudaBench:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder, "cuda-bench.json")
             _child(self.name, str(out), *(Case(*name, "").to_json() for name in names))
-            said = json.loads(out.read_text(encoding="utf-8"))
-        states = {one["name"]: one["states"][0] for one in said["benchmarks"]}
+            answer = json.loads(out.read_text(encoding="utf-8"))
+        states = {benchmark["name"]: benchmark["states"][0] for benchmark in answer["benchmarks"]}
         return {
             case: self._median(
                 case, states[f"case-{names.index((case.contender, case.problem))}"], expected[case]
@@ -237,9 +237,9 @@ class CudaBench:
         if state["is_skipped"]:
             return str(state["skip_reason"])
         values = {
-            one["tag"]: entry["value"]
-            for one in state["summaries"]
-            for entry in one["data"]
+            summary["tag"]: entry["value"]
+            for summary in state["summaries"]
+            for entry in summary["data"]
             if entry["name"] == "value"
         }
         if case.regime == "flushed":
@@ -267,7 +267,7 @@ class KnownLength:
     ) -> dict[Case, float | str]:
         load_path(KNOWN_WORK)
         found = {case: find(Contender.parse(case.contender).algorithm) for case in cases}
-        return {case: float(one.implementation.seconds) for case, one in found.items()}  # type: ignore[attr-defined]
+        return {case: float(known.implementation.seconds) for case, known in found.items()}  # type: ignore[attr-defined]
 
 
 def _child(peer: str, *arguments: str) -> None:
@@ -289,10 +289,11 @@ def _child(peer: str, *arguments: str) -> None:
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"{peer}: no answer in {LONGEST[peer]:g} s") from None
     except subprocess.CalledProcessError as error:
-        said = str(error.stderr or error.stdout).strip()
+        output = str(error.stderr or error.stdout).strip()
         # pyperf's own error comes last, after that of its worker.
-        told = re.findall(r"^\w[\w.]*Error: .*$", said, re.MULTILINE) or said.splitlines()[-1:]
-        raise RuntimeError(f"{peer}: exit {error.returncode}: {' '.join(told[:1])}") from None
+        errors = re.findall(r"^\w[\w.]*Error: .*$", output, re.MULTILINE)
+        errors = errors or output.splitlines()[-1:]
+        raise RuntimeError(f"{peer}: exit {error.returncode}: {' '.join(errors[:1])}") from None
 
 
 def _pyperf() -> None:

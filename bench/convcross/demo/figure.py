@@ -20,7 +20,7 @@ from convcross.demo.photo import (
     EMBOSS,
     NOISE,
     PATCH,
-    Comparison,
+    BothOps,
     Photograph,
     Search,
 )
@@ -41,8 +41,8 @@ def write(
     path: Path,
     photo: Photograph,
     sought: Search,
-    emboss: Comparison,
-    blur: Comparison,
+    emboss: BothOps,
+    blur: BothOps,
     timings: Sequence[tuple[int, Sequence[Record]]],
     where: str,
 ) -> None:
@@ -140,7 +140,7 @@ def _box(axes: Axes, place: tuple[int, int], colour: str) -> None:
 # ---- convolution against correlation ---------------------------------------------------------
 
 
-def _comparisons(part: SubFigure, emboss: Comparison, blur: Comparison) -> None:
+def _comparisons(part: SubFigure, emboss: BothOps, blur: BothOps) -> None:
     panels = part.subplots(1, 4)
     limit = float(np.quantile(np.abs(emboss.convolution), 0.99)) or 1.0
     for axes, values, title, cmap in (
@@ -178,36 +178,38 @@ def _times(part: SubFigure, timings: Sequence[tuple[int, Sequence[Record]]], whe
     panels = part.subplots(1, len(timings))
     for axes, (size, records) in zip(panels, timings, strict=True):
         _bars(axes, size, records)
-    present = {one.family for _, records in timings for one in records}
+    present = {record.family for _, records in timings for record in records}
     keys = [Patch(color=SHADES[name][0], label=name) for name in SHADES if name in present]
     part.legend(handles=keys, loc="outside lower center", ncols=len(keys), title="family")
 
 
 def _bars(axes: Axes, size: int, records: Sequence[Record]) -> None:
-    timed = [one for one in records if one.status == "ok" and one.median_s is not None]
-    middles = np.array([one.median_s or 0.0 for one in timed])
-    spread = np.array([[one.ci_low_s or 0.0, one.ci_high_s or 0.0] for one in timed]).reshape(-1, 2)
+    timed = [record for record in records if record.status == "ok" and record.median_s is not None]
+    middles = np.array([record.median_s or 0.0 for record in timed])
+    spread = np.array(
+        [[record.ci_low_s or 0.0, record.ci_high_s or 0.0] for record in timed]
+    ).reshape(-1, 2)
     axes.barh(
         range(len(timed)),
         middles,
-        color=[SHADES[one.family][0] for one in timed],
+        color=[SHADES[record.family][0] for record in timed],
         xerr=np.abs(spread.T - middles),
         error_kw={"ecolor": INK, "capsize": 3, "elinewidth": 1.2},
         height=0.7,
     )
     axes.set_xscale("log")
-    for place, one in enumerate(records):
-        if one in timed:
-            text, high = f"{1e3 * (one.median_s or 0.0):.3g} ms", one.ci_high_s or 0.0
+    for place, record in enumerate(records):
+        if record in timed:
+            text, high = f"{1e3 * (record.median_s or 0.0):.3g} ms", record.ci_high_s or 0.0
             axes.annotate(text, (high, place), (6, 0), textcoords="offset points", va="center")
         else:
-            text = f" {outcome(one)}"
+            text = f" {outcome(record)}"
             across = axes.get_yaxis_transform()
             axes.text(0.0, place, text, transform=across, va="center", color="#777777", fontsize=8)
     if timed:
         axes.set_xlim(middles.min() / 2, 6 * spread.max())
         axes.set_title(f"Gaussian {size}×{size}\n{verdict(timed)}")
-    axes.set_yticks(range(len(records)), [one.contender.partition("@")[0] for one in records])
+    axes.set_yticks(range(len(records)), [record.contender.partition("@")[0] for record in records])
     axes.set_ylim(len(records) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")

@@ -65,7 +65,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BothOps:
     """Convolution by FFT and correlation by direct sums with one kernel, float32, mode same."""
 
     kernel: Floats
@@ -206,9 +206,9 @@ def search(x: Floats) -> Search:
 # ---- convolution against correlation ---------------------------------------------------------
 
 
-def compare(x: Floats, kernel: Floats) -> Comparison:
+def compare(x: Floats, kernel: Floats) -> BothOps:
     """Both ops on one kernel, each by an algorithm of its own: what is left is not shared code."""
     x32, w32 = x.astype(np.float32), kernel.astype(np.float32)
     convolution = convolve(x32, w32, op="convolution", mode="same", algorithm="fft")
     correlation = convolve(x32, w32, op="correlation", mode="same", algorithm="direct")
-    return Comparison(kernel, convolution.astype(np.float64), correlation.astype(np.float64))
+    return BothOps(kernel, convolution.astype(np.float64), correlation.astype(np.float64))

@@ -15,7 +15,7 @@ from convcross.demo.photo import (
     NOISE,
     PATCH,
     SEED,
-    Comparison,
+    BothOps,
     Photograph,
     Search,
     compare,
@@ -50,7 +50,7 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
     duel = Duel(
         id=f"demo-{kernel.shape[0]}",
         problem=problem.to_json(),
-        contenders=[str(one) for one in matching(["*"], available(devices))],
+        contenders=[str(contender) for contender in matching(["*"], available(devices))],
         image_data="photograph",
         kernel_data="gaussian",
         seed=SEED,
@@ -59,8 +59,8 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
         limits=LIMITS,
     )
     records = [Record.model_validate(row) for row in measure_on(duel, x, kernel)["records"]]
-    kept = [one for one in records if one.status != "unsupported"]
-    return sorted(kept, key=lambda one: one.median_s if one.status == "ok" else math.inf)  # type: ignore[arg-type, return-value]
+    kept = [record for record in records if record.status != "unsupported"]
+    return sorted(kept, key=lambda record: record.median_s if record.status == "ok" else math.inf)  # type: ignore[arg-type, return-value]
 
 
 # ---- the command -----------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def show(path: Path | None, out: Path, devices: Sequence[str]) -> bool:
     with _writing(out):
         figure.write(out, photo, sought, emboss, blur, timings, _where(devices))
     print(out)
-    return not any(one.status in FAILED for _, records in timings for one in records)
+    return not any(record.status in FAILED for _, records in timings for record in records)
 
 
 @contextlib.contextmanager
@@ -106,7 +106,7 @@ def _writing(out: Path) -> Iterator[None]:
         raise BadInput(f"figure {str(out)!r}: {error.strerror or error}") from None
 
 
-def _findings(photo: Photograph, sought: Search, emboss: Comparison, blur: Comparison) -> list[str]:
+def _findings(photo: Photograph, sought: Search, emboss: BothOps, blur: BothOps) -> list[str]:
     height, width = photo.values.shape
     size = f"{width} x {height} pixels"
     if photo.original != (height, width):
@@ -144,16 +144,16 @@ def _table(size: int, records: Sequence[Record], devices: Sequence[str]) -> list
         f"Gaussian {size} x {size}, mode same, float32, on {_where(devices)}: ms a run",
         f"{'contender':34} {'family':8} {'median':>9}   95 % interval",
     ]
-    timed = [one for one in records if one.median_s is not None and one.status == "ok"]
-    for one in records:
-        head = f"{one.contender:34} {one.family:8}"
-        if one in timed:
+    timed = [record for record in records if record.median_s is not None and record.status == "ok"]
+    for record in records:
+        head = f"{record.contender:34} {record.family:8}"
+        if record in timed:
             middle, low, high = (
-                1e3 * float(s or 0) for s in (one.median_s, one.ci_low_s, one.ci_high_s)
+                1e3 * float(s or 0) for s in (record.median_s, record.ci_low_s, record.ci_high_s)
             )
             lines.append(f"{head} {middle:9.4g}   {low:.4g} to {high:.4g}")
         else:
-            lines.append(f"{head} {outcome(one)}")
+            lines.append(f"{head} {outcome(record)}")
     if timed:
         lines.append(verdict(timed))
     return lines

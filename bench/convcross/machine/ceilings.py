@@ -91,7 +91,7 @@ def better(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[st
     """The larger of each figure of two measurements of one machine, with the rest of ``now``."""
     if earlier is None:
         return dict(now)
-    counts = [one["threads"] for one in (earlier, now) if one["threads"] is not None]
+    counts = [measured["threads"] for measured in (earlier, now) if measured["threads"] is not None]
     flops = dict(earlier["flops"])
     for name, rate in now["flops"].items():
         flops[name] = max(rate, flops.get(name, 0.0))

@@ -9,7 +9,7 @@ import psutil
 NOTICED = 0.05  # of the cores' time
 
 
-class Watch:
+class ContentionWatch:
     """From its making on, the shares of the machine's cores that were not this process's."""
 
     def __init__(self) -> None:

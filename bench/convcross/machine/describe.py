@@ -167,13 +167,13 @@ def commit() -> str:
     ``CONVCROSS_COMMIT`` speaks for a copy without git; "unknown" without either. Raises BadInput
     on a value of it that no file name should hold.
     """
-    told = os.environ.get("CONVCROSS_COMMIT", "").strip()
-    if told:
-        if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}", told):
+    stated = os.environ.get("CONVCROSS_COMMIT", "").strip()
+    if stated:
+        if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}", stated):
             raise BadInput(
-                f"CONVCROSS_COMMIT is {told!r}; allowed: up to 64 letters, digits, '.', '_', '-'"
+                f"CONVCROSS_COMMIT is {stated!r}; allowed: up to 64 letters, digits, '.', '_', '-'"
             )
-        return told
+        return stated
     package = Path(convcross.__file__).parent
     # An installed package may lie inside somebody else's checkout: only tracked code has a commit.
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:

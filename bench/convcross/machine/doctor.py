@@ -24,7 +24,7 @@ NO_CARD = "needs an NVIDIA GPU"
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class Component:
     """One thing looked for.
 
     value : its version, count or model; of a missing thing, what it would be for
@@ -41,12 +41,12 @@ class Finding:
         return dataclasses.asdict(self)
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Component]:
     """Everything looked for, in the order of the table. Imports torch, CuPy and OpenCV: seconds."""
     return [_python(), *_driver(), *_cuda_libraries(), *_libraries(), *_threads(), *_compilers()]
 
 
-def print_findings(findings: Iterable[Finding]) -> None:
+def print_findings(findings: Iterable[Component]) -> None:
     """Print what is here and what is not, then the commands that install what is missing."""
     findings = list(findings)
     table = Table("", "here", "found, or what it is for")
@@ -104,19 +104,19 @@ def pip(requirement: str, *options: str) -> str:
     return " ".join([str(python), "-m pip install", *options, f"'{requirement}'"])
 
 
-def _python() -> Finding:
-    return Finding("Python", True, f"{platform.python_version()}, {describe.name('cpu')}")
+def _python() -> Component:
+    return Component("Python", True, f"{platform.python_version()}, {describe.name('cpu')}")
 
 
-def _driver() -> list[Finding]:
+def _driver() -> list[Component]:
     found = cards.cards()
     driver, supports = cards.driver_version(), cards.cuda_version()
     if found:
         return [
-            Finding("NVIDIA driver", True, driver or "found"),
-            Finding("CUDA", True, f"{supports}, the newest that the driver takes"),
+            Component("NVIDIA driver", True, driver or "found"),
+            Component("CUDA", True, f"{supports}, the newest that the driver takes"),
             *(
-                Finding(
+                Component(
                     f"GPU {card['device']}",
                     True,
                     f"{card['name']}, {card['memory_bytes'] / 2**30:.0f} GiB, "
@@ -127,13 +127,13 @@ def _driver() -> list[Finding]:
         ]
     if driver or supports:
         return [
-            Finding("NVIDIA driver", True, driver or "found"),
-            Finding("CUDA", False, "the driver shows no device; see CUDA_VISIBLE_DEVICES"),
+            Component("NVIDIA driver", True, driver or "found"),
+            Component("CUDA", False, "the driver shows no device; see CUDA_VISIBLE_DEVICES"),
         ]
     if _nvidia_on_pci():
         reason = "there is an NVIDIA card, but no driver that answers"
-        return [Finding("NVIDIA driver", False, reason, _driver_command())]
-    return [Finding("NVIDIA driver", False, "no NVIDIA card here: the CPU is measured")]
+        return [Component("NVIDIA driver", False, reason, _driver_command())]
+    return [Component("NVIDIA driver", False, "no NVIDIA card here: the CPU is measured")]
 
 
 def _nvidia_on_pci() -> bool:
@@ -156,11 +156,11 @@ def _driver_command() -> str:
     return "see NVIDIA's driver installation guide for this system"
 
 
-def _cuda_libraries() -> list[Finding]:
+def _cuda_libraries() -> list[Component]:
     versions = describe.cuda_libraries()
     cupy, torch = _for_cuda()
     return [
-        Finding(name, True, version)
+        Component(name, True, version)
         if (version := versions[name.lower()])
         else _missing(name, purpose, requirement)
         for name, purpose, requirement in (
@@ -171,11 +171,11 @@ def _cuda_libraries() -> list[Finding]:
     ]
 
 
-def _missing(name: str, purpose: str, requirement: str) -> Finding:
+def _missing(name: str, purpose: str, requirement: str) -> Component:
     """A thing that only a card needs."""
     if cards.cards():
-        return Finding(name, False, purpose, pip(requirement))
-    return Finding(name, False, f"{purpose}: {NO_CARD}")
+        return Component(name, False, purpose, pip(requirement))
+    return Component(name, False, f"{purpose}: {NO_CARD}")
 
 
 def _for_cuda() -> tuple[str, str]:
@@ -185,7 +185,7 @@ def _for_cuda() -> tuple[str, str]:
     return "cupy-cuda13x[ctk]", "torch>=2.11"
 
 
-def _libraries() -> list[Finding]:
+def _libraries() -> list[Component]:
     found = []
     for name, purpose, requirement in (
         ("numpy", "required", "numpy"),
@@ -197,34 +197,34 @@ def _libraries() -> list[Finding]:
     ):
         version = describe.versions()[name]
         command = None if version else pip(requirement)
-        found.append(Finding(name, version is not None, version or purpose, command))
+        found.append(Component(name, version is not None, version or purpose, command))
     return [*found, _torch(), _cupy()]
 
 
-def _torch() -> Finding:
+def _torch() -> Component:
     """torch, and whether its build fits the machine."""
     torch = describe.import_optional("torch")
     card, requirement = bool(cards.cards()), _for_cuda()[1]
     if torch is None:
-        return Finding("torch", False, "required", pip(requirement if card else "torch"))
+        return Component("torch", False, "required", pip(requirement if card else "torch"))
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
     value = f"{torch.__version__}, {build} build"
     if card and not torch.version.cuda:
         command = pip(requirement, "--force-reinstall")
-        return Finding("torch", False, f"{value}: it does not use the GPU", command)
+        return Component("torch", False, f"{value}: it does not use the GPU", command)
     if card and not torch.cuda.is_available():
-        return Finding("torch", False, f"{value}: refuses this NVIDIA driver", pip(requirement))
-    return Finding("torch", True, value)
+        return Component("torch", False, f"{value}: refuses this NVIDIA driver", pip(requirement))
+    return Component("torch", True, value)
 
 
-def _cupy() -> Finding:
+def _cupy() -> Component:
     version = describe.versions()["cupy"]
     if version is None:
         return _missing("cupy", "the namespace cupy", _for_cuda()[0])
-    return Finding("cupy", True, version if cards.cards() else f"{version}, which {NO_CARD}")
+    return Component("cupy", True, version if cards.cards() else f"{version}, which {NO_CARD}")
 
 
-def _threads() -> list[Finding]:
+def _threads() -> list[Component]:
     """Threads that each library takes by itself; a sweep pins them all to one number."""
     describe.import_optional("cv2")
     counts = describe.thread_counts()
@@ -233,10 +233,10 @@ def _threads() -> list[Finding]:
     found += [("scipy.fft", counts["scipy_fft"]), ("usable cores", counts["usable_cores"])]
     text = ", ".join(f"{name} {count}" for name, count in found if count is not None)
     wishes = ", ".join(f"{key}={value}" for key, value in counts["environment"].items())
-    return [Finding("threads", True, f"{text}; {wishes}" if wishes else text)]
+    return [Component("threads", True, f"{text}; {wishes}" if wishes else text)]
 
 
-def _compilers() -> list[Finding]:
+def _compilers() -> list[Component]:
     """Compilers that only tests of the CUDA kernels use."""
     cxx = os.environ.get("CXX", "g++")
     found = []
@@ -246,9 +246,9 @@ def _compilers() -> list[Finding]:
     ):
         path = shutil.which(command)
         if path is None:
-            found.append(Finding(name, False, f"optional, for tests: {purpose}"))
+            found.append(Component(name, False, f"optional, for tests: {purpose}"))
             continue
         answer = subprocess.run([path, "--version"], capture_output=True, text=True)
         version = re.search(pattern, answer.stdout, re.MULTILINE)
-        found.append(Finding(name, True, version[version.lastindex or 0] if version else command))
+        found.append(Component(name, True, version[version.lastindex or 0] if version else command))
     return found

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convkernels.problem import ITEMSIZE, Problem
-from convkernels.registry import Algorithm, Defaults
+from convkernels.registry import Algorithm, Implementation
 
 # Rates that an arithmetic names for itself, as "tf32" or "bfloat16 products", but not "TF32 off".
 NAMED = re.compile(r"\b(tf32|bfloat16|float16)\b(?! (?:off|storage))", re.IGNORECASE)
@@ -75,7 +75,7 @@ def _arithmetic(algorithm: Algorithm, problem: Problem, rates: Mapping[str, floa
     other idea than the sum that declares no cost has the sum's by default: neither answers for it.
     """
     cost = algorithm.implementation.cost
-    undeclared = cost is Defaults.cost and algorithm.family not in ("direct", "im2col")
+    undeclared = cost is Implementation.cost and algorithm.family not in ("direct", "im2col")
     if algorithm.family == "library" or undeclared:
         return 0.0
     flops = float(cost(problem).flops)

@@ -90,11 +90,11 @@ class Gauge:
         """For a record: {"before", "after", "missing"}, given an earlier ``read``."""
         after = self.read()
         missing = {**before["missing"], **after["missing"]}
-        told = [
+        readings = [
             {name: value for name, value in reading.items() if name != "missing"}
             for reading in (before, after)
         ]
-        return {"before": told[0], "after": told[1], "missing": missing}
+        return {"before": readings[0], "after": readings[1], "missing": missing}
 
     def joules(self) -> float:
         """energy_j alone. Raises NotTold."""
@@ -184,12 +184,12 @@ def _card(device: str, owner: Gauge, helpers: Callable[[], int]) -> Asks:
         address = cards.pci_address(device)
         if address is None:
             raise NotTold(f"no card {device}")
-        handle = _told(nvml, "nvmlDeviceGetHandleByPciBusId", address)
+        handle = _query(nvml, "nvmlDeviceGetHandleByPciBusId", address)
     except (cards.NoNVML, NotTold) as error:
         return dict.fromkeys(READINGS, _refuse(str(error)))
 
     def ask(function: str, *arguments: Any) -> Any:
-        return _told(nvml, function, handle, *arguments)
+        return _query(nvml, function, handle, *arguments)
 
     def throttle() -> list[str]:
         reasons = ask("nvmlDeviceGetCurrentClocksEventReasons")
@@ -216,7 +216,7 @@ def _card(device: str, owner: Gauge, helpers: Callable[[], int]) -> Asks:
     return dict(zip(READINGS, asks, strict=True))
 
 
-def _told(nvml: Any, function: str, *arguments: Any) -> Any:
+def _query(nvml: Any, function: str, *arguments: Any) -> Any:
     """NVML's answer. Raises NotTold."""
     try:
         answer = getattr(nvml, function)(*arguments)
@@ -240,10 +240,10 @@ def _processor() -> Asks:
 
 def _frequency() -> dict[str, float]:
     try:
-        told = psutil.cpu_freq(percpu=True)
+        readings = psutil.cpu_freq(percpu=True)
     except (NotImplementedError, OSError, RuntimeError) as error:
         raise NotTold(f"{type(error).__name__}: {error}") from error
-    cores = [core.current for core in told if core.current > 0]
+    cores = [core.current for core in readings if core.current > 0]
     if not cores:
         raise NotTold("the system tells no frequency")
     return {"mean": sum(cores) / len(cores), "min": min(cores), "max": max(cores)}

@@ -20,8 +20,7 @@ from convcross.errors import BadInput
 from convcross.machine import ceilings, describe, threads
 from convcross.machine.caches import last_level_cache
 from convcross.machine.ceilings import Ceilings, ladder, taken
-from convcross.machine.contention import NOTICED
-from convcross.machine.contention import Watch as Contention
+from convcross.machine.contention import NOTICED, ContentionWatch
 from convkernels import namespaces
 from convkernels.cuda import kernel as cuda
 from convkernels.problem import DTYPES
@@ -70,17 +69,17 @@ def measure(device: str) -> dict[str, Any]:
     measured: list[tuple[int, float]] = []
     shares: list[dict[str, float]] = []
     with threads.pinned(count), namespaces.on("torch", device):
-        watch: Watch = _Host() if on_cpu else _Card()
+        timer: Timer = _Host() if on_cpu else _Card()
         if on_cpu:
             sets = _sets(16 << 10, 4 * last_level_cache())
         else:
             cache = torch.cuda.get_device_properties(device).L2_cache_size
             sets = _sets(64 << 10, max(4 * cache, 1 << 30))
         while len(shares) < MOST_ROUNDS and sum(map(_quiet, shares)) < ROUNDS:
-            busy = Contention()
-            for name, rate in _rates(watch, device):
+            busy = ContentionWatch()
+            for name, rate in _rates(timer, device):
                 flops[name] = max(flops.get(name, 0.0), rate)
-            measured += [(size, rate) for size in sets for rate in _passes(watch, size, device)]
+            measured += [(size, rate) for size in sets for rate in _passes(timer, size, device)]
             shares.append(busy.shares() if on_cpu else {})
     return Ceilings(
         machine=machine_name,
@@ -114,7 +113,7 @@ def measure_and_keep(device: str) -> dict[str, Any]:
 # ---- timing ----------------------------------------------------------------------------------
 
 
-class Watch(Protocol):
+class Timer(Protocol):
     """Times a step on one device."""
 
     def time(self, step: Step) -> float:
@@ -163,39 +162,39 @@ class _Card:
         return replay
 
 
-def _least(watch: Watch, step: Step) -> float:
+def _least(timer: Timer, step: Step) -> float:
     """The least seconds of one call, in as many calls as SECONDS hold."""
     until = time.perf_counter() + SECONDS
-    best = watch.time(step)
+    best = timer.time(step)
     while time.perf_counter() < until:
-        best = min(best, watch.time(step))
+        best = min(best, timer.time(step))
     return best
 
 
-def _call(watch: Watch, step: Step) -> float:
+def _call(timer: Timer, step: Step) -> float:
     """The least seconds of one call, of batches where it is short."""
     step()  # what comes with a first call
-    once = watch.time(step)
+    once = timer.time(step)
     count = math.ceil(BATCH / once)
     if once > SECONDS:
         return once
-    return _least(watch, step if count == 1 else watch.repeated(step, count)) / count
+    return _least(timer, step if count == 1 else timer.repeated(step, count)) / count
 
 
 # ---- what is timed ---------------------------------------------------------------------------
 
 
-def _rates(watch: Watch, device: str) -> Iterator[tuple[str, float]]:
+def _rates(timer: Timer, device: str) -> Iterator[tuple[str, float]]:
     """(dtype, FLOP/s), some of them several times."""
     for dtype in DTYPES if device == "cpu" else (*DTYPES, "tf32"):
-        for rate in _products(watch, dtype, device):
+        for rate in _products(timer, dtype, device):
             yield dtype, rate
     if device != "cpu":
         for dtype in ("float64", "float32"):
-            yield dtype, _multiply_adds(watch, dtype, device)
+            yield dtype, _multiply_adds(timer, dtype, device)
 
 
-def _products(watch: Watch, dtype: str, device: str) -> Iterator[float]:
+def _products(timer: Timer, dtype: str, device: str) -> Iterator[float]:
     """FLOP/s of square matrix products, from small to as large as time allows.
 
     Of zeros: they draw the least power, so that a GPU's clock stays highest.
@@ -208,22 +207,22 @@ def _products(watch: Watch, dtype: str, device: str) -> Iterator[float]:
     size, seconds = SMALLEST_PRODUCT, 0.0
     try:
         while size <= LARGEST_PRODUCT and 8 * seconds < LONGEST_PRODUCT:
-            seconds = _product(watch, torch.zeros(3, size, size, dtype=kind, device=device))
+            seconds = _product(timer, torch.zeros(3, size, size, dtype=kind, device=device))
             yield 2 * size**3 / seconds
             size *= 2
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def _product(watch: Watch, matrices: Any) -> float:
+def _product(timer: Timer, matrices: Any) -> float:
     """Seconds of the product of the first two matrices, into the third."""
     import torch
 
     a, b, out = matrices
-    seconds = _call(watch, lambda: torch.mm(a, b, out=out))
+    seconds = _call(timer, lambda: torch.mm(a, b, out=out))
     if a.device.type == "cpu" and a.dtype in (torch.float64, torch.float32):
         x, y, z = matrices.numpy()  # NumPy brings a BLAS of its own
-        seconds = min(seconds, _call(watch, lambda: x.dot(y, out=z)))
+        seconds = min(seconds, _call(timer, lambda: x.dot(y, out=z)))
     return seconds
 
 
@@ -243,7 +242,7 @@ multiply_adds({real}* sums, const convcross::Line<{real}> line) {{
     )
 
 
-def _multiply_adds(watch: Watch, dtype: str, device: str) -> float:
+def _multiply_adds(timer: Timer, dtype: str, device: str) -> float:
     """FLOP/s of multiply-adds on CUDA cores."""
     import cupy
     import numpy as np
@@ -258,7 +257,7 @@ def _multiply_adds(watch: Watch, dtype: str, device: str) -> float:
             launcher((blocks, 1, 1), (BLOCK, 1, 1), (sums, line), shared_mem=0)
 
         launch()
-        return 2.0 * CHAINS * STEPS * blocks * BLOCK / _least(watch, launch)
+        return 2.0 * CHAINS * STEPS * blocks * BLOCK / _least(timer, launch)
 
 
 def _sets(least: int, most: int) -> list[int]:
@@ -269,12 +268,12 @@ def _sets(least: int, most: int) -> list[int]:
     return sizes
 
 
-def _passes(watch: Watch, size: int, device: str) -> Iterator[float]:
+def _passes(timer: Timer, size: int, device: str) -> Iterator[float]:
     """Bytes/s of a copy inside a working set of this size, and of reading all of it."""
     import torch
 
     values = torch.zeros(size // 4, device=device)
     source, target = values.split(size // 8)
     total = torch.empty((), device=device)
-    yield size / _call(watch, lambda: target.copy_(source))
-    yield size / _call(watch, lambda: torch.sum(values, 0, out=total))
+    yield size / _call(timer, lambda: target.copy_(source))
+    yield size / _call(timer, lambda: torch.sum(values, 0, out=total))

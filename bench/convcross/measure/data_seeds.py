@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from convcross.measure.accuracy import truth as accuracy
-from convcross.measure.trial import Entry, Ledger, alive, classify, guarded
+from convcross.measure.trial import Ledger, Trial, alive, classify, guarded
 from convcross.sweeps import data
 from convcross.sweeps.duels import Duel
 from convkernels import Problem, namespaces
@@ -25,7 +25,7 @@ def operands(duel: Duel, problem: Problem, seed: int) -> tuple[accuracy.Floats, 
 
 
 def measure_errors(
-    entries: Iterable[Entry], duel: Duel, truth: accuracy.Truth, ledger: Ledger
+    trials: Iterable[Trial], duel: Duel, truth: accuracy.Truth, ledger: Ledger
 ) -> None:
     """Append the error of prepared contenders on each further seed of the duel to their records.
 
@@ -34,13 +34,13 @@ def measure_errors(
     memory does not suffice for another truth, the record tells so in its provenance
     ("error_seeds") and has fewer.
     """
-    group = alive(entries)
+    group = alive(trials)
     if duel.error_seeds == 1 or not group:
         return
     problem = truth.problem
-    for entry in group:
-        assert entry.record.error is not None
-        entry.record.error_seeds = [entry.record.error.rel_l2]
+    for trial in group:
+        assert trial.record.error is not None
+        trial.record.error_seeds = [trial.record.error.rel_l2]
     with ledger.charge("verification"):
         for seed in range(duel.seed + 1, duel.seed + duel.error_seeds):
             try:
@@ -50,48 +50,48 @@ def measure_errors(
             except (RuntimeError, MemoryError) as error:
                 _without(alive(group), seed, error)
                 break
-            for entry in alive(group):
-                guarded(entry, "other seeds", _append_error, other, seed)
+            for trial in alive(group):
+                guarded(trial, "other seeds", _append_error, other, seed)
             del other  # before the next one is made
-        for entry in alive(group):
-            guarded(entry, "other seeds", _put_back, truth)
+        for trial in alive(group):
+            guarded(trial, "other seeds", _put_back, truth)
 
 
-def _append_error(entry: Entry, truth: accuracy.Truth, seed: int) -> None:
-    assert entry.run is not None
-    _overwrite(entry, truth)
-    if entry.load is not None:
-        entry.load()
-        y = entry.run()
+def _append_error(trial: Trial, truth: accuracy.Truth, seed: int) -> None:
+    assert trial.run is not None
+    _overwrite(trial, truth)
+    if trial.load is not None:
+        trial.load()
+        y = trial.run()
     else:  # the captured run reads what its instance loaded: another one loads this kernel
-        place = entry.contender.namespace, entry.contender.device
-        instance = entry.algorithm.prepare(entry.problem, *place)
-        instance.load(entry.b)
-        y = instance.run(entry.a)
-    entry.synchronize()
-    bound = entry.algorithm.implementation.error_bound(entry.problem)
+        place = trial.contender.namespace, trial.contender.device
+        instance = trial.algorithm.prepare(trial.problem, *place)
+        instance.load(trial.b)
+        y = instance.run(trial.a)
+    trial.synchronize()
+    bound = trial.algorithm.implementation.error_bound(trial.problem)
     if (reason := accuracy.verify(y, bound, truth)) is not None:
-        entry.fail("wrong", f"seed {seed}: {reason}")
+        trial.fail("wrong", f"seed {seed}: {reason}")
         return
-    entry.record.error_seeds.append(accuracy.errors(y, truth).rel_l2)
+    trial.record.error_seeds.append(accuracy.errors(y, truth).rel_l2)
 
 
-def _put_back(entry: Entry, truth: accuracy.Truth) -> None:
-    _overwrite(entry, truth)
-    if entry.load is not None:
-        entry.load()
-    entry.synchronize()
+def _put_back(trial: Trial, truth: accuracy.Truth) -> None:
+    _overwrite(trial, truth)
+    if trial.load is not None:
+        trial.load()
+    trial.synchronize()
 
 
-def _overwrite(entry: Entry, truth: accuracy.Truth) -> None:
-    entry.a[...], entry.b[...] = entry.operands(entry.problem, truth.x, truth.w)
+def _overwrite(trial: Trial, truth: accuracy.Truth) -> None:
+    trial.a[...], trial.b[...] = trial.operands(trial.problem, truth.x, truth.w)
 
 
-def _without(group: list[Entry], seed: int, error: Exception) -> None:
+def _without(group: list[Trial], seed: int, error: Exception) -> None:
     """No truth of this seed: short of memory, or one that exact sums deny."""
     status, reason = classify(error)
-    for entry in group:
+    for trial in group:
         if status == "oom":
-            entry.record.provenance["error_seeds"] = f"seed {seed}: {reason}"
+            trial.record.provenance["error_seeds"] = f"seed {seed}: {reason}"
         else:
-            entry.fail(status, f"seed {seed}: {reason}")
+            trial.fail(status, f"seed {seed}: {reason}")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from convcross.machine import memory, threads
-from convcross.machine.contention import Watch
+from convcross.machine.contention import ContentionWatch
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.accuracy.arrays import Place
 from convcross.measure.data_seeds import measure_errors
@@ -21,7 +21,7 @@ from convcross.measure.observe import gauge, observe
 from convcross.measure.phases import time_fresh, time_plan, time_run, warm_up
 from convcross.measure.prepare import prepare, verify_again
 from convcross.measure.process import progress_page, stray_work
-from convcross.measure.trial import Entry, Ledger, alive, classify, guarded, spoil
+from convcross.measure.trial import Ledger, Trial, alive, classify, give_up_process, guarded
 from convcross.results.schema import Record
 from convcross.sweeps import data
 from convcross.sweeps.duels import Contender, Duel
@@ -37,8 +37,8 @@ Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and 
 def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
     """Measure a duel.
 
-    In a process that another one watches (``beacon``), raises ``entry.Spoiled`` where a contender
-    has made it useless for the others.
+    In a process that another one watches (``progress_page``), raises ``trial.ProcessCorrupted``
+    where a contender has made it useless for the others.
 
     Parameters
     ----------
@@ -75,40 +75,40 @@ def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> dict[str, 
 
 
 def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> dict[str, Any]:
-    watch = Watch()
+    watch = ContentionWatch()
     progress_page.begin_duel(duel.contenders)
     with ledger.charge("preparation"):
-        entries = [_entry(duel, problem, name) for name in duel.contenders]
-        _import_libraries(entries)
+        trials = [_trial(duel, problem, name) for name in duel.contenders]
+        _import_libraries(trials)
     count = duel.threads or threads.usable()
     with threads.pinned(count):
-        if alive(entries):
+        if alive(trials):
             try:
-                truth = _truth(duel, problem, entries, operands, ledger)
+                truth = _truth(duel, problem, trials, operands, ledger)
             except (RuntimeError, MemoryError) as error:
-                for entry in alive(entries):
-                    entry.fail(*classify(error))
+                for trial in alive(trials):
+                    trial.fail(*classify(error))
             else:
-                _in_groups(entries, duel, problem, truth, ledger)
-    for entry in entries:
-        if entry.contender.device == "cpu":
-            entry.record.threads = count
+                _in_groups(trials, duel, problem, truth, ledger)
+    for trial in trials:
+        if trial.contender.device == "cpu":
+            trial.record.threads = count
     return {
-        "records": [entry.record.model_dump(mode="json") for entry in entries],
+        "records": [trial.record.model_dump(mode="json") for trial in trials],
         "seconds": ledger.closed(),
         "neighbours": watch.shares(),
     }
 
 
 def _truth(
-    duel: Duel, problem: Problem, entries: list[Entry], operands: Operands, ledger: Ledger
+    duel: Duel, problem: Problem, trials: list[Trial], operands: Operands, ledger: Ledger
 ) -> accuracy.Truth:
     """The duel's operands and the reference: on the first card that a contender is on, else in
     NumPy.
 
     Raises ReferenceDisagrees, and where memory runs out MemoryError or torch's RuntimeError.
     """
-    place = _place(entries)
+    place = _place(trials)
     accuracy.require_memory(problem, place)
     with ledger.charge("preparation"):
         x, w = (
@@ -118,14 +118,14 @@ def _truth(
         return accuracy.truth(problem, x, w, duel.seed, place=place)
 
 
-def _place(entries: list[Entry]) -> Place:
-    cards = [entry.contender.device for entry in alive(entries) if entry.contender.device != "cpu"]
+def _place(trials: list[Trial]) -> Place:
+    cards = [trial.contender.device for trial in alive(trials) if trial.contender.device != "cpu"]
     if not cards:
         return "numpy", "cpu"
     return "torch" if cards[0] in namespaces.devices("torch") else "cupy", cards[0]
 
 
-def _entry(duel: Duel, problem: Problem, name: str) -> Entry:
+def _trial(duel: Duel, problem: Problem, name: str) -> Trial:
     contender = Contender.parse(name)
     algorithm = contender.found
     record = Record(
@@ -143,37 +143,37 @@ def _entry(duel: Duel, problem: Problem, name: str) -> Entry:
         status="ok",
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     )
-    entry = Entry(contender, algorithm, problem, record)
+    trial = Trial(contender, algorithm, problem, record)
     if name in duel.given_up:
-        entry.fail(*duel.given_up[name])
+        trial.fail(*duel.given_up[name])
     else:
-        guarded(entry, "answers", _ask)
-    return entry
+        guarded(trial, "answers", _ask)
+    return trial
 
 
-def _ask(entry: Entry) -> None:
+def _ask(trial: Trial) -> None:
     """What a contender says of the problem before it runs."""
-    contender, algorithm = entry.contender, entry.algorithm
-    reason = algorithm.refuses(entry.problem, contender.namespace, contender.device)
+    contender, algorithm = trial.contender, trial.algorithm
+    reason = algorithm.refuses(trial.problem, contender.namespace, contender.device)
     if reason is not None:
         raise UnsupportedProblem(reason)
-    workspace = float(algorithm.implementation.cost(entry.problem).workspace)
+    workspace = float(algorithm.implementation.cost(trial.problem).workspace)
     if not 0 <= workspace < math.inf:
         raise ValueError(f"cost's workspace is {workspace}; allowed: bytes >= 0")
-    entry.record.workspace_bytes = workspace
+    trial.record.workspace_bytes = workspace
 
 
-def _import_libraries(entries: Iterable[Entry]) -> None:
+def _import_libraries(trials: Iterable[Trial]) -> None:
     """Before threads are pinned: a library loaded later would not be."""
-    for entry in entries:
-        if entry.record.status == "ok":
-            namespaces.namespace(entry.contender.namespace)
+    for trial in trials:
+        if trial.record.status == "ok":
+            namespaces.namespace(trial.contender.namespace)
     if namespaces.installed("cv2"):
         import cv2  # noqa: F401
 
 
 def _in_groups(
-    entries: list[Entry],
+    trials: list[Trial],
     duel: Duel,
     problem: Problem,
     truth: accuracy.Truth,
@@ -185,54 +185,54 @@ def _in_groups(
     their common pacer: how much faster or slower it ran there is recorded with each record.
     """
     order = random.Random(f"{duel.seed} {duel.id}")
-    pacer: Entry | None = None
-    for number, group in enumerate(_groups(entries)):
+    pacer: Trial | None = None
+    for number, group in enumerate(_groups(trials)):
         guest = None
         if number == 0:
             pacer = group[0]
         elif pacer is not None and pacer.record.status == "ok":
-            guest = _entry(duel, problem, pacer.name)
+            guest = _trial(duel, problem, pacer.name)
         _compete([*group, *([guest] if guest else [])], duel, truth, order, ledger, number * ROUNDS)
         memory.release()
-        for entry in group if number else ():
-            entry.record.telemetry["group"] = number
+        for trial in group if number else ():
+            trial.record.telemetry["group"] = number
             if guest and pacer and guest.record.median_s and pacer.record.median_s:
-                entry.record.telemetry["pacer"] = pacer.name
+                trial.record.telemetry["pacer"] = pacer.name
                 ratio = guest.record.median_s / pacer.record.median_s
-                entry.record.telemetry["pacer_ratio"] = ratio
+                trial.record.telemetry["pacer_ratio"] = ratio
 
 
-def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _groups(trials: Iterable[Trial]) -> Iterator[list[Trial]]:
     """Contenders that fit in memory together, with the pacer in the first group and room for it in
     the others; those that fit not even alone are `oom`."""
-    ok = alive(entries)
-    places = {entry.contender.device: entry.contender.namespace for entry in ok}
+    ok = alive(trials)
+    places = {trial.contender.device: trial.contender.namespace for trial in ok}
     limits = {device: MEMORY * memory.free(name, device) for device, name in places.items()}
-    for entry in ok:
-        need, limit = entry.bytes(), limits[entry.contender.device]
+    for trial in ok:
+        need, limit = trial.bytes(), limits[trial.contender.device]
         if need > 2 * limit:
-            entry.fail("oom", f"needs {need / 2**30:.1f} GiB; {2 * limit / 2**30:.1f} GiB are free")
+            trial.fail("oom", f"needs {need / 2**30:.1f} GiB; {2 * limit / 2**30:.1f} GiB are free")
     ok = alive(ok)
     if not ok:
         return
-    pacer = min(ok, key=Entry.bytes)
+    pacer = min(ok, key=Trial.bytes)
     group = [pacer]
     held = collections.defaultdict(float, {pacer.contender.device: pacer.bytes()})
-    for entry in ok:
-        device = entry.contender.device
-        if entry is pacer:
+    for trial in ok:
+        device = trial.contender.device
+        if trial is pacer:
             continue
-        if group and held[device] + entry.bytes() > limits[device]:
+        if group and held[device] + trial.bytes() > limits[device]:
             yield group
             group = []
             held = collections.defaultdict(float, {pacer.contender.device: pacer.bytes()})
-        group.append(entry)
-        held[device] += entry.bytes()
+        group.append(trial)
+        held[device] += trial.bytes()
     yield group
 
 
 def _compete(
-    group: list[Entry],
+    group: list[Trial],
     duel: Duel,
     truth: accuracy.Truth,
     order: random.Random,
@@ -240,28 +240,28 @@ def _compete(
     first: int,
 ) -> None:
     left = {}
-    for entry in group:
+    for trial in group:
         others = stray_work.running()
-        guarded(entry, "preparation", prepare, duel, truth, ledger)
-        left[entry.name] = stray_work.running() - others
-    for entry in group:
-        if (told := stray_work.busy(left[entry.name])) is not None:
-            spoil(entry, told)
+        guarded(trial, "preparation", prepare, duel, truth, ledger)
+        left[trial.name] = stray_work.running() - others
+    for trial in group:
+        if (reason := stray_work.busy(left[trial.name])) is not None:
+            give_up_process(trial, reason)
     measure_errors(group, duel, truth, ledger)
-    for entry in alive(group):
-        guarded(entry, "warm-up", warm_up, duel.limits, ledger)
-    gauges = {entry.contender.device: gauge(entry.contender.device) for entry in alive(group)}
-    before = {device: one.read() for device, one in gauges.items()}
+    for trial in alive(group):
+        guarded(trial, "warm-up", warm_up, duel.limits, ledger)
+    gauges = {trial.contender.device: gauge(trial.contender.device) for trial in alive(group)}
+    before = {device: used.read() for device, used in gauges.items()}
     time_run(alive(group), duel, order, ledger, first)
     time_fresh(alive(group), duel, order, ledger, first)
-    since = {device: one.since(before[device]) for device, one in gauges.items()}
-    for entry in alive(group):
-        entry.record.telemetry.update(since[entry.contender.device])
-    for entry in alive(group):
-        guarded(entry, "planning", time_plan, duel.limits.seconds, ledger)
-    for entry in alive(group):
-        guarded(entry, "last run", verify_again, truth, ledger)
-    for entry in alive(group):
-        guarded(entry, "profile", observe, duel, ledger)
-    for entry in group:
-        entry.release()
+    since = {device: used.since(before[device]) for device, used in gauges.items()}
+    for trial in alive(group):
+        trial.record.telemetry.update(since[trial.contender.device])
+    for trial in alive(group):
+        guarded(trial, "planning", time_plan, duel.limits.seconds, ledger)
+    for trial in alive(group):
+        guarded(trial, "last run", verify_again, truth, ledger)
+    for trial in alive(group):
+        guarded(trial, "profile", observe, duel, ledger)
+    for trial in group:
+        trial.release()

@@ -9,7 +9,7 @@ from convcross.machine.floor import floor, impossible
 from convcross.machine.telemetry import Gauge, energy
 from convcross.measure.observers import kernels, profiler
 from convcross.measure.observers.stages import stages
-from convcross.measure.trial import Entry, Ledger
+from convcross.measure.trial import Ledger, Trial
 from convcross.sweeps.duels import Duel
 
 
@@ -19,38 +19,38 @@ def gauge(device: str) -> Gauge:
     return Gauge(device, profiler.processes)
 
 
-def observe(entry: Entry, duel: Duel, ledger: Ledger) -> None:
+def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
     """Hold a contender's time to its floor, and record what ran and its energy where asked."""
-    assert entry.run is not None
-    record, device = entry.record, entry.contender.device
+    assert trial.run is not None
+    record, device = trial.record, trial.contender.device
     count = (duel.threads or threads.usable()) if device == "cpu" else None
     record.floor_s = floor(
-        entry.algorithm, entry.problem, record.regime, duel.ceilings.get(device), count
+        trial.algorithm, trial.problem, record.regime, duel.ceilings.get(device), count
     )
     if impossible(record.ci_high_s, record.floor_s):
         record.flags.append("impossible")
-    record.provenance["libraries"] = kernels.libraries(entry.contender.namespace, device)
+    record.provenance["libraries"] = kernels.libraries(trial.contender.namespace, device)
     with ledger.charge("preparation"):
         if duel.profiled:
-            _profile(entry, duel)
+            _profile(trial, duel)
             if record.regime != "graph":  # a replay names no stage
-                place = entry.contender.namespace, device
-                record.stage_seconds = stages(entry.run, entry.load, *place)
+                place = trial.contender.namespace, device
+                record.stage_seconds = stages(trial.run, trial.load, *place)
         if duel.energy:
-            record.telemetry["energy"] = energy(entry.run, entry.synchronize, gauge(device))
+            record.telemetry["energy"] = energy(trial.run, trial.synchronize, gauge(device))
 
 
-def _profile(entry: Entry, duel: Duel) -> None:
+def _profile(trial: Trial, duel: Duel) -> None:
     """Which kernels a run executes; a direct sum that executes an FFT is flagged."""
-    assert entry.run is not None
-    record = entry.record
-    if entry.contender.device == "cpu":
-        told = kernels.executed(entry.run, "cpu")
+    assert trial.run is not None
+    record = trial.record
+    if trial.contender.device == "cpu":
+        profile = kernels.executed(trial.run, "cpu")
     else:
-        told = profiler.executed(duel, entry.name)
+        profile = profiler.executed(duel, trial.name)
     names = {"kernels": "kernels", "streams": "streams", "reason": "kernels_untold"}
-    record.provenance.update({names[key]: value for key, value in told.items() if value})
-    if (engine := kernels.engine(told["kernels"])) is not None:
+    record.provenance.update({names[key]: value for key, value in profile.items() if value})
+    if (engine := kernels.engine(profile["kernels"])) is not None:
         record.provenance["engine"] = engine
-    if record.family == "direct" and kernels.ran_fft(told["kernels"]):
+    if record.family == "direct" and kernels.ran_fft(profile["kernels"]):
         record.flags.append("ran-fft")

@@ -12,10 +12,10 @@ from typing import Any
 
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.timing import choose, graphs
-from convcross.measure.trial import Entry, Ledger, TooSlow
+from convcross.measure.trial import Ledger, TooSlow, Trial
 from convcross.sweeps.duels import Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.problem import Pair
+from convkernels.problem import Size
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
 FAR = 1000.0  # no contender is so much less efficient on a smaller problem
@@ -25,58 +25,59 @@ HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 _slowest: dict[str, float] = {}  # contender → its least FLOP/s in this process
 
 
-def prepare(entry: Entry, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
-    contender, problem = entry.contender, entry.problem
+def prepare(trial: Trial, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
+    contender, problem = trial.contender, trial.problem
     with ledger.charge("preparation"):
-        _climb(entry, duel.limits.longest_run(contender.device), truth)
-        entry.a, entry.b = entry.operands(problem, truth.x, truth.w)
-        entry.watch = choose.stopwatch(contender.namespace, contender.device, entry.record.regime)
+        _climb(trial, duel.limits.longest_run(contender.device), truth)
+        trial.a, trial.b = trial.operands(problem, truth.x, truth.w)
+        place = contender.namespace, contender.device
+        trial.stopwatch = choose.stopwatch(*place, trial.record.regime)
         begin = time.perf_counter()
-        entry.instance = entry.algorithm.prepare(problem, contender.namespace, contender.device)
-        entry.synchronize()
-        entry.record.provenance["first_plan_s"] = time.perf_counter() - begin
+        trial.instance = trial.algorithm.prepare(problem, *place)
+        trial.synchronize()
+        trial.record.provenance["first_plan_s"] = time.perf_counter() - begin
     with ledger.charge("verification"):
-        entry.first = _first_run(entry)
-        said = json.dumps(entry.instance.provenance(), allow_nan=False)  # what no file could hold
-        entry.record.provenance.update(json.loads(said))
-        dtype = namespaces.dtype_name(entry.first)
+        trial.first = _first_run(trial)
+        own = trial.instance.provenance()
+        trial.record.provenance.update(json.loads(json.dumps(own, allow_nan=False)))
+        dtype = namespaces.dtype_name(trial.first)
         if dtype != problem.dtype:
-            entry.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
+            trial.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
             return
-        bound = entry.algorithm.implementation.error_bound(problem)
-        reason = accuracy.verify(entry.first, bound, truth)
-        entry.record.provenance["reference"] = truth.certificate
+        bound = trial.algorithm.implementation.error_bound(problem)
+        reason = accuracy.verify(trial.first, bound, truth)
+        trial.record.provenance["reference"] = truth.certificate
         if reason is not None:
-            entry.fail("wrong", reason)
+            trial.fail("wrong", reason)
             return
-        entry.record.error = accuracy.errors(entry.first, truth)
+        trial.record.error = accuracy.errors(trial.first, truth)
 
 
-def _first_run(entry: Entry) -> Any:
+def _first_run(trial: Trial) -> Any:
     """Load and run once, and make the entry's ``load`` and ``run``. Returns the result."""
-    instance, a, b = entry.instance, entry.a, entry.b
+    instance, a, b = trial.instance, trial.a, trial.b
     assert instance is not None
     # partial: a Python function around each call would add its own 0.1 µs
-    entry.load, entry.run = functools.partial(instance.load, b), functools.partial(instance.run, a)
-    entry.load()
-    y = entry.run()
-    if entry.record.regime == "graph":
-        place = entry.contender.namespace, entry.contender.device
+    trial.load, trial.run = functools.partial(instance.load, b), functools.partial(instance.run, a)
+    trial.load()
+    y = trial.run()
+    if trial.record.regime == "graph":
+        place = trial.contender.namespace, trial.contender.device
         try:
-            entry.load, entry.run = graphs.capture([entry.load, entry.run], *place)
+            trial.load, trial.run = graphs.capture([trial.load, trial.run], *place)
         except UnsupportedProblem as refusal:  # a load that looks at values, perhaps
-            entry.load()  # what the capture left in the instance has no values
-            (entry.run,) = graphs.capture([entry.run], *place)
-            entry.load = None
-            entry.record.provenance["fresh"] = str(refusal)
+            trial.load()  # what the capture left in the instance has no values
+            (trial.run,) = graphs.capture([trial.run], *place)
+            trial.load = None
+            trial.record.provenance["fresh"] = str(refusal)
         else:
-            entry.load()
-        y = entry.run()
-    entry.synchronize()
+            trial.load()
+        y = trial.run()
+    trial.synchronize()
     return y
 
 
-def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
+def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
     """Refuse to start a run that would outlast its limit, by timing smaller problems first.
 
     Each step is about four times the one before, so that none is much longer than the limit. The
@@ -86,26 +87,26 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
 
     Raises TooSlow.
     """
-    problem, cost = entry.problem, entry.algorithm.implementation.cost
-    pessimistic = 2e8 if entry.contender.device == "cpu" else 1e11  # FLOP/s
-    short = limit * max(pessimistic, _slowest.get(entry.name, 0.0) / SLACK)  # FLOP
+    problem, cost = trial.problem, trial.algorithm.implementation.cost
+    pessimistic = 2e8 if trial.contender.device == "cpu" else 1e11  # FLOP/s
+    short = limit * max(pessimistic, _slowest.get(trial.name, 0.0) / SLACK)  # FLOP
     if cost(problem).flops <= short:
         return
-    place = entry.contender.namespace, entry.contender.device
+    place = trial.contender.namespace, trial.contender.device
     steps = list(_ladder(problem))
     while len(steps) > 1 and cost(steps[1]).flops <= short:
         del steps[0]
     for smaller in steps:
         x = truth.x if problem.is_image and problem.batch == 1 else truth.x[: smaller.batch]
         x = x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape)
-        a, b = entry.operands(smaller, x, truth.w[..., : smaller.kernel[0], : smaller.kernel[1]])
-        instance = entry.algorithm.prepare(smaller, *place)
+        a, b = trial.operands(smaller, x, truth.w[..., : smaller.kernel[0], : smaller.kernel[1]])
+        instance = trial.algorithm.prepare(smaller, *place)
         instance.load(b)
-        entry.synchronize()
+        trial.synchronize()
         for _ in range(TRIES):  # a first run may load libraries and plan
             begin = time.perf_counter()
             instance.run(a)
-            entry.synchronize()
+            trial.synchronize()
             seconds = time.perf_counter() - begin
             whole = seconds * cost(problem).flops / cost(smaller).flops
             # The last step is often a short one; and a small problem may be far less efficient.
@@ -116,16 +117,16 @@ def _climb(entry: Entry, limit: float, truth: accuracy.Truth) -> None:
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
 
 
-def note_rate(entry: Entry, seconds: float) -> None:
+def note_rate(trial: Trial, seconds: float) -> None:
     """Remember how many FLOP a second the contender did, where that is its least so far."""
-    rate = entry.algorithm.implementation.cost(entry.problem).flops / max(seconds, 1e-9)
-    _slowest[entry.name] = min(rate, _slowest.get(entry.name, rate))
+    rate = trial.algorithm.implementation.cost(trial.problem).flops / max(seconds, 1e-9)
+    _slowest[trial.name] = min(rate, _slowest.get(trial.name, rate))
 
 
 def _ladder(problem: Problem) -> Iterator[Problem]:
     """Smaller problems of the same kind: the kernel's sides are doubled from 31, then the image's
     from 64, then the batch is quadrupled from 1."""
-    kernel: Pair = (min(31, problem.kernel[0]), min(31, problem.kernel[1]))
+    kernel: Size = (min(31, problem.kernel[0]), min(31, problem.kernel[1]))
     side, batch = 64, 1
     while True:
         smaller = dataclasses.replace(problem, image=HUGE, kernel=kernel, batch=batch)
@@ -143,7 +144,7 @@ def _ladder(problem: Problem) -> Iterator[Problem]:
             batch = min(4 * batch, problem.batch)
 
 
-def verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
+def verify_again(trial: Trial, truth: accuracy.Truth, ledger: Ledger) -> None:
     """The result of one more run, as it stands when the run returns.
 
     The earlier result is overwritten with NaN and the image negated, so that neither a result that
@@ -152,36 +153,36 @@ def verify_again(entry: Entry, truth: accuracy.Truth, ledger: Ledger) -> None:
     right after: work on another stream, which does not wait for its input or is not waited for,
     comes too early or too late. On the CPU a thread that goes on after the return is too late.
     """
-    assert entry.run is not None
-    assert entry.watch is not None
-    xp = namespaces.namespace(entry.contender.namespace)
+    assert trial.run is not None
+    assert trial.stopwatch is not None
+    xp = namespaces.namespace(trial.contender.namespace)
 
     def run_on_negated() -> Any:
-        entry.first[...] = math.nan
-        entry.a *= -1
-        assert entry.run is not None
-        return xp.asarray(entry.run(), copy=True)
+        trial.first[...] = math.nan
+        trial.a *= -1
+        assert trial.run is not None
+        return xp.asarray(trial.run(), copy=True)
 
     with ledger.charge("verification"):
-        reason = _modified(entry, truth)
+        reason = _modified(trial, truth)
         if reason is None:
-            if entry.contender.device != "cpu":  # no module may be loaded first inside the hold
+            if trial.contender.device != "cpu":  # no module may be loaded first inside the hold
                 run_on_negated()
-                entry.a *= -1
-            with entry.watch.hold():
+                trial.a *= -1
+            with trial.stopwatch.hold():
                 y = run_on_negated()
-            entry.synchronize()
-            bound = entry.algorithm.implementation.error_bound(entry.problem)
+            trial.synchronize()
+            bound = trial.algorithm.implementation.error_bound(trial.problem)
             reason = accuracy.verify(-y, bound, truth)
     if reason is not None:
-        entry.fail("wrong", f"after timing: {reason}")
+        trial.fail("wrong", f"after timing: {reason}")
 
 
-def _modified(entry: Entry, truth: accuracy.Truth) -> str | None:
+def _modified(trial: Trial, truth: accuracy.Truth) -> str | None:
     """What the contender has done to its inputs, or None."""
-    xp = namespaces.namespace(entry.contender.namespace)
-    fresh = entry.operands(entry.problem, truth.x, truth.w)
-    for name, now, before in zip(("image", "kernel"), (entry.a, entry.b), fresh, strict=True):
+    xp = namespaces.namespace(trial.contender.namespace)
+    fresh = trial.operands(trial.problem, truth.x, truth.w)
+    for name, now, before in zip(("image", "kernel"), (trial.a, trial.b), fresh, strict=True):
         if not bool(xp.all(now == before)):
             return f"it modified its input {name}"
     return None

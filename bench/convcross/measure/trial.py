@@ -14,7 +14,7 @@ from convcross.measure.timing import clock
 from convcross.results.schema import Record
 from convcross.sweeps.duels import Contender
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.registry import Algorithm, Defaults
+from convkernels.registry import Algorithm, Implementation
 
 BUCKETS = ("measured", "warmup", "verification", "preparation")
 
@@ -41,7 +41,7 @@ class Ledger:
 
 
 @dataclasses.dataclass
-class Entry:
+class Trial:
     """A contender on its way through a duel.
 
     ``load`` and ``run`` are its phases as they are timed: calls of the instance or, in regime
@@ -52,13 +52,13 @@ class Entry:
     algorithm: Algorithm
     problem: Problem
     record: Record
-    instance: Defaults | None = None
+    instance: Implementation | None = None
     a: Any = None
     b: Any = None
     load: Callable[[], Any] | None = None
     run: Callable[[], Any] | None = None
     first: Any = None  # the verified result, poisoned before the last run
-    watch: clock.Stopwatch | None = None
+    stopwatch: clock.Stopwatch | None = None
     batch: int = 1
 
     @property
@@ -70,7 +70,7 @@ class Entry:
         self.release()
 
     def release(self) -> None:
-        self.instance = self.a = self.b = self.load = self.run = self.first = self.watch = None
+        self.instance = self.a = self.b = self.load = self.run = self.first = self.stopwatch = None
 
     def on_device(self) -> contextlib.AbstractContextManager[Any]:
         return namespaces.on(self.contender.namespace, self.contender.device)
@@ -88,62 +88,62 @@ class Entry:
         return 2.0 * self.problem.min_bytes + (self.record.workspace_bytes or 0.0)
 
 
-def alive(group: Iterable[Entry]) -> list[Entry]:
-    return [entry for entry in group if entry.record.status == "ok"]
+def alive(group: Iterable[Trial]) -> list[Trial]:
+    return [trial for trial in group if trial.record.status == "ok"]
 
 
-def guarded(entry: Entry, step: str, action: Callable[..., None], *arguments: Any) -> None:
+def guarded(trial: Trial, step: str, action: Callable[..., None], *arguments: Any) -> None:
     """A contender that fails at a step (``beacon.STEPS``) costs its own cell.
 
-    Raises Spoiled.
+    Raises ProcessCorrupted.
     """
-    with step_of(entry, step):
+    with step_of(trial, step):
         try:
-            with entry.on_device():
-                action(entry, *arguments)
+            with trial.on_device():
+                action(trial, *arguments)
         finally:
             state.put_back()
 
 
 @contextlib.contextmanager
-def step_of(entry: Entry, step: str) -> Iterator[None]:
+def step_of(trial: Trial, step: str) -> Iterator[None]:
     """Whatever is raised in this step of a contender is written into its record.
 
-    Raises Spoiled.
+    Raises ProcessCorrupted.
     """
-    progress_page.begin(entry.name, step)
+    progress_page.begin(trial.name, step)
     try:
         yield
     except BaseException as error:  # a user's file may call sys.exit
         if isinstance(error, KeyboardInterrupt) and not progress_page.lit():
             raise  # of the one who waits, whom no signal reaches behind another process
-        entry.fail(*classify(error))
-        if not _card_works(entry):
-            spoil(entry, f"{entry.record.reason}; the card was lost to the process")
+        trial.fail(*classify(error))
+        if not _card_works(trial):
+            give_up_process(trial, f"{trial.record.reason}; the card was lost to the process")
     finally:
         progress_page.end()
 
 
-def _card_works(entry: Entry) -> bool:
+def _card_works(trial: Trial) -> bool:
     """After an illegal address no call on a card succeeds until the process ends."""
     try:
-        entry.synchronize()
+        trial.synchronize()
     except Exception:
         return False
     return True
 
 
-def spoil(entry: Entry, reason: str) -> None:
+def give_up_process(trial: Trial, reason: str) -> None:
     """The contender fails, and others cannot be measured in this process any more.
 
-    Raises Spoiled where another process watches, which can start a new one.
+    Raises ProcessCorrupted where another process watches, which can start a new one.
     """
-    entry.fail("error", reason)
+    trial.fail("error", reason)
     if progress_page.lit():
-        raise Spoiled(entry.name, reason)
+        raise ProcessCorrupted(trial.name, reason)
 
 
-class Spoiled(RuntimeError):
+class ProcessCorrupted(RuntimeError):
     """A contender has made this process useless for others.
 
     Attributes
@@ -159,18 +159,18 @@ class Spoiled(RuntimeError):
 def classify(error: BaseException) -> tuple[str, str]:
     """(status, reason) of what a contender raised."""
     try:
-        told = str(error)
+        message = str(error)
     except Exception:  # an exception of its own, which fails at that too
-        told = ""
-    lines = told.strip().splitlines()
+        message = ""
+    lines = message.strip().splitlines()
     reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
     if isinstance(error, UnsupportedProblem):
-        return "unsupported", told[:300]
-    memory = "OutOfMemory" in type(error).__name__ or "allocate memory" in told
+        return "unsupported", message[:300]
+    memory = "OutOfMemory" in type(error).__name__ or "allocate memory" in message
     if memory or isinstance(error, MemoryError):
         return "oom", reason
     if isinstance(error, TooSlow):
-        return "timeout", told
+        return "timeout", message
     return "error", reason
 
 

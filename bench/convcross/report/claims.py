@@ -24,7 +24,7 @@ from convcross.analysis.load import Results
 from convcross.analysis.tables import by_cell
 from convcross.report.figures import curves, labels, stages, style
 from convcross.report.figures.labels import End
-from convcross.report.figures.style import PANEL, Look
+from convcross.report.figures.style import PANEL, Appearance
 from convcross.text import slug
 
 MOST_SIZES = 8  # lines of image sizes in a panel
@@ -47,12 +47,12 @@ def context(results: Results, out: Path) -> dict[str, Any]:
         The folder takes no files.
     """
     own = subjects(results)
-    looks = style.looks(results.frame)
+    appearances = style.appearances(results.frame)
     pictures: dict[int, list[dict[str, Any]]] = {}
     files: list[Path] = []
     with style.settings():
         for subject in own:
-            for number, name, caption, figure in _figures(subject, looks):
+            for number, name, caption, figure in _figures(subject, appearances):
                 saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
                 files += saved
                 pictures.setdefault(number, []).append(_picture(figure, subject, caption, saved))
@@ -121,30 +121,32 @@ def _constant(a: model.Estimate) -> str:
 def _prediction_rows(subject: Subject) -> Iterable[tuple[str, ...]]:
     """where, N, n* of the models, n* measured"""
     verdicts = subject.verdicts(FAMILIES, "time")
-    for one in model.predictions(subject.models, FAMILIES, verdicts):
-        told = one.measured
-        found = f"{told.n_star:.1f}" if told.n_star is not None else told.verdict
-        if told.n_star is not None and told.low is not None and told.high is not None:
-            found += f" [{told.low:.1f}, {told.high:.1f}]"
-        yield subject.where, str(one.N), cost.predicted(one), found
+    for prediction in model.predictions(subject.models, FAMILIES, verdicts):
+        measured = prediction.measured
+        found = f"{measured.n_star:.1f}" if measured.n_star is not None else measured.verdict
+        if measured.n_star is not None and measured.low is not None and measured.high is not None:
+            found += f" [{measured.low:.1f}, {measured.high:.1f}]"
+        yield subject.where, str(prediction.N), cost.predicted(prediction), found
 
 
 # ---- figures -------------------------------------------------------------------------------
 
 
-def _figures(subject: Subject, looks: Mapping[str, Look]) -> Iterable[tuple[int, str, str, Figure]]:
+def _figures(
+    subject: Subject, appearances: Mapping[str, Appearance]
+) -> Iterable[tuple[int, str, str, Figure]]:
     """(claim, name, caption, figure) of what was measured."""
     laws = subject.models.power.values()
     if any(fit.family == "direct" for fit in laws):
         yield 1, "product", PRODUCT, products(subject)
     if any(fit.family == "fft" for fit in laws):
-        yield 2, "fft", FFT, transforms(subject, looks)
+        yield 2, "fft", FFT, transforms(subject, appearances)
     found = staged.by_stage(subject.rows)
     for name, cells in found.groupby("contender", sort=True):
         yield 3, f"stages-{slug(str(name))}", STAGES, stages.stages(cells, subject.where)
     known = subject.rows[subject.rows["error"] > 0]
     if set(FAMILIES) <= set(known["family"]):
-        yield 4, "error", ERROR, errors(subject, looks)
+        yield 4, "error", ERROR, errors(subject, appearances)
     if set(FAMILIES) <= set(subject.rows["family"]):
         ratios = cost.against_direct(subject)
         if len(ratios):
@@ -172,14 +174,18 @@ def products(subject: Subject) -> Figure:
     )
     for panel, (name, fit) in zip(axes, fits.items(), strict=True):
         ends = []
-        for N, look in sizes.items():
+        for N, appearance in sizes.items():
             own = fit.cells[fit.cells["N"] == N].sort_values("n")
             if own.empty:
                 continue
             scale = (own["n"] * N) ** 2
-            panel.plot(own["n"], own["value"] / scale, color=look.colour, marker=look.marker)
-            panel.plot(own["n"], own["fitted"] / scale, "--", color=look.colour, linewidth=0.9)
-            ends.append(_end(own["n"], own["value"] / scale, _of_size(N), look))
+            panel.plot(
+                own["n"], own["value"] / scale, color=appearance.colour, marker=appearance.marker
+            )
+            panel.plot(
+                own["n"], own["fitted"] / scale, "--", color=appearance.colour, linewidth=0.9
+            )
+            ends.append(_end(own["n"], own["value"] / scale, _of_size(N), appearance))
         p, q = fit.exponents
         panel.set_title(name, loc="left", fontweight="bold")
         _inside(panel, f"p = {p.value:.2f}, q = {q.value:.2f}")
@@ -189,7 +195,7 @@ def products(subject: Subject) -> Figure:
     return made
 
 
-def transforms(subject: Subject, looks: Mapping[str, Look]) -> Figure:
+def transforms(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
     """Time of each FFT contender against its padded size, and against n at each image size."""
     laws, fits = subject.models.transform, subject.models.power
     names = [name for name, fit in fits.items() if fit.family == "fft"]
@@ -207,13 +213,15 @@ def transforms(subject: Subject, looks: Mapping[str, Look]) -> Figure:
     if laws:
         panel, ends = next(panels), []
         for name, law in laws.items():
-            look, known = looks[name], law.cells["M"]
-            panel.plot(known, law.cells["value"], look.marker, color=look.colour, alpha=0.7)
+            appearance, known = appearances[name], law.cells["M"]
+            panel.plot(
+                known, law.cells["value"], appearance.marker, color=appearance.colour, alpha=0.7
+            )
             M = np.geomspace(known.min(), known.max(), 100)
             assert law.constant is not None
             fitted = law.constant.value + law.factor.value * model.work(M)
-            panel.plot(M, fitted, color=look.colour)
-            ends.append(_end(M, fitted, name, look))
+            panel.plot(M, fitted, color=appearance.colour)
+            ends.append(_end(M, fitted, name, appearance))
         panel.set_title("all N and n", loc="left", fontweight="bold")
         every = pd.concat([law.cells["N"] for law in laws.values()])
         _logarithmic(panel, every, "padded size M (M × M)", "time of one run")
@@ -221,13 +229,13 @@ def transforms(subject: Subject, looks: Mapping[str, Look]) -> Figure:
         labels.at_ends(panel, ends, PANEL[1])
     for panel, name in zip(panels, names, strict=True):
         ends = []
-        for N, look in sizes.items():
+        for N, appearance in sizes.items():
             own = fits[name].cells[fits[name].cells["N"] == N].sort_values("n")
             if own.empty:
                 continue
             over = own["value"] / own["value"].min()
-            panel.plot(own["n"], over, color=look.colour, marker=look.marker)
-            ends.append(_end(own["n"], over, _of_size(N), look))
+            panel.plot(own["n"], over, color=appearance.colour, marker=appearance.marker)
+            ends.append(_end(own["n"], over, _of_size(N), appearance))
         panel.set_title(name, loc="left", fontweight="bold")
         p = fits[name].exponents[0]
         _inside(panel, f"grows as n^{p.value:.2f}")
@@ -237,7 +245,7 @@ def transforms(subject: Subject, looks: Mapping[str, Look]) -> Figure:
     return made
 
 
-def errors(subject: Subject, looks: Mapping[str, Look]) -> Figure:
+def errors(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
     """Errors of direct sums and FFTs against n at one image size and against N at one kernel."""
     cells = by_cell(subject.rows[subject.rows["family"].isin(FAMILIES)])
     cells = cells[cells["error"] > 0]
@@ -255,17 +263,19 @@ def errors(subject: Subject, looks: Mapping[str, Look]) -> Figure:
         counts = cells.groupby(fixed).size()
         value = counts.index[counts == counts.max()].max()
         here, ends = cells[cells[fixed] == value], []
-        for name in (name for name in looks if name in names):
+        for name in (name for name in appearances if name in names):
             own = here[here["contender"] == name].sort_values(along)
             if own.empty:
                 continue
-            look = looks[name]
-            panel.plot(own[along], own["error"], color=look.colour, marker=look.marker)
+            appearance = appearances[name]
+            panel.plot(own[along], own["error"], color=appearance.colour, marker=appearance.marker)
             if name in fits:
                 at = fits[name].cells
                 line = at[at[fixed] == value].sort_values(along)
-                panel.plot(line[along], line["fitted"], "--", color=look.colour, linewidth=0.9)
-            ends.append(_end(own[along], own["error"], name, look))
+                panel.plot(
+                    line[along], line["fitted"], "--", color=appearance.colour, linewidth=0.9
+                )
+            ends.append(_end(own[along], own["error"], name, appearance))
         panel.set_title(f"{fixed} = {value}", loc="left", fontweight="bold")
         label = KERNEL_AXIS if along == "n" else N_AXIS
         _logarithmic(panel, here[along], label, "relative L2 error")
@@ -273,7 +283,7 @@ def errors(subject: Subject, looks: Mapping[str, Look]) -> Figure:
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
-        curves.legend(side, curves.handles(cells["contender"], looks))
+        curves.legend(side, curves.handles(cells["contender"], appearances))
     return made
 
 
@@ -296,12 +306,12 @@ def speed_ups(subject: Subject, direct: pd.Series[float]) -> Figure:
         strict=True,
     ):
         ends = []
-        for N, look in sizes.items():
+        for N, appearance in sizes.items():
             if N not in ratios.index.get_level_values(0):
                 continue
             own: pd.Series[float] = ratios.xs(N)
-            panel.plot(own.index, own, color=look.colour, marker=look.marker)
-            ends.append(_end(own.index, own, _of_size(N), look))
+            panel.plot(own.index, own, color=appearance.colour, marker=appearance.marker)
+            ends.append(_end(own.index, own, _of_size(N), appearance))
         panel.axhline(1, color=style.INK, linewidth=1)
         panel.axhline(CONSIDERABLE, color=style.INK, linewidth=1, linestyle=":")
         panel.set_title(title, loc="left", fontweight="bold")
@@ -311,7 +321,7 @@ def speed_ups(subject: Subject, direct: pd.Series[float]) -> Figure:
     return made
 
 
-def _sizes(rows: pd.DataFrame) -> dict[int, Look]:
+def _sizes(rows: pd.DataFrame) -> dict[int, Appearance]:
     """A look for each image size shown, from dark to light with N."""
     sizes = sorted(rows["N"].unique())
     if len(sizes) > MOST_SIZES:
@@ -319,7 +329,9 @@ def _sizes(rows: pd.DataFrame) -> dict[int, Look]:
         sizes = [sizes[place] for place in places]
     shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(sizes)))
     return {
-        int(N): Look(matplotlib.colors.to_hex(shade), style.MARKERS[place % len(style.MARKERS)])
+        int(N): Appearance(
+            matplotlib.colors.to_hex(shade), style.MARKERS[place % len(style.MARKERS)]
+        )
         for place, (N, shade) in enumerate(zip(sizes, shades, strict=True))
     }
 
@@ -328,8 +340,8 @@ def _of_size(N: int) -> str:
     return f"N = {N}"
 
 
-def _end(x: Any, y: Any, name: str, look: Look) -> End:
-    return End(float(np.asarray(x)[-1]), float(np.asarray(y)[-1]), name, look)
+def _end(x: Any, y: Any, name: str, appearance: Appearance) -> End:
+    return End(float(np.asarray(x)[-1]), float(np.asarray(y)[-1]), name, appearance)
 
 
 def _inside(panel: Axes, text: str) -> None:

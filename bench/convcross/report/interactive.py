@@ -14,7 +14,7 @@ from convcross.analysis.crossover import crossover
 from convcross.analysis.crossover.costs import COSTS, PHASE_WORDS
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import CONDITIONS, Results
-from convcross.report.figures.style import Look
+from convcross.report.figures.style import Appearance
 from convcross.stats.bootstrap import Array
 from convcross.stats.median import median_interval
 
@@ -42,7 +42,7 @@ def data(
     results: Results,
     sets: Sequence[tuple[str, Mapping[str, Any]]],
     rows: Iterable[Crossover],
-    looks: Mapping[str, Look],
+    appearances: Mapping[str, Appearance],
 ) -> dict[str, Any] | None:
     """What the chart shows, ready for JSON; None where there is no usable time.
 
@@ -75,7 +75,11 @@ def data(
                 "crossings": crossings.get(values, {}),
             }
         )
-    named = {name: looks[name] for name in looks if any(name in one["curves"] for one in shown)}
+    named = {
+        name: appearances[name]
+        for name in appearances
+        if any(name in drawn["curves"] for drawn in shown)
+    }
     return {
         "sets": shown,
         "phases": [[key, f"{key}: {PHASE_WORDS[key]}"] for key in PHASE_WORDS if key in known],
@@ -84,7 +88,10 @@ def data(
             for cost in COSTS
             if cost == "time" or cost in known
         ],
-        "looks": {name: [look.colour, SYMBOLS[look.marker]] for name, look in named.items()},
+        "looks": {
+            name: [appearance.colour, SYMBOLS[appearance.marker]]
+            for name, appearance in named.items()
+        },
     }
 
 
@@ -111,13 +118,18 @@ def _measured(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _intervals(samples: Iterable[Array]) -> Array:
     nothing = (math.nan,) * 3
-    return np.array([median_interval(one.tolist()) if len(one) else nothing for one in samples])
+    return np.array(
+        [median_interval(sample.tolist()) if len(sample) else nothing for sample in samples]
+    )
 
 
 def _ranges(samples: Iterable[Array]) -> Array:
     nothing = (math.nan,) * 3
     return np.array(
-        [(np.median(one), one.min(), one.max()) if len(one) else nothing for one in samples]
+        [
+            (np.median(sample), sample.min(), sample.max()) if len(sample) else nothing
+            for sample in samples
+        ]
     )
 
 

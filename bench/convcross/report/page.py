@@ -18,7 +18,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from convcross.analysis import tables
-from convcross.analysis.break_even import Comparison
+from convcross.analysis.break_even import BreakEven
 from convcross.analysis.crossover import crossover
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import Results
@@ -58,7 +58,7 @@ class Paid:
     """Comparisons of plan, load and run under one set of conditions."""
 
     where: str
-    comparisons: list[Comparison]
+    comparisons: list[BreakEven]
 
 
 def render(
@@ -66,7 +66,7 @@ def render(
     out: Path,
     *,
     rows: Sequence[Crossover],
-    unsaid: str | None,
+    why_none: str | None,
     everywhere: Sequence[Crossover],
     pictures: Sequence[Picture],
     undetailed: str | None,
@@ -81,7 +81,7 @@ def render(
     Parameters
     ----------
     out : the folder it will stand in, from which the raw files are linked
-    rows : of the default pairs; empty where ``unsaid`` says why there is none
+    rows : of the default pairs; empty where ``why_none`` says why there is none
     everywhere : of the first pair in every phase and cost
     undetailed : which sets of conditions have no figures
     chart : see ``interactive.data``
@@ -102,12 +102,12 @@ def render(
     # Of tojson: it escapes <, > and &, so that nothing ends the script that holds the data.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     usable = int(results.frame["usable"].sum())
-    vain = tables.left_out(results.frame).to_dict("records")
+    unusable = tables.left_out(results.frame).to_dict("records")
     drawn = [picture for picture in pictures if picture.files]
     embedded = len(drawn) <= EMBEDDED
     return environment.get_template("page.html.j2").render(
         machine=results.machine,
-        summary=summary(rows) if rows else unsaid,
+        summary=summary(rows) if rows else why_none,
         groups=list(_tables(rows)),
         everywhere=list(_everywhere(everywhere)),
         pictures=[shown(picture, embedded) for picture in drawn],
@@ -123,8 +123,8 @@ def render(
         paid=paid,
         points=list(_points(points)) if len(points) <= TABLED else [],
         layers=tables.layers(results.frame),
-        failures=[row for row in vain if row["status"] in tables.FAILURES],
-        left_out=[row for row in vain if row["status"] not in tables.FAILURES],
+        failures=[row for row in unusable if row["status"] in tables.FAILURES],
+        left_out=[row for row in unusable if row["status"] not in tables.FAILURES],
         usable=usable,
         total=len(results.frame),
         notes=notes,
@@ -159,7 +159,7 @@ def _inline(name: str) -> Markup:
 def shown(picture: Picture, embedded: bool) -> Mapping[str, Any]:
     """A figure's title, caption and files, and its SVG: in the page, or by its name."""
     a, b = picture.pair
-    told = READING[picture.kind].format(a=a, b=b)
+    text = READING[picture.kind].format(a=a, b=b)
     meant = f" ({REGIMES[picture.regime]})" if picture.regime in REGIMES else ""
     svg = next(path for path in picture.files if path.suffix == ".svg")
     source = svg.name
@@ -168,7 +168,7 @@ def shown(picture: Picture, embedded: bool) -> Mapping[str, Any]:
     return {
         "title": KINDS[picture.kind],
         "where": picture.where,
-        "caption": f"{told} Regime: {picture.regime}{meant}.",
+        "caption": f"{text} Regime: {picture.regime}{meant}.",
         "source": source,
         "files": [path.name for path in picture.files],
     }
@@ -178,8 +178,8 @@ def _missing(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
     """(title, why) of each figure that would say nothing, those of one reason together."""
     where: dict[tuple[str, str], list[str]] = {}
     for picture in pictures:
-        if picture.unsaid is not None:
-            where.setdefault((KINDS[picture.kind], picture.unsaid), []).append(picture.where)
+        if picture.why_none is not None:
+            where.setdefault((KINDS[picture.kind], picture.why_none), []).append(picture.where)
     several = len({picture.where for picture in pictures}) > 1
     return [
         (title, f"{why} ({'; '.join(places)})" if several else why)
@@ -192,9 +192,9 @@ def summary(rows: Sequence[Crossover]) -> str:
     first = [row for row in rows if row.conditions == rows[0].conditions]
     first = sorted((row for row in first if row.pair == rows[0].pair), key=lambda row: -row.N)
     a, b = first[0].pair
-    told, *others = map(crossover.sentence, first)
+    text, *others = map(crossover.sentence, first)
     others = [other.removeprefix(f"{b} overtakes {a} ") for other in others]  # said once
-    return f"On {first[0].machine} ({first[0].device}), {'; '.join([told, *others])}."
+    return f"On {first[0].machine} ({first[0].device}), {'; '.join([text, *others])}."
 
 
 def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
@@ -220,8 +220,8 @@ def _everywhere(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
         cells: dict[int, dict[str, str]] = {}
         for row in group:
             _, n_star, interval, _, verdict = crossover.cells(row)
-            told = n_star + (f" [{interval}]" if row.n_star and interval else "")
-            cells.setdefault(row.N, {})[_column(row)] = told or verdict
+            text = n_star + (f" [{interval}]" if row.n_star and interval else "")
+            cells.setdefault(row.N, {})[_column(row)] = text or verdict
         a, b = group[0].pair
         heading, _, _ = crossover.heading(group[0]).rpartition(", phase ")
         yield {
@@ -245,13 +245,13 @@ def _points(points: pd.DataFrame) -> Iterable[Mapping[str, Any]]:
         keys = [*SHARED, "batch", "channels"]
         for values, group in own.groupby(keys, sort=False, dropna=False):
             *shared, batch, channels = values
-            told = ", ".join(str(value) for value in shared if value is not None)
+            text = ", ".join(str(value) for value in shared if value is not None)
             if part == "N" and (batch, channels) != (1, 1):
-                told += f", batch {batch}, channels {channels}"
+                text += f", batch {batch}, channels {channels}"
             places = zip(group["N"], group["n"], strict=True)
             cells = [f"{N} · {n}" for N, n in places] if part == "N" else group["problem"]
             yield {
-                "heading": told,
+                "heading": text,
                 "place": "N · n" if part == "N" else "problem",
                 "rows": list(zip(cells, *_texts(group), strict=True)),
             }

@@ -56,12 +56,12 @@ def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) ->
 
 def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
     try:
-        rows, unsaid = crossover.of_results(results), None
+        rows, why_none = crossover.of_results(results), None
     except BadInput as refusal:
-        rows, unsaid = [], str(refusal)
+        rows, why_none = [], str(refusal)
     out.mkdir(parents=True, exist_ok=True)
     detailed, undetailed = _detailed(results)
-    drawn = scenes.start(list(_scenes(detailed, rows, unsaid, out)))
+    drawn = scenes.start(list(_scenes(detailed, rows, why_none, out)))
     measured = points(results.frame)
     table = out / "points.csv"
     texts = {name: measured[name].map(csv_cell) for name in TEXTS}
@@ -70,7 +70,9 @@ def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
     sets = [(_where(results.machine, own), own) for own, _, _ in _sets(results, rows)]
     theory = claims.context(results, out)
     steady = [row for row in rows if row.pair == rows[0].pair]
-    chart = interactive.data(results, sets, [*steady, *everywhere], style.looks(results.frame))
+    chart = interactive.data(
+        results, sets, [*steady, *everywhere], style.appearances(results.frame)
+    )
     paid = list(_paid(detailed, rows))
     made = drawn()
     html = out / "report.html"
@@ -78,7 +80,7 @@ def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
         results,
         out,
         rows=rows,
-        unsaid=unsaid,
+        why_none=why_none,
         everywhere=everywhere,
         pictures=made,
         undetailed=undetailed,
@@ -101,12 +103,12 @@ def _detailed(results: Results) -> tuple[Results, str | None]:
     kept = set(counts.sort_values(ascending=False, kind="stable").index[:DETAILED])
     rows = zip(*(results.frame[key] for key in CONDITIONS), strict=True)
     frame = results.frame[[row in kept for row in rows]]
-    told = (
+    note = (
         f"Of {len(counts)} sets of conditions, the {DETAILED} with the most measurements have "
         "figures, n* in other phases and costs, and a table of preparation. The crossovers above, "
         "the interactive chart and points.csv have all; a report of fewer files has more figures."
     )
-    return replace(results, frame=frame), told
+    return replace(results, frame=frame), note
 
 
 def _sets(
@@ -123,14 +125,14 @@ def _sets(
 
 
 def _scenes(
-    results: Results, rows: Sequence[Crossover], unsaid: str | None, out: Path
+    results: Results, rows: Sequence[Crossover], why_none: str | None, out: Path
 ) -> Iterable[Scene]:
     """What there is to draw of each set of conditions on the N×n grid."""
-    looks = style.looks(results.frame)
+    appearances = style.appearances(results.frame)
     pair = rows[0].pair if rows else sides.FAMILIES
     speed_ups = tables.speed_ups(results.grid, pair)
     tried = results.frame[results.frame["is_grid"] & ~results.frame["usable"]]
-    vain = dict(list(tried.groupby(CONDITIONS, sort=False)))
+    failed = dict(list(tried.groupby(CONDITIONS, sort=False)))
     ceilings = [header.ceilings for header in results.headers if header.ceilings]
     for conditions, grid, own in _sets(results, rows):
         key = tuple(conditions.values())
@@ -145,12 +147,14 @@ def _scenes(
             where=_where(results.machine, conditions),
             regime=regime,
             cells=cells,
-            drawn=tables.with_gaps(cells, vain.get(key, tried.iloc[:0])),
+            drawn=tables.with_gaps(cells, failed.get(key, tried.iloc[:0])),
             rows=own,
-            unsaid=unsaid,
+            why_none=why_none,
             pair=pair,
             speed_up=speed_ups.get(key, {}),
-            looks={name: looks[name] for name in looks if name in set(cells["contender"])},
+            appearances={
+                name: appearances[name] for name in appearances if name in set(cells["contender"])
+            },
             roof=above,
             under=under,
             foreign=foreign,

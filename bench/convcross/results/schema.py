@@ -105,14 +105,14 @@ class Record(Line):
         return f"{self.algorithm}/{self.namespace}@{self.device}"
 
 
-class Closing(Line):
+class DuelFooter(Line):
     """The last line of a duel: where its time went, in seconds, and what else used the cores."""
 
     kind: Literal["duel"] = "duel"
     duel: str
     records: int
     seconds: dict[str, float]  # measured, warmup, verification, preparation, rest
-    neighbours: dict[str, float] = Field(default_factory=dict)  # see neighbours.Watch.shares
+    neighbours: dict[str, float] = Field(default_factory=dict)  # see machine.contention
     # What was not as the header has it when --resume-anyway measured this duel: key → [then, now].
     changed: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
 
@@ -135,11 +135,11 @@ class Results:
         path: Path,
         header: Header,
         records: list[Record],
-        closings: list[Closing],
+        footers: list[DuelFooter],
         dropped: str | None,
     ) -> None:
         self.path, self.header, self.records = path, header, records
-        self.closings, self.dropped = closings, dropped
+        self.footers, self.dropped = footers, dropped
 
 
 def dump(lines: Iterable[Line]) -> bytes:
@@ -183,12 +183,12 @@ def _validated(model: type[Any], path: Path, number: int, data: dict[str, Any]) 
         raise BadInput(f"{path}:{number}: {first_complaint(error)}") from None
 
 
-_LINE: TypeAdapter[Record | Closing] = TypeAdapter(
-    Annotated[Record | Closing, Field(discriminator="kind")]
+_LINE: TypeAdapter[Record | DuelFooter] = TypeAdapter(
+    Annotated[Record | DuelFooter, Field(discriminator="kind")]
 )
 
 
-def _line(path: Path, number: int, line: bytes) -> Record | Closing:
+def _line(path: Path, number: int, line: bytes) -> Record | DuelFooter:
     try:
         return _LINE.validate_json(line)  # half the time of parsing first
     except ValidationError:
@@ -196,8 +196,8 @@ def _line(path: Path, number: int, line: bytes) -> Record | Closing:
     kind = data.get("kind")
     if kind not in ("record", "duel"):
         raise BadInput(f"{path}:{number}: kind is {kind!r}; allowed: 'record', 'duel'")
-    found: Record | Closing = _validated(
-        Record if kind == "record" else Closing, path, number, data
+    found: Record | DuelFooter = _validated(
+        Record if kind == "record" else DuelFooter, path, number, data
     )
     return found
 
@@ -244,7 +244,7 @@ class Reader:
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(self.path, error) from None
 
-    def __iter__(self) -> Iterator[tuple[list[Record], Closing]]:
+    def __iter__(self) -> Iterator[tuple[list[Record], DuelFooter]]:
         place = self.end
         waiting: list[Record] = []
         for number, line in self._lines:
@@ -289,5 +289,5 @@ def read(path: Path) -> Results:
     with reading(path) as reader:
         duels = list(reader)
     records = [record for found, _ in duels for record in found]
-    closings = [closing for _, closing in duels]
-    return Results(path, reader.header, records, closings, reader.dropped)
+    footers = [footer for _, footer in duels]
+    return Results(path, reader.header, records, footers, reader.dropped)

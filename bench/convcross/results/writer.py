@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from convcross.errors import BadInput
-from convcross.results.schema import Closing, Header, Reader, Record, dump, unreadable
+from convcross.results.schema import DuelFooter, Header, Reader, Record, dump, unreadable
 
-Taker = Callable[[list[Record], Closing], object]  # of a whole duel
+Taker = Callable[[list[Record], DuelFooter], object]  # of a whole duel
 
 
 class Writer:
@@ -45,7 +45,7 @@ class Writer:
     """
 
     def __init__(
-        self, path: Path, header: Header, earlier: Taker = lambda records, closing: None
+        self, path: Path, header: Header, earlier: Taker = lambda records, footer: None
     ) -> None:
         self.path, self.header = path, header
         try:
@@ -72,9 +72,9 @@ class Writer:
             ) from None
         except OSError:  # a file system without locks
             return
-        told = {"pid": os.getpid(), "host": platform.node(), "started_at": now}
+        holder = {"pid": os.getpid(), "host": platform.node(), "started_at": now}
         with contextlib.suppress(OSError):  # it is locked all the same, by a run that is not named
-            owner.write_text(json.dumps(told) + "\n")
+            owner.write_text(json.dumps(holder) + "\n")
         stack.callback(_remove, owner)
 
     def _read(self, earlier: Taker) -> int:
@@ -86,14 +86,14 @@ class Writer:
                 return 0
             reader = Reader(self.path, file)
             self.header = reader.header
-            for records, closing in reader:
-                earlier(records, closing)
+            for records, footer in reader:
+                earlier(records, footer)
             return reader.end
 
-    def append(self, records: Sequence[Record], closing: Closing) -> None:
+    def append(self, records: Sequence[Record], footer: DuelFooter) -> None:
         """Raises BadInput where the disk takes no more, or the file was removed: what is whole
         stays, or is written anew."""
-        lines = dump([*records, closing])
+        lines = dump([*records, footer])
         try:
             self._write(lines)
             removed = os.fstat(self._file.fileno()).st_nlink == 0
@@ -137,8 +137,8 @@ def _remove(path: Path) -> None:
 def _owner(path: Path) -> str:
     """Who holds a lock, as the file beside it tells, in words."""
     try:
-        told = json.loads(path.read_text())
-        return f"process {told['pid']} on {told['host']} since {told['started_at']}"
+        holder = json.loads(path.read_text())
+        return f"process {holder['pid']} on {holder['host']} since {holder['started_at']}"
     except (OSError, ValueError, TypeError, KeyError):  # not there, or not yet written
         return "another run"
 

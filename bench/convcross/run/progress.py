@@ -40,8 +40,12 @@ def showing() -> Iterator[Progress]:
             first = first or number
             left = (time.perf_counter() - begin) / (number - first + 1) * (of - number)
             until = f"; {_time(left)} left" if number < of else ""
-            ok = [one for one in records if one.status == "ok" and one.median_s is not None]
-            best = min(ok, key=lambda one: one.median_s or 0.0, default=None)
+            ok = [
+                record
+                for record in records
+                if record.status == "ok" and record.median_s is not None
+            ]
+            best = min(ok, key=lambda record: record.median_s or 0.0, default=None)
             winner = "none ok"
             if best is not None:
                 winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
@@ -71,8 +75,8 @@ def summary(outcome: Outcome, budget: str | None) -> None:
             count = outcome.statuses[name, status]
             if count:
                 print(f"{name}: {count} {status}: {one_line(outcome.reasons[name, status])}")
-    for name in outcome.benched:
-        print(f"{name}: benched, as it failed in {ROW} cells in a row: not run in the rest")
+    for name in outcome.suspended:
+        print(f"{name}: suspended, as it failed in {ROW} cells in a row: not run in the rest")
     for (name, flag), count in sorted(outcome.flags.items()):
         print(f"{name}: {count} flagged {flag}: in no crossover unless asked for")
     for device in outcome.unbounded:
@@ -94,7 +98,7 @@ def summary(outcome: Outcome, budget: str | None) -> None:
         print(f"note: {device}: {what} in {count} of {outcome.done} duels")
     print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
     if outcome.left:
-        why = outcome.gone or f"the budget of {budget} is spent"
+        why = outcome.workers_lost or f"the budget of {budget} is spent"
         if outcome.interrupted:
             why = "interrupted"
         print(f"{why}; go on with --resume --out {outcome.path}")

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from convcross.errors import BadInput
-from convcross.results.schema import Closing, Header, Record
+from convcross.results.schema import DuelFooter, Header, Record
 from convcross.results.writer import begun
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Sweep
@@ -76,22 +76,22 @@ class Earlier:
         self._keep = keep
         self._times: collections.Counter[str] = collections.Counter()
 
-    def take(self, records: list[Record], closing: Closing) -> None:
+    def record_result(self, records: list[Record], footer: DuelFooter) -> None:
         """The next duel of the file."""
-        cell = cell_of(closing.duel)
+        cell = cell_of(footer.duel)
         self.duels += 1
         self._times[cell] += 1
-        kept = (records, sum(closing.seconds.values())) if self._keep else ([], 0.0)
+        kept = (records, sum(footer.seconds.values())) if self._keep else ([], 0.0)
         self.found[cell] = kept
         self.failed.discard(cell)
-        if any(one.status in FAILED for one in records):
+        if any(record.status in FAILED for record in records):
             self.failed.add(cell)
 
     def finished(self, retry_failed: bool) -> dict[str, tuple[list[Record], float]]:
         """Those of ``found`` that need no measuring."""
         if not retry_failed:
             return self.found
-        return {cell: one for cell, one in self.found.items() if cell not in self.failed}
+        return {cell: measured for cell, measured in self.found.items() if cell not in self.failed}
 
     def named(self, duel: Duel) -> Duel:
         """The duel under an id that the file does not have yet."""
@@ -118,7 +118,7 @@ def differences(then: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
     if then.contenders != now.contenders:
         yield "contenders", then.contenders, now.contenders
     for kind in ("versions", "cuda"):
-        earlier, later = (one.software.get(kind) or {} for one in (then, now))
+        earlier, later = (header.software.get(kind) or {} for header in (then, now))
         for name in sorted(earlier.keys() | later.keys()):
             if earlier.get(name) != later.get(name):
                 yield f"version of {name}", earlier.get(name), later.get(name)

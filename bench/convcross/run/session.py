@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from convcross.errors import BadInput
 from convcross.machine import ceilings, describe
-from convcross.results.schema import Closing, Header, Record, reading
+from convcross.results.schema import DuelFooter, Header, Record, reading
 from convcross.results.writer import Writer
 from convcross.run.resume import (
     FAILED,
@@ -24,8 +24,8 @@ from convcross.run.resume import (
     now,
 )
 from convcross.run.signals import asked_to_stop
-from convcross.run.suspension import Bench
-from convcross.run.workers.machine import Gone, Machine
+from convcross.run.suspension import Suspension
+from convcross.run.workers.machine import Machine, WorkersLost
 from convcross.sweeps.duels import Duel, Duels, duels
 from convcross.sweeps.spec import Sweep
 
@@ -49,7 +49,7 @@ class Outcome:
     wall : seconds from the run's begin to its end
     interrupted : stopped by Ctrl-C or SIGTERM
     gone : why nobody was left to measure, or None
-    benched : contenders not run any more, since they failed in several cells in a row
+    suspended : contenders not run any more, since they failed in several cells in a row
     flags : (contender, flag) → records of this run
     noticed : (device, what disturbed it) → duels
     unbounded : devices whose ceilings are not known: their times were held to no floor
@@ -68,8 +68,8 @@ class Outcome:
     neighbours: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     wall: float = 0.0
     interrupted: bool = False
-    gone: str | None = None
-    benched: list[str] = dataclasses.field(default_factory=list)
+    workers_lost: str | None = None
+    suspended: list[str] = dataclasses.field(default_factory=list)
     flags: collections.Counter[tuple[str, str]] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -113,7 +113,7 @@ def run(
         ``resume`` the newest one of this sweep there
     resume : go on with an existing file
     resume_anyway : also where the sweep, the versions or the machine are not those of its header;
-        the duels measured now tell what changed (``records.Closing.changed``)
+        the duels measured now tell what changed (``schema.DuelFooter.changed``)
     retry_failed : of an existing file, measure again the duels in which a contender failed
     budget : seconds after which no duel is begun
     pair : (A, B): measure only what tells where B overtakes A (``search.Search``)
@@ -127,46 +127,48 @@ def run(
         searched for; workers that cannot measure at all.
     """
     if out is not None and len(machines) > 1:
-        names = ", ".join(str(one.description.name) for one in machines)
+        names = ", ".join(str(machine.description.name) for machine in machines)
         raise BadInput(f"--out is one file, the machines are {names}; allowed: without --out")
     begin = time.perf_counter()
     with contextlib.ExitStack() as stack, asked_to_stop() as asked:
-        sittings = []
-        for one in machines:
-            source = _source(sweep, one, pair, algorithm_paths)
-            header = _header(sweep, one, source.contenders, pair)
+        sessions = []
+        for machine in machines:
+            source = _source(sweep, machine, pair, algorithm_paths)
+            header = _header(sweep, machine, source.contenders, pair)
             again = resume or resume_anyway or retry_failed
             path = out or default_path(sweep, header, again)
             check_place(path, again)
-            sitting = _Sitting(one, source, path, header, resume_anyway, retry_failed)
-            stack.callback(sitting.writer.close)
-            sittings.append(sitting)
+            session = Session(machine, source, path, header, resume_anyway, retry_failed)
+            stack.callback(session.writer.close)
+            sessions.append(session)
 
         def stop() -> bool:
             elapsed = time.perf_counter() - begin
-            typical = max(one.typical for one in sittings)
+            typical = max(session.typical for session in sessions)
             return asked() or (budget is not None and elapsed + typical > budget)
 
         def tell(duel: Duel, records: list[Record]) -> None:
-            number = sum(one.outcome.before + one.outcome.done for one in sittings)
-            progress(duel, number, number + sum(one.source.left() for one in sittings), records)
+            number = sum(session.outcome.before + session.outcome.done for session in sessions)
+            progress(
+                duel, number, number + sum(session.source.left() for session in sessions), records
+            )
 
         try:
-            _work(sittings, stop, tell)
+            _work(sessions, stop, tell)
         except KeyboardInterrupt:
-            for sitting in sittings:
-                sitting.machine.kill()
-                sitting.outcome.interrupted = True
-        for sitting in sittings:
+            for session in sessions:
+                session.machine.kill()
+                session.outcome.interrupted = True
+        for session in sessions:
             # A signal may have struck between a write and its count.
-            written = sitting.written() if sitting.outcome.interrupted else sitting.outcome.done
-            sitting.outcome.left = sitting.source.left() - (written - sitting.outcome.done)
-            sitting.outcome.done = written
-            sitting.outcome.interrupted |= asked()
-            sitting.outcome.wall = time.perf_counter() - begin
+            written = session.written() if session.outcome.interrupted else session.outcome.done
+            session.outcome.left = session.source.left() - (written - session.outcome.done)
+            session.outcome.done = written
+            session.outcome.interrupted |= asked()
+            session.outcome.wall = time.perf_counter() - begin
             if pair:
-                sitting.outcome.found = sitting.source.told(sitting.writer.path)
-    return [sitting.outcome for sitting in sittings]
+                session.outcome.found = session.source.summary(session.writer.path)
+    return [session.outcome for session in sessions]
 
 
 class _Source(Protocol):
@@ -175,9 +177,9 @@ class _Source(Protocol):
     @property
     def contenders(self) -> Sequence[str]: ...
     def next(self) -> Duel | None: ...
-    def take(self, duel_id: str, records: list[Record], seconds: float) -> None: ...
+    def record_result(self, duel_id: str, records: list[Record], seconds: float) -> None: ...
     def left(self) -> int: ...
-    def told(self, path: Path) -> list[str]: ...
+    def summary(self, path: Path) -> list[str]: ...
 
 
 class _Listed:
@@ -197,28 +199,28 @@ class _Listed:
     def next(self) -> Duel | None:
         return next(self._next, None)
 
-    def take(self, duel_id: str, records: list[Record], seconds: float) -> None:
+    def record_result(self, duel_id: str, records: list[Record], seconds: float) -> None:
         self._taken += 1
 
     def left(self) -> int:
         return len(self._cells) - self._taken
 
-    def told(self, path: Path) -> list[str]:
+    def summary(self, path: Path) -> list[str]:
         return []
 
 
 def _source(
-    sweep: Sweep, one: Machine, pair: tuple[str, str] | None, algorithm_paths: Sequence[str]
+    sweep: Sweep, machine: Machine, pair: tuple[str, str] | None, algorithm_paths: Sequence[str]
 ) -> _Source:
-    known = _ceilings(one)
+    known = _ceilings(machine)
     if pair is None:
-        return _Listed(duels(sweep, one.contenders, algorithm_paths, known))
+        return _Listed(duels(sweep, machine.contenders, algorithm_paths, known))
     from convcross.run.search.search import Search  # pandas comes with it
 
-    return Search(sweep, one.contenders, pair, algorithm_paths, known)
+    return Search(sweep, machine.contenders, pair, algorithm_paths, known)
 
 
-class _Sitting:
+class Session:
     """One machine's part of a run."""
 
     def __init__(
@@ -234,15 +236,15 @@ class _Sitting:
         self.outcome = Outcome(path)
         self.outcome.unbounded = sorted(set(machine.devices) - _ceilings(machine).keys())
         self._earlier = Earlier(keep=not isinstance(source, _Listed))
-        self._bench = Bench()
+        self._suspension = Suspension()
         self._out = 0
 
-        def take(records: list[Record], closing: Closing) -> None:
-            self._earlier.take(records, closing)
+        def record_result(records: list[Record], footer: DuelFooter) -> None:
+            self._earlier.record_result(records, footer)
             if not retry_failed:
-                self._bench.take(records)
+                self._suspension.record_result(records)
 
-        self.writer = Writer(path, header, take)
+        self.writer = Writer(path, header, record_result)
         self._changed = {
             what: (then, now) for what, then, now in differences(self.writer.header, header)
         }
@@ -268,48 +270,48 @@ class _Sitting:
         """Seconds of a duel, so far."""
         return sum(self.outcome.seconds.values()) / max(1, self.outcome.done)
 
-    def give(self) -> bool:
+    def submit(self) -> bool:
         """Give duels to whoever is free; whether there may be more when some come back."""
-        while self.machine.free() > 0:
+        while self.machine.free_slots() > 0:
             duel = self.source.next()
             if duel is None:
                 return self.busy
             if duel.id in self._finished:
-                self.source.take(duel.id, *self._finished[duel.id])
+                self.source.record_result(duel.id, *self._finished[duel.id])
                 continue
-            given_up = self._bench.given_up(duel.contenders)
+            given_up = self._suspension.given_up(duel.contenders)
             named = self._earlier.named(duel)
-            self.machine.give(named.model_copy(update={"given_up": given_up}))
+            self.machine.submit(named.model_copy(update={"given_up": given_up}))
             self._out += 1
         return True
 
     def collect(self, seconds: float) -> Iterator[tuple[Duel, list[Record]]]:
         """Write what ended, waiting so long at most for the first.
 
-        Raises Gone and BadInput.
+        Raises WorkersLost and BadInput.
         """
         for duel, result in self.machine.finished(seconds):
             records = [Record.model_validate(record) for record in result["records"]]
-            closing = Closing(
+            footer = DuelFooter(
                 duel=duel.id,
                 records=len(records),
                 seconds=result["seconds"],
                 neighbours=result["neighbours"],
                 changed=self._changed,
             )
-            self.writer.append(records, closing)
+            self.writer.append(records, footer)
             self._out -= 1
-            self._bench.take(records)
-            self.outcome.benched = self._bench.names
-            self._count(records, closing)
-            self.source.take(cell_of(duel.id), records, sum(closing.seconds.values()))
+            self._suspension.record_result(records)
+            self.outcome.suspended = self._suspension.names
+            self._count(records, footer)
+            self.source.record_result(cell_of(duel.id), records, sum(footer.seconds.values()))
             yield duel, records
 
-    def _count(self, records: list[Record], closing: Closing) -> None:
-        outcome, wall = self.outcome, sum(closing.seconds.values())
-        outcome.neighbours.update({who: share * wall for who, share in closing.neighbours.items()})
+    def _count(self, records: list[Record], footer: DuelFooter) -> None:
+        outcome, wall = self.outcome, sum(footer.seconds.values())
+        outcome.neighbours.update({who: share * wall for who, share in footer.neighbours.items()})
         outcome.done += 1
-        outcome.seconds.update(closing.seconds)
+        outcome.seconds.update(footer.seconds)
         outcome.noticed.update({notice for record in records for notice in _notices(record)})
         for record in records:
             key = (record.contender, record.status)
@@ -325,52 +327,52 @@ class _Sitting:
 
 
 def _work(
-    sittings: Sequence[_Sitting],
+    sessions: Sequence[Session],
     stop: Callable[[], bool],
     tell: Callable[[Duel, list[Record]], None],
 ) -> None:
     """Give out duels and write what comes back, until none is left or it is to stop."""
-    open_ = list(sittings)
+    open_ = list(sessions)
     while open_:
         stopping = stop()
-        for one in list(open_):
-            if not (one.busy if stopping else one.give()):
-                open_.remove(one)
+        for session in list(open_):
+            if not (session.busy if stopping else session.submit()):
+                open_.remove(session)
                 continue
             try:
-                for duel, records in one.collect(POLL[len(open_) > 1]):
+                for duel, records in session.collect(POLL[len(open_) > 1]):
                     tell(duel, records)
-            except Gone as error:
-                one.outcome.gone = str(error)
-                open_.remove(one)
+            except WorkersLost as error:
+                session.outcome.workers_lost = str(error)
+                open_.remove(session)
 
 
 def _notices(record: Record) -> Iterator[tuple[str, str]]:
     """(device, what disturbed it), as its readings around the timing tell."""
     for when in ("before", "after"):
-        told = record.telemetry.get(when, {})
-        if told.get("other_processes"):
+        summary = record.telemetry.get(when, {})
+        if summary.get("other_processes"):
             yield record.device, "other processes were on it"
-        for reason in told.get("throttle", ()):
+        for reason in summary.get("throttle", ()):
             if reason not in UNTHROTTLED:
                 yield record.device, f"its clocks were held down ({reason})"
 
 
-def _ceilings(one: Machine) -> dict[str, dict[str, Any]]:
+def _ceilings(machine: Machine) -> dict[str, dict[str, Any]]:
     """Those of each of its devices, of which they were measured."""
-    names = {device: describe.name(device) for device in one.devices[1:]}
-    names[one.devices[0]] = one.description.name
+    names = {device: describe.name(device) for device in machine.devices[1:]}
+    names[machine.devices[0]] = machine.description.name
     found = {device: ceilings.load(name) for device, name in names.items()}
     return {device: known for device, known in found.items() if known is not None}
 
 
 def _header(
-    sweep: Sweep, one: Machine, contenders: Sequence[str], pair: tuple[str, str] | None
+    sweep: Sweep, machine: Machine, contenders: Sequence[str], pair: tuple[str, str] | None
 ) -> Header:
     header = Header(
-        machine=one.description.machine,
-        software=one.description.software,
-        ceilings=_ceilings(one).get(one.devices[0]),
+        machine=machine.description.machine,
+        software=machine.description.software,
+        ceilings=_ceilings(machine).get(machine.devices[0]),
         sweep=sweep.model_dump(mode="json"),
         contenders=sorted(contenders),
         started_at=now().isoformat(timespec="seconds"),

@@ -29,9 +29,9 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
             os.write(2, b"stopping after this duel; again to stop at once\n")
 
     main = threading.current_thread() is threading.main_thread()
-    before = {one: signal.signal(one, ask) for one in STOPPING} if main else {}
+    before = {caught: signal.signal(caught, ask) for caught in STOPPING} if main else {}
     try:
         yield lambda: count > 0
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

@@ -88,23 +88,23 @@ def levels(samples: list[Samples]) -> list[Array]:
     Over the rounds that all have, the median of what is left when the level of each round, the
     median of all in it, is taken off: medians of each for itself would be as noisy as the rounds.
     """
-    rounds = [one.rounds for one in samples if one.rounds is not None]
+    rounds = [sample.rounds for sample in samples if sample.rounds is not None]
     if len(rounds) == len(samples):
         common = functools.reduce(_shared, rounds)
         if len(common) and 2 * len(common) >= min(map(len, samples)):
             logs = np.stack(
                 [
-                    one.parts[0]
+                    sample.parts[0]
                     if len(own) == len(common)
-                    else one.parts[0][np.searchsorted(own, common)]
-                    for one, own in zip(samples, rounds, strict=True)
+                    else sample.parts[0][np.searchsorted(own, common)]
+                    for sample, own in zip(samples, rounds, strict=True)
                 ]
             )
             left, odd = logs - _medians(logs.T), common % 2 == 1
             halves = [left[:, ~odd], left[:, odd]]
             return [_medians(left), *(_medians(half) for half in halves if half.size)]
-    sets = [samples, *([one.half(odd) for one in samples] for odd in (0, 1))]
-    return [np.array([one.middle for one in group]) for group in sets if min(map(len, group))]
+    sets = [samples, *([sample.half(odd) for sample in samples] for odd in (0, 1))]
+    return [np.array([own.middle for own in group]) for group in sets if min(map(len, group))]
 
 
 def _shared(a: Rounds, b: Rounds) -> Rounds:

@@ -100,16 +100,16 @@ def interleave(
             for name in active:
                 series[name].again += 1
         for name, sample in taken.items():
-            one = series[name]
-            one.samples.append(sample.seconds)
-            one.rounds.append(number)
-            count = len(one.samples)
+            kept = series[name]
+            kept.samples.append(sample.seconds)
+            kept.rounds.append(number)
+            count = len(kept.samples)
             if count >= looks[name]:
                 looks[name] = math.ceil(count * GROWTH)
-                one.settled = is_settled(one.samples)
-            at_limit = count >= samples or (one.spent >= seconds and count >= LEAST)
-            if one.settled or at_limit:
-                one.settled = one.settled or is_settled(one.samples)
+                kept.settled = is_settled(kept.samples)
+            at_limit = count >= samples or (kept.spent >= seconds and count >= LEAST)
+            if kept.settled or at_limit:
+                kept.settled = kept.settled or is_settled(kept.samples)
                 active.remove(name)
         number += 1
     return series

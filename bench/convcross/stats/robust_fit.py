@@ -36,7 +36,7 @@ class Solution:
 
     def reach(self, direction: Array) -> float:
         """Half width of the interval of direction · θ, by the larger of the two variances."""
-        variances = [float(direction @ one @ direction) for one in self.covariances]
+        variances = [float(direction @ covariance @ direction) for covariance in self.covariances]
         return self.quantile * math.sqrt(max(0.0, *variances))
 
 
@@ -74,7 +74,7 @@ def soft_l1_fit(value: Array, offset: Array, logs: Array, constant: bool) -> Sol
     columns = np.hstack([np.ones((len(value), 1)), logs])
     line = np.linalg.lstsq(columns, targets - offset, rcond=None)[0]
     starts = [np.array([a, *line])[free] for a in ((0.01, 0.5, 0.9) if constant else (0.0,))]
-    first = min((solved(start, 0.1) for start in starts), key=lambda one: one.cost)
+    first = min((solved(start, 0.1) for start in starts), key=lambda solution: solution.cost)
     scale = LOSS_SCALE * robust_scale(first.fun, free.sum())
     best = solved(first.x, scale)
     _, jacobian, theta = parts(best.x)

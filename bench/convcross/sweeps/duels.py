@@ -67,10 +67,10 @@ class Duel(BaseModel):
 def available(devices: Sequence[str]) -> list[Contender]:
     """Every contender that can run on these devices."""
     return [
-        Contender(algorithm=one.name, namespace=namespace, device=device)
-        for one in algorithms().values()
-        for namespace in one.namespaces
-        if one.missing(namespace) is None
+        Contender(algorithm=algorithm.name, namespace=namespace, device=device)
+        for algorithm in algorithms().values()
+        for namespace in algorithm.namespaces
+        if algorithm.missing(namespace) is None
         for device in namespaces.devices(namespace)
         if device in devices
     ]
@@ -87,27 +87,30 @@ def matching(patterns: Sequence[str], there: Sequence[Contender]) -> list[Conten
     """
     chosen: dict[str, Contender] = {}
     for pattern in patterns:
-        names = {one: (one.algorithm, str(one).partition("@")[0], str(one)) for one in there}
+        names = {
+            contender: (contender.algorithm, str(contender).partition("@")[0], str(contender))
+            for contender in there
+        }
         found = [
-            one
-            for one, spellings in names.items()
+            contender
+            for contender, spellings in names.items()
             if any(fnmatch.fnmatchcase(spelling, pattern.strip()) for spelling in spellings)
         ]
         if not found:
             raise BadInput(f"contenders: {pattern!r} matches nothing here; {_why(pattern, there)}")
-        chosen.update((str(one), one) for one in found)
+        chosen.update((str(contender), contender) for contender in found)
     return [chosen[name] for name in sorted(chosen)]
 
 
 def _why(pattern: str, there: Iterable[Contender]) -> str:
     name, _, namespace = pattern.partition("@")[0].partition("/")
     if name in algorithms():
-        one = algorithms()[name]
-        for candidate in one.namespaces:
-            reason = one.missing(candidate)
+        known = algorithms()[name]
+        for candidate in known.namespaces:
+            reason = known.missing(candidate)
             if reason and namespace in ("", "*", candidate):
                 return f"{name} on {candidate}: {reason}"
-    return "available: " + ", ".join(str(one).partition("@")[0] for one in there)
+    return "available: " + ", ".join(str(contender).partition("@")[0] for contender in there)
 
 
 def devices_named(text: str | None) -> list[list[str]]:
@@ -155,11 +158,11 @@ def duels(
     Raises BadInput where a pattern matches no contender.
     """
     try:
-        contenders = [str(one) for one in matching(sweep.contenders, there)]
+        contenders = [str(contender) for contender in matching(sweep.contenders, there)]
     except BadInput as error:
         raise BadInput(f"sweep {sweep.name!r}: {error}") from None
     devices = {Contender.parse(name).device for name in contenders}
-    known = {device: one for device, one in (ceilings or {}).items() if device in devices}
+    known = {device: rates for device, rates in (ceilings or {}).items() if device in devices}
     return Duels(sweep, contenders, list(algorithm_paths), known)
 
 
@@ -218,7 +221,7 @@ class Duels(Sequence[Duel]):
     def __getitem__(self, place: int | slice) -> Duel | list[Duel]:
         chosen = range(len(self))[place]
         if isinstance(chosen, range):
-            return [self[one] for one in chosen]
+            return [self[index] for index in chosen]
         self._ordered += itertools.islice(self._rest, max(0, chosen + 1 - len(self._ordered)))
         return self._made(*self._ordered[chosen])
 
@@ -226,7 +229,9 @@ class Duels(Sequence[Duel]):
         """Those that are left when these are done, in the same order."""
         left = copy.copy(self)
         if ids:
-            left._cells = [one for one in self._cells if _id(one[0].to_json(), *one[1:]) not in ids]
+            left._cells = [
+                cell for cell in self._cells if _id(cell[0].to_json(), *cell[1:]) not in ids
+            ]
         left._ordered, left._rest = [], left._by_information()
         return left
 

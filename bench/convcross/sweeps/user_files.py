@@ -45,7 +45,7 @@ def register(path: str) -> None:
         load_path(path)
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        inside = [f"{one.filename}:{one.lineno}" for one in frames if path in one.filename]
+        inside = [f"{frame.filename}:{frame.lineno}" for frame in frames if path in frame.filename]
         kind = f"{type(error).__name__}: " if type(error) is not ValueError else ""
         raise BadInput(f"--algorithms {(inside or [path])[-1]}: {kind}{error}") from None
 

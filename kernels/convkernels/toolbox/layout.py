@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels.problem import Pair, Problem
+from convkernels.problem import Problem, Size
 from convkernels.toolbox.bounds import compute_dtype
 
 Array = Any
@@ -56,7 +56,7 @@ def padded(x: Array, problem: Problem, xp: Any) -> Array:
     return grown
 
 
-def tap(x: Array, problem: Problem, row: int, column: int, rows: Pair) -> Array:
+def tap(x: Array, problem: Problem, row: int, column: int, rows: Size) -> Array:
     """What kernel element (row, column) meets in a padded image, for a range of output rows."""
     (down, across), (dy, dx) = problem.stride, problem.dilation
     first = rows[0] * down + row * dy

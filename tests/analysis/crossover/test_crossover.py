@@ -215,7 +215,7 @@ def test_who_stood_for_a_family_is_told(tmp_path: Path) -> None:
     path = synthetic.write(tmp_path / "a.jsonl", duels)
     row = one(crossovers([path], pairs=[("direct", "fft")]))
     assert row.n_star == pytest.approx(20, rel=0.02)
-    assert row.stood == (["direct-b/numpy"], ["fft/numpy"])
+    assert row.representatives == (["direct-b/numpy"], ["fft/numpy"])
     assert crossover.sentence(row).endswith("(fft/numpy against direct-b/numpy)")
     named = one(crossovers([path], pairs=[("direct-b/numpy", "fft/numpy")]))
     assert "against" not in crossover.sentence(named)

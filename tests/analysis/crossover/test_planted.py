@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.analysis.crossover.curves import Grid
-from convcross.analysis.crossover.sides import represent
+from convcross.analysis.crossover.sides import representative
 from convcross.analysis.load import load
 from convcross.results.schema import Record
 from convcross.stats.bootstrap import in_rounds, log_ratio
@@ -120,7 +120,7 @@ def test_near_equals_of_a_family_are_covered_in_each_cell() -> None:
     covered = 0
     for cell in range(1000):
         a, b, c, rival = (in_rounds(times[who, cell], np.arange(41)) for who in range(4))
-        _, family = represent({"a": a, "b": b, "c": c})
+        _, family = representative({"a": a, "b": b, "c": c})
         _, replicates = log_ratio(family, rival, 400, rng)
         low, high = np.quantile(replicates, [0.025, 0.975])
         covered += low <= 0 <= high
@@ -243,7 +243,7 @@ def test_a_defect_of_the_fastest_never_moves_a_familys_crossover(ends: dict[int,
         assert row.low <= 9.5
         assert row.high >= 9.3
         assert len(row.crossings) == 1
-        assert row.stood == wanted.stood
+        assert row.representatives == wanted.representatives
     else:  # too few cells are left: a bound, and a true one
         assert row.low is None or row.low < 9.5
         assert row.high is None or row.high > 9.3
@@ -260,4 +260,4 @@ def test_what_is_left_out_of_a_family_is_told(caplog: pytest.LogCaptureFixture) 
     assert told in caplog.text
     # What was refused is no choice there: the family is then the slower one.
     duels[4][2] = censor(duels[4][2].model_copy(update={"flags": []}), "unsupported")
-    assert "direct/numpy" in one(found(duels)).stood[0]
+    assert "direct/numpy" in one(found(duels)).representatives[0]

@@ -11,7 +11,7 @@ from convcross.analysis import roofline as roof
 from convcross.analysis import tables
 from convcross.analysis.load import load
 from convcross.report.figures import curves, roofline, style
-from convcross.report.figures.style import Look
+from convcross.report.figures.style import Appearance
 from convcross.results.schema import Record
 from convkernels import Problem
 from support import synthetic
@@ -29,17 +29,17 @@ CEILINGS = {
 
 def time_figure(
     path: Path, duels: list[list[Record]], *, include_flagged: bool = False
-) -> tuple[Figure, dict[str, Look]]:
+) -> tuple[Figure, dict[str, Appearance]]:
     results = load([synthetic.write(path / "a.jsonl", duels)], include_flagged=include_flagged)
     frame = results.frame
     cells = tables.with_gaps(tables.by_cell(results.grid), frame[~frame["usable"]])
-    looks = style.looks(frame)
+    appearances = style.appearances(frame)
     with style.settings():
-        return curves.time(cells, [], looks, "here"), looks
+        return curves.time(cells, [], appearances, "here"), appearances
 
 
-def drawn(sheet: Figure, look: Look) -> list[Line2D]:
-    return [line for line in sheet.axes[0].lines if line.get_color() == look.colour]
+def drawn(sheet: Figure, appearance: Appearance) -> list[Line2D]:
+    return [line for line in sheet.axes[0].lines if line.get_color() == appearance.colour]
 
 
 def test_a_line_breaks_where_its_contender_timed_out(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ def test_a_line_breaks_where_its_contender_timed_out(tmp_path: Path) -> None:
     duels[2][0] = synthetic.record(
         "direct/numpy", Problem((256, 256), (7, 7), mode="same"), status="timeout"
     )
-    sheet, looks = time_figure(tmp_path, duels)
-    line, markers, *_ = drawn(sheet, looks["direct/numpy"])
+    sheet, appearances = time_figure(tmp_path, duels)
+    line, markers, *_ = drawn(sheet, appearances["direct/numpy"])
     assert np.isnan(np.asarray(line.get_ydata())).tolist() == [False, False, True, False]
     assert np.asarray(markers.get_xdata()).tolist() == [3, 5, 9]
-    whole = drawn(sheet, looks["fft/numpy"])[0]
+    whole = drawn(sheet, appearances["fft/numpy"])[0]
     assert not np.isnan(np.asarray(whole.get_ydata())).any()
 
 
@@ -59,18 +59,18 @@ def test_unsettled_points_are_hollow_and_flagged_ones_are_crosses(tmp_path: Path
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 5, 7])
     duels[0][0].settled = False
     duels[1][0].flags = ["power-limited"]
-    sheet, looks = time_figure(tmp_path, duels, include_flagged=True)
-    look = looks["direct/numpy"]
-    _, full, hollow, cross, *_ = drawn(sheet, look)
-    assert (list(full.get_xdata()), full.get_markerfacecolor()) == ([7], look.colour)
+    sheet, appearances = time_figure(tmp_path, duels, include_flagged=True)
+    appearance = appearances["direct/numpy"]
+    _, full, hollow, cross, *_ = drawn(sheet, appearance)
+    assert (list(full.get_xdata()), full.get_markerfacecolor()) == ([7], appearance.colour)
     assert (list(hollow.get_xdata()), hollow.get_markerfacecolor()) == ([3], "white")
     assert (list(cross.get_xdata()), cross.get_marker()) == ([5], "x")
     note = " ".join(" ".join(text.get_text() for text in sheet.texts).split())
     assert curves.MARKS in note
     assert curves.FLAGGED in note
-    plain, looks = time_figure(tmp_path / "without", duels)
-    assert [line.get_marker() for line in drawn(plain, look)].count("x") == 0
-    assert np.isnan(np.asarray(drawn(plain, looks["direct/numpy"])[0].get_ydata())[1])
+    plain, appearances = time_figure(tmp_path / "without", duels)
+    assert [line.get_marker() for line in drawn(plain, appearance)].count("x") == 0
+    assert np.isnan(np.asarray(drawn(plain, appearances["direct/numpy"])[0].get_ydata())[1])
 
 
 def test_the_floor_is_the_least_of_the_contenders(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_errors_of_several_seeds_have_bands(tmp_path: Path) -> None:
         results = load([synthetic.write(tmp_path / f"{len(seeds)}.jsonl", duels)])
         cells = tables.by_cell(results.grid)
         with style.settings():
-            sheet = curves.error(cells, style.looks(results.frame), "here")
+            sheet = curves.error(cells, style.appearances(results.frame), "here")
         bands = [one for one in sheet.axes[0].collections if one.get_paths() and one.get_alpha()]
         assert len(bands) == bool(seeds)
         for band in bands:
@@ -135,7 +135,7 @@ def test_the_roofline_draws_the_ceilings_and_names_foreign_algorithms(tmp_path: 
     assert above is not None
     points, foreign = roof.points(results.grid)
     with style.settings():
-        sheet = roofline.roofline(points, above, foreign, style.looks(results.frame), "here")
+        sheet = roofline.roofline(points, above, foreign, style.appearances(results.frame), "here")
     panel = sheet.axes[0]
     told = {text.get_text() for text in panel.texts}
     assert "peak arithmetic, 1 TFLOP/s" in told

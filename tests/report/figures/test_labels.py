@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from convcross.report.figures.labels import End, at_ends, spread
-from convcross.report.figures.style import Look
+from convcross.report.figures.style import Appearance
 
 GAP = 0.1
 
@@ -39,8 +39,8 @@ def test_drawn_names_do_not_overlap() -> None:
     panel = figure.add_axes((0.1, 0.1, 0.5, 0.8))
     panel.set_xlim(0, 1)
     panel.set_ylim(0, 1)
-    look = Look("#D55E00", "o")
-    at_ends(panel, [End(1, 0.5 + 0.01 * i, f"line {i}", look) for i in range(8)], 2.4)
+    appearance = Appearance("#D55E00", "o")
+    at_ends(panel, [End(1, 0.5 + 0.01 * i, f"line {i}", appearance) for i in range(8)], 2.4)
     canvas.draw()
     boxes = [text.get_window_extent() for text in panel.texts if text.get_text()]
     assert len(boxes) == 8

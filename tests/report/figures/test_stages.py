@@ -66,7 +66,7 @@ def test_bars_add_up_and_lines_tell_the_times() -> None:
     for panel in (along_n, along_N):
         assert max(bar.get_y() + bar.get_height() for bar in bars(panel)) == pytest.approx(1.0)
     forward = next(
-        line for line in times_N.lines if line.get_color() == stages.LOOKS["forward"].colour
+        line for line in times_N.lines if line.get_color() == stages.APPEARANCES["forward"].colour
     )
     assert forward.get_xydata().tolist() == [[64, 2.0], [128, 8.0]]
     for panel in figure.axes:
@@ -81,7 +81,7 @@ def test_the_lowest_bar_is_the_first_stage() -> None:
         panel = stages.stages(by_stage(rows((64, 3, FFT), (64, 5, FFT))), "here").axes[0]
     lowest = [bar for bar in bars(panel) if bar.get_y() == 0]
     colours = {style.matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in lowest}
-    assert colours == {stages.LOOKS["forward"].colour}
+    assert colours == {stages.APPEARANCES["forward"].colour}
     assert [bar.get_height() for bar in lowest] == pytest.approx([0.2, 0.2])
 
 

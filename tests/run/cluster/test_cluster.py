@@ -19,9 +19,9 @@ import pytest
 from convcross.errors import BadInput
 from convcross.results.schema import read
 from convcross.run.cluster import cluster, scheduler
-from convcross.run.cluster.pool import Crew
+from convcross.run.cluster.pool import Pool
 from convcross.run.workers import isolation
-from convcross.run.workers.machine import Gone
+from convcross.run.workers.machine import WorkersLost
 from convcross.sweeps.duels import Duel, duels
 from convcross.sweeps.spec import Limits, Sweep
 from support import clusters
@@ -99,10 +99,10 @@ def until(what: Callable[[], bool], seconds: float = clusters.WAIT) -> None:
         time.sleep(0.05)
 
 
-def measured(crew: Crew) -> list[tuple[str, list[str]]]:
+def measured(pool: Pool) -> list[tuple[str, list[str]]]:
     """The next duels that end: id and statuses."""
     deadline = time.monotonic() + clusters.WAIT
-    while not (ended := crew.finished(0.5)):
+    while not (ended := pool.finished(0.5)):
         assert time.monotonic() < deadline, "nothing ended"
     return [(duel.id, [one["status"] for one in result["records"]]) for duel, result in ended]
 
@@ -215,7 +215,7 @@ def test_a_run_from_end_to_end(address: str, tmp_path: Path) -> None:
     assert ran.stderr == note
     assert ran.stdout.splitlines()[-1] == "a.jsonl"
     results = read(tmp_path / "a.jsonl")
-    assert len({closing.duel for closing in results.closings}) == len(results.closings) == 6
+    assert len({footer.duel for footer in results.footers}) == len(results.footers) == 6
     assert {record.status for record in results.records} == {"ok"}
     assert results.header.software["commit"] == clusters.COMMIT
     assert results.header.contenders == ["direct/numpy@cpu", "fft/numpy@cpu"]
@@ -223,13 +223,13 @@ def test_a_run_from_end_to_end(address: str, tmp_path: Path) -> None:
 
 def test_a_run_leaves_nothing_at_its_workers(address: str) -> None:
     with cluster.connect(address, "cpu") as connected:
-        (crew,) = connected.machines
-        assert crew.free() == 2
+        (pool,) = connected.machines
+        assert pool.free_slots() == 2
         for name in ("one", "two"):
-            crew.give(one_duel(id=name))
-        ended = measured(crew)
+            pool.submit(one_duel(id=name))
+        ended = measured(pool)
         while len(ended) < 2:
-            ended += measured(crew)
+            ended += measured(pool)
         assert sorted(ended) == [("one", ["ok"]), ("two", ["ok"])]
         pids = connected.client.run(os.getpid).values()
         children = [one for pid in pids for one in psutil.Process(pid).children(recursive=True)]
@@ -242,22 +242,22 @@ def test_a_run_leaves_nothing_at_its_workers(address: str) -> None:
 def test_what_is_killed_ends_and_its_worker_goes_on(address: str, tmp_path: Path) -> None:
     path = planted(tmp_path)
     with cluster.connect(address, "cpu", [path]) as connected:
-        (crew,) = connected.machines
+        (pool,) = connected.machines
         (tmp_path / "hold").touch()
-        crew.give(held_duel(path))
+        pool.submit(held_duel(path))
         until(held(tmp_path))
         children = psutil.Process(int((tmp_path / "held").read_text())).children()
         assert children
-        crew.kill()
+        pool.kill()
         psutil.wait_procs(children, timeout=10)
         assert not any(one.is_running() for one in children)
-        assert crew.free() == 2
+        assert pool.free_slots() == 2
         (tmp_path / "hold").unlink()
-        crew.give(one_duel(id="another"))
-        crew.give(one_duel(id="yet another"))
-        ended = measured(crew)
+        pool.submit(one_duel(id="another"))
+        pool.submit(one_duel(id="yet another"))
+        ended = measured(pool)
         while len(ended) < 2:
-            ended += measured(crew)
+            ended += measured(pool)
         assert sorted(name for name, _ in ended) == ["another", "yet another"]
 
 
@@ -295,32 +295,32 @@ def test_workers_come_and_go_and_so_does_the_scheduler(
         clusters.worker(where, tmp_path),
         cluster.connect(where, "cpu", [path], said.put) as connected,
     ):
-        (crew,) = connected.machines
-        until(lambda: crew.free() == 2)
+        (pool,) = connected.machines
+        until(lambda: pool.free_slots() == 2)
         while not said.empty():
             said.get()
         (tmp_path / "hold").touch()
-        crew.give(held_duel(path))
+        pool.submit(held_duel(path))
         until(held(tmp_path))
         (tmp_path / "hold").unlink()
         os.kill(int((tmp_path / "held").read_text()), signal.SIGKILL)
-        assert measured(crew) == [("held", ["ok"])]
+        assert measured(pool) == [("held", ["ok"])]
         assert "its duel held is measured by another" in said.get(timeout=1)
-        assert crew.free() == 1
+        assert pool.free_slots() == 1
         with (
             clusters.worker(where, tmp_path),
             clusters.worker(where, tmp_path, CONVCROSS_COMMIT="x"),
         ):
-            until(lambda: crew.free() == 2 and not said.empty())
+            until(lambda: pool.free_slots() == 2 and not said.empty())
             assert "is left alone: it has convcross" in said.get()
-        until(lambda: crew.free() == 1)
+        until(lambda: pool.free_slots() == 1)
         (tmp_path / "hold").touch()
         (tmp_path / "held").unlink()
-        crew.give(held_duel(path))
+        pool.submit(held_duel(path))
         until(held(tmp_path))
         its_process.kill()
-        with pytest.raises(Gone, match=rf"the scheduler {where} is lost"):
-            measured(crew)
+        with pytest.raises(WorkersLost, match=rf"the scheduler {where} is lost"):
+            measured(pool)
     assert not logged  # Dask's own words
 
 

@@ -14,7 +14,7 @@ import pytest
 from convcross.errors import BadInput
 from convcross.results.schema import Record
 from convcross.run.cluster import cluster, pool
-from convcross.run.workers.machine import Gone
+from convcross.run.workers.machine import WorkersLost
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem
@@ -78,7 +78,7 @@ class Played:
         self.cluster._receive(worker, worker.task, worker.task.future, result)
 
     @property
-    def crew(self) -> pool.Crew:
+    def pool(self) -> pool.Pool:
         (only,) = self.cluster.machines
         return only
 
@@ -109,22 +109,22 @@ def duel(name: str) -> Duel:
 
 def test_each_worker_has_one_duel_at_a_time() -> None:
     played = Played("a", "b")
-    assert played.crew.free() == 2
-    played.crew.give(duel("first"))
-    assert played.crew.free() == 1
-    played.crew.give(duel("second"))
-    assert played.crew.free() == 0
+    assert played.pool.free_slots() == 2
+    played.pool.submit(duel("first"))
+    assert played.pool.free_slots() == 1
+    played.pool.submit(duel("second"))
+    assert played.pool.free_slots() == 0
     assert sorted(played.busy().values()) == ["first", "second"]
     played.answers("b", MEASURED)
-    assert played.crew.free() == 1
-    ((ended, result),) = played.crew.finished(0)
+    assert played.pool.free_slots() == 1
+    ((ended, result),) = played.pool.finished(0)
     assert (ended.id, result) == (played.client.given[1][1]["id"], MEASURED)
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
 
 
 def test_a_lost_workers_duel_goes_to_another_and_comes_back_once() -> None:
     played = Played("a", "b")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     (first,) = played.busy()
     other = ({"a", "b"} - {first}).pop()
     gone = played.cluster.workers[first]
@@ -132,25 +132,25 @@ def test_a_lost_workers_duel_goes_to_another_and_comes_back_once() -> None:
     assert task is not None
     stale = task.future
     played.leaves(first)
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     assert played.busy() == {other: "one"}
     played.cluster._receive(gone, task, stale, MEASURED)  # it had ended after all, too late
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     played.answers(other, MEASURED)
-    assert [ended.id for ended, _ in played.crew.finished(0)] == ["one"]
-    assert played.crew.free() == 1
+    assert [ended.id for ended, _ in played.pool.finished(0)] == ["one"]
+    assert played.pool.free_slots() == 1
     assert played.said == [f"worker {first} has left; its duel one is measured by another"]
 
 
 def test_a_duel_that_lost_three_workers_is_recorded_as_failed() -> None:
     played = Played("a", "b", "c", "d")
-    played.crew.give(duel("deadly"))
+    played.pool.submit(duel("deadly"))
     lost = []
     for _ in range(3):
         (address,) = played.busy()
         lost.append(address)
         played.leaves(address)
-        ended = played.crew.finished(0)
+        ended = played.pool.finished(0)
     assert len(set(lost)) == 3
     ((which, result),) = ended
     assert which.id == "deadly"
@@ -162,44 +162,44 @@ def test_a_duel_that_lost_three_workers_is_recorded_as_failed() -> None:
         assert record.reason is not None
         assert record.reason.startswith(f"lost 3 workers: worker {lost[0]} has left; worker")
     assert result["seconds"]
-    assert played.crew.free() == 1
+    assert played.pool.free_slots() == 1
     assert played.said[-1].endswith("its duel deadly is given up")
 
 
 def test_what_a_worker_cannot_measure_goes_to_one_that_has_not_tried() -> None:
     played = Played("a", "b")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     (first,) = played.busy()
     played.answers(first, OSError("no space left"))
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     (second,) = played.busy()
     assert second != first
     played.answers(second, OSError("no space left"))
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     assert played.busy()  # both have tried: any of them
     assert played.said[0].startswith(f"worker {first}: OSError: no space left; its duel one")
 
 
 def test_a_duel_waits_for_a_worker_that_has_not_tried_it() -> None:
     played = Played("a", "b")
-    played.crew.give(duel("one"))
-    played.crew.give(duel("two"))
+    played.pool.submit(duel("one"))
+    played.pool.submit(duel("two"))
     first = next(address for address, name in played.busy().items() if name == "one")
     played.answers(first, OSError("no space left"))
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     assert "one" not in played.busy().values()
-    assert played.crew.free() == 0  # the idle one is not offered what waits for the other
+    assert played.pool.free_slots() == 0  # the idle one is not offered what waits for the other
     other = next(iter(played.busy()))
     played.answers(other, MEASURED)
-    played.crew.finished(0)
+    played.pool.finished(0)
     assert played.busy() == {other: "one"}
 
 
 def test_a_worker_at_the_address_of_a_lost_one_is_another_one() -> None:
     played = Played("a")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     played.comes("a", folder="second")
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     assert played.busy() == {"a": "one"}
     assert played.client.given[-1][1]["id"] == "one"
     assert len(played.client.given) == 2
@@ -207,63 +207,65 @@ def test_a_worker_at_the_address_of_a_lost_one_is_another_one() -> None:
 
 def test_a_worker_that_was_started_anew_gets_nothing_until_it_has_told_what_it_is() -> None:
     played = Played("a")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     played.answers("a", None)  # what it answers when it is not the process that was asked
-    assert played.crew.free() == 0
-    assert played.crew.finished(0) == []
+    assert played.pool.free_slots() == 0
+    assert played.pool.finished(0) == []
     assert played.busy() == {}
     played.comes("a", folder="second")
-    played.crew.finished(0)
+    played.pool.finished(0)
     assert played.busy() == {"a": "one"}
 
 
 def test_without_workers_it_waits_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     played = Played("a")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     played.leaves("a")
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     with monkeypatch.context() as later:
         now = time.monotonic() + 121
         later.setattr("time.monotonic", lambda: now)
         played.cluster.heard = now
-        with pytest.raises(Gone, match=r"no epyc is left at tcp://s:1: waited 120 s for one"):
-            played.crew.finished(0)
+        with pytest.raises(
+            WorkersLost, match=r"no epyc is left at tcp://s:1: waited 120 s for one"
+        ):
+            played.pool.finished(0)
     played.comes("b")
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     assert played.busy() == {"b": "one"}
 
 
 def test_a_scheduler_that_does_not_come_back_ends_it() -> None:
     played = Played("a")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     played.client.status = "connecting"
     played.answers("a", RuntimeError("scheduler-connection-lost"))
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     assert played.busy() == {}
     played.client.status = "closed"
-    with pytest.raises(Gone, match=r"the scheduler tcp://s:1 is lost"):
-        played.crew.finished(0)
+    with pytest.raises(WorkersLost, match=r"the scheduler tcp://s:1 is lost"):
+        played.pool.finished(0)
 
 
 def test_a_scheduler_that_answers_no_more_ends_it() -> None:
     played = Played("a")
-    played.crew.give(duel("one"))
+    played.pool.submit(duel("one"))
     played.cluster.heard -= 119
-    assert played.crew.finished(0) == []
+    assert played.pool.finished(0) == []
     played.cluster.heard -= 2
-    with pytest.raises(Gone, match=r"the scheduler tcp://s:1 is lost"):
-        played.crew.finished(0)
+    with pytest.raises(WorkersLost, match=r"the scheduler tcp://s:1 is lost"):
+        played.pool.finished(0)
 
 
 def test_what_was_killed_is_not_taken_for_what_came_after_it() -> None:
     played = Played("a")
-    played.crew.give(duel("killed"))
+    played.pool.submit(duel("killed"))
     worker = played.cluster.workers["a"]
     task = worker.task
     assert task is not None
     future = task.future
-    played.crew.kill()
-    played.crew.give(duel("after"))
+    played.pool.kill()
+    played.pool.submit(duel("after"))
     played.cluster._receive(worker, task, future, RuntimeError("stopped"))
     assert played.busy() == {"a": "after"}
     assert played.said == []
@@ -277,8 +279,8 @@ def test_each_kind_of_machine_has_its_own_workers() -> None:
     played.cluster.gather(1.0, "")
     epyc, xeon = played.cluster.machines
     assert [one.description.name for one in (epyc, xeon)] == ["epyc", "xeon"]
-    assert (epyc.free(), xeon.free()) == (2, 1)
-    xeon.give(duel("one"))
+    assert (epyc.free_slots(), xeon.free_slots()) == (2, 1)
+    xeon.submit(duel("one"))
     assert list(played.busy()) == ["b"]
     assert [str(one) for one in xeon.contenders] == CONTENDERS
     assert xeon.devices == ["cpu"]
@@ -290,7 +292,7 @@ def test_those_who_come_later_are_used_where_they_match_and_else_left_alone() ->
     played.comes("c", python="CPython 3.13.0")
     played.comes("d", name="xeon")
     played.comes("e", cards=0)
-    assert played.crew.free() == 2
+    assert played.pool.free_slots() == 2
     assert [line.partition(" is left alone: it ")[0] for line in played.said] == [
         "worker c",
         "worker d",
@@ -316,7 +318,7 @@ def test_workers_that_leave_before_the_run_begins_are_waited_for() -> None:
     played.leaves("a")
     played.cluster.workers["b"] = pool.Worker("b", "folder", asked=False)
     played.cluster.gather(1.0, "")
-    assert played.crew.free() == 0
+    assert played.pool.free_slots() == 0
 
 
 @pytest.mark.parametrize(("second", "notes"), [("tcp://h:2", 1), ("tcp://i:2", 0)])

@@ -208,7 +208,7 @@ def test_a_run_by_jobs_from_end_to_end(tmp_path: Path, slurm: Path) -> None:
     said = ran.stderr.splitlines()
     assert said[0] == "convcross: 2 Slurm jobs submitted; waiting up to 60 min for one"
     assert all(line.startswith("convcross: ") for line in said)
-    assert len(read(tmp_path / "a.jsonl").closings) == 3
+    assert len(read(tmp_path / "a.jsonl").footers) == 3
     (script,) = {one.read_text().partition(" --name")[0] for one in slurm.glob("job-??????")}
     assert "distributed.cli.dask_worker tls://127.0.0.1:" in script
     assert not list(tmp_path.glob(".convcross-*"))

@@ -15,7 +15,7 @@ from convcross.errors import BadInput
 from convcross.results.schema import Record
 from convcross.run.search import line as lines
 from convcross.run.search.search import DENSE, Search, dense
-from convcross.run.search.strategy import LEAST, MOST, Answer, looks
+from convcross.run.search.strategy import LEAST, MOST, Answer, strategy
 from convcross.sweeps.duels import Duel, available
 from convcross.sweeps.spec import Limits, Sweep
 from proofs.search import SCENARIOS, Clock, Scenario, double, missed, single, steps, tried
@@ -29,7 +29,7 @@ TIE = 0.02
 def searched(ratios: np.ndarray, expected: np.ndarray = EXPECTED) -> list[tuple[int, bool]]:
     """The looks that a search takes at exact ratios; of a NaN it is told that none can be had."""
     asked: list[tuple[int, bool]] = []
-    steps = looks(list(DENSE)[: len(ratios)], expected[: len(ratios)])
+    steps = strategy(list(DENSE)[: len(ratios)], expected[: len(ratios)])
     with_answer = None
     while True:
         try:
@@ -157,7 +157,7 @@ def sweep(**keys: Any) -> Sweep:
 def run(search: Search, clock: Clock) -> Iterator[tuple[Duel, list[Record]]]:
     while (duel := search.next()) is not None:
         records, seconds = clock.measure(duel)
-        search.take(duel.id, records, seconds)
+        search.record_result(duel.id, records, seconds)
         yield duel, records
 
 
@@ -246,7 +246,7 @@ def test_the_same_records_lead_to_the_same_duels() -> None:
     again = Search(sweep(), available(["cpu"]), ("direct", "fft"))
     for before, records in done:
         assert again.next() == before
-        again.take(before.id, records, 1.0)
+        again.record_result(before.id, records, 1.0)
     assert again.next() is None
     names = [duel.id for duel, _ in done]
     assert any(name.endswith("+2") for name in names)  # measured anew

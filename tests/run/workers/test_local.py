@@ -16,7 +16,7 @@ from convcross.run.session import run
 from convcross.run.workers import local
 from convcross.run.workers.isolation import Isolated
 from convcross.run.workers.local import VISIBLE, LocalMachine, machines
-from convcross.run.workers.machine import Gone
+from convcross.run.workers.machine import WorkersLost
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits, Sweep
 from support.runs import InProcess, ids
@@ -73,7 +73,7 @@ class Away(InProcess):
 
     def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
         if self._duels == 0:
-            raise Gone("the last worker has left")
+            raise WorkersLost("the last worker has left")
         self._duels -= 1
         return super().finished(seconds)
 
@@ -197,9 +197,9 @@ def test_what_runs_is_ended_at_once() -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(worker, "measure", measure)
-        here.give(Duel.model_construct(id="a", limits=Limits()))
+        here.submit(Duel.model_construct(id="a", limits=Limits()))
         assert asked.wait(60)
-        assert (here.free(), here.finished(0.0)) == (0, [])
+        assert (here.free_slots(), here.finished(0.0)) == (0, [])
         here.kill()
         assert len(here.finished(60)) == 1
         here.close()

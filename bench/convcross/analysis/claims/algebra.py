@@ -68,7 +68,7 @@ class Distances:
         """None of them rounding."""
         return self.count > 0 and all(least >= FAR for least in self.least.values())
 
-    def told(self) -> str:
+    def words(self) -> str:
         parts = [f"{value:.2g} in {dtype}" for dtype, value in self.largest.items()]
         bits = f"; {self.identical} of {self.count} equal to the last bit" if self.identical else ""
         return f"largest distance {', '.join(parts)}{bits}"
@@ -77,9 +77,9 @@ class Distances:
 def contenders() -> list[str]:
     """Algorithms that take NumPy arrays here."""
     return [
-        one.name
-        for one in discovery.algorithms().values()
-        if "numpy" in one.namespaces and one.missing("numpy") is None
+        algorithm.name
+        for algorithm in discovery.algorithms().values()
+        if "numpy" in algorithm.namespaces and algorithm.missing("numpy") is None
     ]
 
 
@@ -212,24 +212,24 @@ def _here(distances: Distances) -> str:
 
 def _distances(found: Any) -> dict[str, Any]:
     return {
-        key: {"largest": one.largest, "least": one.least, "where": one.where}
-        for key, one in vars(found).items()
+        key: {"largest": distance.largest, "least": distance.least, "where": distance.where}
+        for key, distance in vars(found).items()
     }
 
 
 def _broken(*distances: Distances) -> str:
     """The contenders that break what should hold."""
-    return ", ".join(sorted({one.where for one in distances if not one.equal}))
+    return ", ".join(sorted({distance.where for distance in distances if not distance.equal}))
 
 
 def judge_flipping() -> Finding:
     found = flipping()
     where, values = _here(found.flipped), _distances(found)
     numbers = [
-        f"Convolution with w against correlation with w flipped: {found.flipped.told()}.",
-        f"A kernel that equals its half turn, convolved and correlated: {found.symmetric.told()}.",
-        f"An even kernel in mode same: {found.even.told()}; the two centre it on either side.",
-        f"A kernel that only equals its transpose: {found.transposed.told()}.",
+        f"Convolution with w against correlation with w flipped: {found.flipped.words()}.",
+        f"A kernel that equals its half turn, convolved and correlated: {found.symmetric.words()}.",
+        f"An even kernel in mode same: {found.even.words()}; the two centre it on either side.",
+        f"A kernel that only equals its transpose: {found.transposed.words()}.",
     ]
     if not (found.flipped.equal and found.symmetric.equal):
         broken = _broken(found.flipped, found.symmetric)
@@ -247,11 +247,11 @@ def judge_order() -> Finding:
     found = order()
     where, values = _here(found.commutes), _distances(found)
     numbers = [
-        f"x * w against w * x: {found.commutes.told()}.",
-        f"(x * v) * w against x * (v * w): {found.associates.told()}.",
-        f"The same in mode same, which crops: {found.cropped.told()}.",
-        f"Correlation, operands exchanged: {found.correlation_commutes.told()}.",
-        f"Correlation, one by one against kernels first: {found.correlation_associates.told()}.",
+        f"x * w against w * x: {found.commutes.words()}.",
+        f"(x * v) * w against x * (v * w): {found.associates.words()}.",
+        f"The same in mode same, which crops: {found.cropped.words()}.",
+        f"Correlation, operands exchanged: {found.correlation_commutes.words()}.",
+        f"Correlation, one by one against kernels first: {found.correlation_associates.words()}.",
     ]
     if not (found.commutes.equal and found.associates.equal):
         broken = _broken(found.commutes, found.associates)
@@ -267,9 +267,9 @@ def judge_theorem() -> Finding:
     found = theorem()
     where, values = _here(found.padded), _distances(found)
     numbers = [
-        f"Circular boundary, nothing padded or cropped: {found.circular.told()}.",
-        f"Zeros outside, transforms of N + n − 1 points: {found.padded.told()}.",
-        f"Zeros outside, transforms of N points: {found.unpadded.told()}; it wraps around.",
+        f"Circular boundary, nothing padded or cropped: {found.circular.words()}.",
+        f"Zeros outside, transforms of N + n − 1 points: {found.padded.words()}.",
+        f"Zeros outside, transforms of N points: {found.unpadded.words()}; it wraps around.",
     ]
     if not (found.circular.equal and found.padded.equal):
         broken = _broken(found.circular, found.padded)

@@ -41,8 +41,8 @@ def claims(results: Results) -> list[Claim]:
 def judged(subjects: list[Subject], machine: str) -> list[Claim]:
     """``claims`` of subjects; without any, of a machine that has no usable time."""
     return [
-        Claim(place, one.text, one.test, one.findings(subjects, machine))
-        for place, one in enumerate(THEORY, start=1)
+        Claim(place, sentence.text, sentence.test, sentence.findings(subjects, machine))
+        for place, sentence in enumerate(THEORY, start=1)
     ]
 
 
@@ -79,8 +79,8 @@ def _multiplication(subject: Subject) -> Finding:
         return Finding(
             subject.where, "false", "another stage takes most in every cell", numbers, values=values
         )
-    told = ", ".join(f"{N} · {n}" for N, n in sorted(set(largest)))
-    condition = f"N · n is {told}: the largest stage in {len(largest)} of {total} cells"
+    listing = ", ".join(f"{N} · {n}" for N, n in sorted(set(largest)))
+    condition = f"N · n is {listing}: the largest stage in {len(largest)} of {total} cells"
     return Finding(subject.where, "holds only if", condition, numbers, values=values)
 
 
@@ -94,7 +94,7 @@ def _accuracy(subject: Subject) -> Finding:
     cells = by_cell(rows)
     family = dict(zip(cells["contender"], cells["family"], strict=True))
     table = cells.pivot_table(index=["N", "n"], columns="contender", values="error")
-    direct, fft = (table[[name for name in table if family[name] == one]] for one in FAMILIES)
+    direct, fft = (table[[name for name in table if family[name] == wanted]] for wanted in FAMILIES)
     over = direct.div(fft.median(axis=1), axis=0).dropna(how="all")
     if not over.size:
         return subject.unmeasured("no cell has the error of a direct sum and of an FFT")
@@ -111,7 +111,7 @@ def _accuracy(subject: Subject) -> Finding:
         least, most = float(ratio.min()), float(ratio.max())
         values[str(name)] = {
             "error_over_fft": {"least": least, "most": most},
-            "fft_more_accurate": {str(N): told for N, told in since.items()},
+            "fft_more_accurate": {str(N): n for N, n in since.items()},
             **_growth_values(growth),
         }
     for name, own in fft.items():
@@ -233,7 +233,7 @@ def print_claims(found: Iterable[Claim]) -> None:
         print(f"   Test: {claim.test}")
         for finding in claim.findings:
             print(f"   {one_line(finding.where)}")
-            print(f"   => {one_line(finding.told)}")
+            print(f"   => {one_line(finding.statement)}")
             for sentence in finding.numbers:
                 print(f"      {one_line(sentence)}")
             if finding.command:

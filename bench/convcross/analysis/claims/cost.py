@@ -121,7 +121,7 @@ def _fits(subject: Subject, family: str) -> tuple[dict[str, Fit], list[str]]:
         fit = models.power.get(name)
         if fit is None:
             untold.append(f"{name}: not fitted, {models.unfit[name]}.")
-        elif any(one.high - one.low > LOOSE for one in fit.exponents):
+        elif any(exponent.high - exponent.low > LOOSE for exponent in fit.exponents):
             p, q = map(interval, fit.exponents)
             untold.append(
                 f"{name}: its times are too unsteady for exponents (p = {p}, q = {q}; "
@@ -247,7 +247,7 @@ def speed_up(subject: Subject) -> Finding:
     numbers = [
         f"The best direct sum takes {span(low, high)} times as long as the best FFT: least at N = "
         f"{low_N}, n = {low_n}, most at N = {high_N}, n = {high_n}.",
-        f"FFT is the faster {by_size({N: told_from(one) for N, one in verdicts.items()})}.",
+        f"FFT is the faster {by_size({N: told_from(verdict) for N, verdict in verdicts.items()})}.",
     ]
     slower = {
         int(str(N)): f"n = {', '.join(str(n) for _, n in own.index)}"
@@ -263,8 +263,8 @@ def speed_up(subject: Subject) -> Finding:
     )
     found = model.predictions(subject.models, FAMILIES, verdicts)
     if found:
-        told = {one.N: predicted(one) for one in found}
-        numbers.append(f"The models of claims 1 and 2 put n* at {by_size(told)}.")
+        foretold = {prediction.N: predicted(prediction) for prediction in found}
+        numbers.append(f"The models of claims 1 and 2 put n* at {by_size(foretold)}.")
     values = {
         "best_direct_over_best_fft": {"least": low, "most": high},
         "fastest_other_over_best_fft": {
@@ -273,10 +273,15 @@ def speed_up(subject: Subject) -> Finding:
             "others": others,
         },
         "n_star": {
-            str(N): {"verdict": one.verdict, "n_star": one.n_star, "low": one.low, "high": one.high}
-            for N, one in verdicts.items()
+            str(N): {
+                "verdict": verdict.verdict,
+                "n_star": verdict.n_star,
+                "low": verdict.low,
+                "high": verdict.high,
+            }
+            for N, verdict in verdicts.items()
         },
-        "n_star_of_models": {str(one.N): one.n_star for one in found},
+        "n_star_of_models": {str(prediction.N): prediction.n_star for prediction in found},
     }
     if low >= CONSIDERABLE:
         return Finding(subject.where, "holds", "", numbers, values=values)
@@ -294,8 +299,10 @@ def speed_up(subject: Subject) -> Finding:
     return Finding(subject.where, "holds only if", condition, numbers, values=values)
 
 
-def predicted(one: Prediction) -> str:
+def predicted(prediction: Prediction) -> str:
     """What the models say of n*."""
-    if one.n_star is None:
-        return "no n (FFT ahead at all)" if one.verdict == "always" else "no n up to N"
-    return f"n = {number(one.n_star)}" + ("" if one.inside else " (outside the kernels measured)")
+    if prediction.n_star is None:
+        return "no n (FFT ahead at all)" if prediction.verdict == "always" else "no n up to N"
+    return f"n = {number(prediction.n_star)}" + (
+        "" if prediction.inside else " (outside the kernels measured)"
+    )

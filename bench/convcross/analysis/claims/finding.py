@@ -41,7 +41,7 @@ class Finding:
     values: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def told(self) -> str:
+    def statement(self) -> str:
         """The verdict with its condition."""
         joint = " " if self.verdict == "holds only if" else ": "
         return f"{self.verdict}{joint}{self.condition}" if self.condition else self.verdict
@@ -93,11 +93,11 @@ def subjects(results: Results) -> list[Subject]:
         best = counts.sort_values(["cells", "plain", "words"]).iloc[-1]
         conditions = {key: best[key] for key in CONDITIONS}
         own = rows[(rows[CONDITIONS] == pd.Series(conditions)).all(axis=1)]
-        told = [conditions[key] for key in ("dtype", "op", "mode")]
-        told += [f"{conditions['data']} data", f"regime {conditions['regime']}"]
+        described = [conditions[key] for key in ("dtype", "op", "mode")]
+        described += [f"{conditions['data']} data", f"regime {conditions['regime']}"]
         if (conditions["batch"], conditions["channels"]) != (1, 1):
-            told.append(f"batch {conditions['batch']}, channels {conditions['channels']}")
-        where = f"{results.machine} ({device}): {', '.join(map(str, told))}"
+            described.append(f"batch {conditions['batch']}, channels {conditions['channels']}")
+        where = f"{results.machine} ({device}): {', '.join(map(str, described))}"
         found.append(Subject(where, str(device), own, model.models(own)))
     return found
 
@@ -110,7 +110,7 @@ def seconds(value: float) -> str:
     if value < 1e-15:
         return "0 s"
     scales = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9), ("ps", 1e-12))
-    unit, scale = next((one for one in scales if value >= one[1]), scales[-1])
+    unit, scale = next((step for step in scales if value >= step[1]), scales[-1])
     return f"{float(f'{value / scale:.2g}'):g} {unit}"
 
 

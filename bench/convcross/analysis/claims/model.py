@@ -223,11 +223,11 @@ def models(rows: pd.DataFrame) -> Models:
         laws = [(power_law, found.power, True), (error_growth, found.error, False)]
         if family == "fft":
             laws.append((transform_law, found.transform, False))
-        for law, kept, told in laws:
+        for law, kept, matters in laws:
             try:
                 kept[name] = law(cells)
             except Unfit as reason:
-                if told:
+                if matters:
                     found.unfit[name] = str(reason)
     return found
 

@@ -34,7 +34,7 @@ _KEYS = ["problem", "data", "seed", "regime", "contender"]  # what two cells mus
 
 Verdict = Literal["slower", "faster", "same", "failed", "changed"]
 Row = dict[str, Any]
-Pair = tuple[Row | None, Row | None]
+CellPair = tuple[Row | None, Row | None]
 Key = tuple[Any, ...]
 
 
@@ -84,10 +84,10 @@ class Tally(BaseModel):
     high: float
 
 
-def named(one: Cell | Tally) -> str:
+def named(subject: Cell | Tally) -> str:
     """The contender, with its device where both sides, as far as they have one, agree on it."""
-    devices = {name for name in one.device if name is not None}
-    return "@".join([one.contender, *(devices if len(devices) == 1 else ())])
+    devices = {name for name in subject.device if name is not None}
+    return "@".join([subject.contender, *(devices if len(devices) == 1 else ())])
 
 
 class Shift(BaseModel):
@@ -166,9 +166,11 @@ def compare(a: Path, b: Path, *, include_flagged: bool = False) -> Comparison:
         machines=(sides[0].machine, sides[1].machine),
         differences=_differences(sides),
         cells=[cell for cell, _ in judged],
-        contenders=_tallies([one for one in judged if one[0].ratio is not None]),
+        contenders=_tallies(
+            [judged_pair for judged_pair in judged if judged_pair[0].ratio is not None]
+        ),
         crossovers=shifts,
-        notes=_too_few([(len(one), len(other)) for one, other in runs]) + notes,
+        notes=_too_few([(len(run), len(other)) for run, other in runs]) + notes,
     )
 
 
@@ -205,7 +207,7 @@ def _nothing_in_common(sides: Sequence[Results], keys: Sequence[str]) -> str:
     )
 
 
-def _judged(pairs: Iterable[Pair]) -> list[tuple[Cell, Array]]:
+def _judged(pairs: Iterable[CellPair]) -> list[tuple[Cell, Array]]:
     """Each pair of rows as a cell, with replicates of its log ratio where it has one."""
     rng = np.random.default_rng(0)
     found = []
@@ -238,7 +240,7 @@ def _untimed(a: Row | None, b: Row | None) -> Cell:
         status=status,
         reason=reason,
         seconds=tuple(
-            time if one == "ok" else None for time, one in zip(seconds, status, strict=True)
+            time if statu == "ok" else None for time, statu in zip(seconds, status, strict=True)
         ),
         verdict="failed" if status[0] == "ok" and status[1] in FAILED else "changed",
     )
@@ -364,5 +366,5 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, "none" if value is None else str(value)
         return
     inside = value.items() if isinstance(value, Mapping) else enumerate(value)
-    for key, one in inside:
-        yield from _leaves(one, f"{name}.{key}" if name else str(key))
+    for key, two in inside:
+        yield from _leaves(two, f"{name}.{key}" if name else str(key))

@@ -64,11 +64,11 @@ def print_comparison(found: Comparison) -> None:
         ["contender", "slower", "faster", "same", "geometric mean of B/A [95 %]"],
         [
             [
-                named(one),
-                *map(str, (one.slower, one.faster, one.same)),
-                _ratio(one),
+                named(tally),
+                *map(str, (tally.slower, tally.faster, tally.same)),
+                _ratio(tally),
             ]
-            for one in found.contenders
+            for tally in found.contenders
         ],
     )
     _show(
@@ -92,8 +92,8 @@ def print_comparison(found: Comparison) -> None:
     print(", ".join(f"{counts[word]} {word}" for word in get_args(Verdict)))
 
 
-def _ratio(one: Cell | Tally) -> str:
-    return f"{one.ratio:.3f} [{one.low:.3f}, {one.high:.3f}]"
+def _ratio(subject: Cell | Tally) -> str:
+    return f"{subject.ratio:.3f} [{subject.low:.3f}, {subject.high:.3f}]"
 
 
 def _n_star(row: Crossover) -> str:

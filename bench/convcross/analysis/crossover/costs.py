@@ -96,10 +96,12 @@ def by_contender(
 ) -> dict[str, Samples]:
     """Samples of each contender from those of the rows of one cell; several duels' are joined."""
     lists: dict[str, list[Samples]] = {}
-    for name, one in zip(names, found, strict=True):
-        if one is not None:
-            lists.setdefault(name, []).append(one)
+    for name, own in zip(names, found, strict=True):
+        if own is not None:
+            lists.setdefault(name, []).append(own)
     joined = {name: join(several) for name, several in lists.items()}
     if cost == "error":
-        return {name: replace(one, exact=len(one) < SEEDS) for name, one in joined.items()}
+        return {
+            name: replace(samples, exact=len(samples) < SEEDS) for name, samples in joined.items()
+        }
     return joined

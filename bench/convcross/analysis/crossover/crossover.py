@@ -32,7 +32,7 @@ log = logging.getLogger("convcross")
 class Crossover(BaseModel):
     """The verdict on pair (A, B) at one image size N: where B overtakes A.
 
-    ``stood`` names the contenders that were compared for A and for B: on both sides of n* where
+    ``representatives`` are the contenders that were compared for A and for B: beside n* where
     there is one, else at every n. ``low`` and ``high`` are the 95 % interval of ``n_star`` or,
     without it, the bounds that follow: n* > low, n* ≤ high. ``crossings`` alternate in direction;
     the last is n* where the verdict is "crosses".
@@ -58,7 +58,7 @@ class Crossover(BaseModel):
     tie_low: float | None
     tie_high: float | None
     crossings: list[float]
-    stood: tuple[list[str], list[str]] = ([], [])
+    representatives: tuple[list[str], list[str]] = ([], [])
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -124,20 +124,24 @@ def of_results(
                     phase=phase,
                     cost=cost,
                     N=N,
-                    stood=_stood(curve, verdict.n_star),
+                    representatives=_representatives(curve, verdict.n_star),
                     **conditions,
                     **vars(verdict),
                 )
             )
-    vain = [pair for pair in compared if pair not in {curve.pair for curve in curves}]
-    unsaid = (
-        f"pair {'; '.join(f'{a},{b}' for a, b in vain)}: no cell in which both have a usable "
+    unusable = [pair for pair in compared if pair not in {curve.pair for curve in curves}]
+    why_none = (
+        f"pair {'; '.join(f'{a},{b}' for a, b in unusable)}: no cell in which both have a usable "
         f"{cost} in phase {phase}; allowed: pairs measured on the same problem and in the same "
         "regime"
     )
     if not found:
-        raise BadInput(unsaid)
-    for note in [*([unsaid] if vain else []), *dict.fromkeys(grid.notes), *_limits(curves, cost)]:
+        raise BadInput(why_none)
+    for note in [
+        *([why_none] if unusable else []),
+        *dict.fromkeys(grid.notes),
+        *_limits(curves, cost),
+    ]:
         log.warning(one_line(note))
     return found
 
@@ -195,8 +199,8 @@ def comparable(results: Results) -> pd.DataFrame:
         )
     if grid.empty:
         counts = why_left_out(frame[frame["is_grid"]]).value_counts()
-        told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        raise BadInput(f"{names}: no usable time, so no crossover ({told})")
+        counted = ", ".join(f"{count} {status}" for status, count in counts.items())
+        raise BadInput(f"{names}: no usable time, so no crossover ({counted})")
     if len(set(grid["contender"] + grid["device"])) == 1:
         only = grid["contender"].iloc[0]
         raise BadInput(
@@ -214,13 +218,15 @@ def chosen_pairs(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Pair]
     return list(asked)
 
 
-def _stood(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
+def _representatives(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
     """Contenders that were compared next to n*, or at every n where there is no n*."""
     places = np.arange(len(curve.n))
     if n_star is not None:
         above = int(np.clip(np.searchsorted(curve.n, n_star), 1, len(curve.n) - 1))
         places = np.array([above - 1, above])
-    a, b = (sorted({name for place in places for name in side[place]}) for side in curve.stood)
+    a, b = (
+        sorted({name for place in places for name in side[place]}) for side in curve.representatives
+    )
     return a, b
 
 
@@ -235,12 +241,13 @@ def number(value: float) -> str:
 def sentence(row: Crossover) -> str:
     """The row as a clause: "fft overtakes direct at n = 9.4 [9, 10] for N = 512".
 
-    Where a side is a family, the contenders that stood for the sides follow in brackets.
+    Where a side is a family, the representatives of both sides follow in brackets.
     """
     a, b = row.pair
     if "/" in a and "/" in b:
         return _clause(row)
-    return f"{_clause(row)} ({' and '.join(row.stood[1])} against {' and '.join(row.stood[0])})"
+    a, b = (" and ".join(names) for names in row.representatives)
+    return f"{_clause(row)} ({b} against {a})"
 
 
 def _clause(row: Crossover) -> str:

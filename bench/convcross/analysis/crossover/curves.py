@@ -19,7 +19,7 @@ from convcross.stats.bootstrap import Samples, log_ratio
 DRAWS = 1000
 SEED = 20260101
 
-# n → samples of the cost of the contender that stands there, and the names of who stood
+# n → samples of the cost of the contender that represents the side there, and who represents it
 Side = dict[int, tuple[Samples, list[str]]]
 
 
@@ -73,8 +73,8 @@ class Grid:
             a, b = (
                 self._of(side.who, (own, *others)) for side, own in zip(sides, devices, strict=True)
             )
-            told = [" against ".join(sorted(set(devices))), *others]
-            conditions = dict(zip(CONDITIONS, told, strict=True))
+            shared = [" against ".join(sorted(set(devices))), *others]
+            conditions = dict(zip(CONDITIONS, shared, strict=True))
             for N in sorted(set(a) & set(b)):
                 if set(a[N]) & set(b[N]):
                     yield conditions, N, curve(a[N], b[N], draws)
@@ -98,9 +98,9 @@ class Grid:
         failed: who stands in its stead would make a crossing of its failure."""
         found = {}
         for n, places in kernels.items():
-            stood = self._stands(places)
-            if stood is not None:
-                found[n] = stood
+            representatives = self._stands(places)
+            if representatives is not None:
+                found[n] = representatives
         if "/" in who:
             return found
         failed = {n: self._failed[kernels[n][0]] for n in found}
@@ -128,7 +128,7 @@ class Grid:
         times = costs.by_contender(names, [self._times[place] for place in places], "time")
         if not times:
             return None
-        chosen, samples = pairs.represent(times)
+        chosen, samples = pairs.representative(times)
         if self._values is not self._times:
             own = [self._values[place] for place in places]
             values = costs.by_contender(names, own, self._cost)
@@ -150,5 +150,5 @@ def curve(a: Side, b: Side, draws: int = DRAWS) -> Curve:
         np.stack(replicates),
         np.array([min(len(a[n][0]), len(b[n][0])) for n in sizes], dtype=float),
         exact=any(side[n][0].exact for side in (a, b) for n in sizes),
-        stood=([a[n][1] for n in sizes], [b[n][1] for n in sizes]),
+        representatives=([a[n][1] for n in sizes], [b[n][1] for n in sizes]),
     )

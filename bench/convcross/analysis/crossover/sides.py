@@ -82,7 +82,7 @@ def default(rows: pd.DataFrame) -> list[Pair]:
     return pairs
 
 
-def represent(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
+def representative(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
     """Who stands for a family in a cell: the fastest of one half of the rounds, timed on the other.
 
     Both halves choose and both are timed, each by the other's choice, so that no round is lost
@@ -106,8 +106,8 @@ def represent(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
     if len(halves) < 2:
         return {0: names[fastest], 1: names[fastest]}, whole[fastest]
     chosen = {odd: int(np.argmin(halves[1 - odd])) for odd in (0, 1)}
-    told = {odd: names[place] for odd, place in chosen.items()}
+    by_half = {odd: names[place] for odd, place in chosen.items()}
     if chosen[0] == chosen[1]:
-        return told, whole[chosen[0]]
+        return by_half, whole[chosen[0]]
     joined = join([whole[chosen[odd]].half(odd) for odd in (0, 1)])
-    return told, replace(joined, fastest=whole[fastest])
+    return by_half, replace(joined, fastest=whole[fastest])

@@ -28,7 +28,7 @@ class Curve:
     replicates : (K, draws) bootstrap replicates of ratio
     samples : (K,) how many each ratio was made of
     exact : there is no spread, hence no interval
-    stood : for A and for B, the contenders that were compared at each of the K sizes
+    representatives : for A and for B, the contenders that were compared at each of the K sizes
     """
 
     n: Array
@@ -36,7 +36,7 @@ class Curve:
     replicates: Array
     samples: Array
     exact: bool = False
-    stood: tuple[list[list[str]], list[list[str]]] = ([], [])
+    representatives: tuple[list[list[str]], list[list[str]]] = ([], [])
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,20 @@ def judge(curve: Curve, N: int) -> Verdict:
     significant = np.where(each == together, together, 0)
     clear = np.where(np.abs(ratio) >= TIE, significant, 0)
     signs = clear if {-1, 1} <= set(clear) else significant
-    told = [int(cell) for cell in np.flatnonzero(signs)]
-    if not told:
+    decided = [int(cell) for cell in np.flatnonzero(signs)]
+    if not decided:
         return Verdict("tie", tie_low=n[0], tie_high=n[-1])
     brackets = [
-        (left, right) for left, right in itertools.pairwise(told) if signs[left] != signs[right]
+        (left, right) for left, right in itertools.pairwise(decided) if signs[left] != signs[right]
     ]
     zeros = [_zero(curve, left, right) for left, right in brackets]
-    if signs[told[-1]] < 0:
-        return Verdict("beyond-grid", low=n[told[-1]], crossings=zeros)
+    if signs[decided[-1]] < 0:
+        return Verdict("beyond-grid", low=n[decided[-1]], crossings=zeros)
     if not brackets:
-        unsure = np.flatnonzero(ratio[: told[-1]] <= -TIE)  # A was better there, if by chance
-        bound = told[0] if not len(unsure) else min(cell for cell in told if cell > unsure[-1])
+        unsure = np.flatnonzero(ratio[: decided[-1]] <= -TIE)  # A was better there, if by chance
+        bound = (
+            decided[0] if not len(unsure) else min(cell for cell in decided if cell > unsure[-1])
+        )
         return Verdict("beyond-grid", high=n[bound])
     left, right = brackets[-1]
     interval, tie = _interval_and_tie_band(curve, left, right, clear, zeros[-1])

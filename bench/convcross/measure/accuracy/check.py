@@ -22,7 +22,7 @@ TRIES = 100  # random problems drawn, at most, for each that a contender must be
 
 
 @dataclasses.dataclass
-class Finding:
+class CheckResult:
     """How a contender did."""
 
     contender: str
@@ -75,7 +75,7 @@ def check(
     problems: int = PROBLEMS,
     seed: int = 0,
     progress: Callable[[str], None] = lambda name: None,
-) -> list[Finding]:
+) -> list[CheckResult]:
     """Verify each contender on so many random problems that it does not refuse.
 
     Each is told in ``progress`` when it is done. Failures are wrong results, and anything raised
@@ -83,7 +83,7 @@ def check(
     """
     findings = []
     for contender in contenders:
-        finding = Finding(str(contender))
+        finding = CheckResult(str(contender))
         random = data.generator(seed, "check")
         for _ in range(TRIES * problems):
             if finding.problems == problems:
@@ -94,7 +94,7 @@ def check(
     return findings
 
 
-def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) -> None:
+def _try(contender: Contender, problem: Problem, finding: CheckResult, seed: int) -> None:
     place = contender.namespace, contender.device
     algorithm = contender.found
     try:
@@ -135,7 +135,7 @@ def _try(contender: Contender, problem: Problem, finding: Finding, seed: int) ->
         finding.worst_error, finding.bound = relative, bound
 
 
-def _fail(finding: Finding, problem: Problem, reason: str) -> None:
+def _fail(finding: CheckResult, problem: Problem, reason: str) -> None:
     finding.problems += 1
     finding.failures += 1
     finding.first_failure = finding.first_failure or f"{problem}: {reason}"

@@ -18,7 +18,7 @@ KERNEL = "kernel"  # the load: flip, transform; paid once a filter
 REST = "rest"  # of a run, in no stage of it
 
 
-class _Watch:
+class _StageTimer:
     """A listener that adds up the seconds of each stage, those of stages inside it not counted."""
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
@@ -67,7 +67,7 @@ def stages(
     found: dict[str, list[float]] = {}
     run()  # what a first run sets up is no stage's
     for _ in range(RUNS):
-        watch = _Watch(synchronize)
+        watch = _StageTimer(synchronize)
         with listening(watch):
             watch.begin(REST)
             run()

@@ -22,7 +22,7 @@ BUSY = 0.1  # of a core, in each window: on a full machine an endless loop gets 
 
 def running() -> Running:
     """The threads of Python and the children of this process."""
-    threads = {("thread", one.native_id) for one in threading.enumerate() if one.native_id}
+    threads = {("thread", thread.native_id) for thread in threading.enumerate() if thread.native_id}
     return frozenset(threads | {("process", pid) for pid in _children()})
 
 
@@ -32,37 +32,42 @@ def _children() -> Iterable[int]:
     if not lists:
         return [child.pid for child in psutil.Process().children()]
     pids = []
-    for one in lists:
+    for folder in lists:
         with contextlib.suppress(OSError):  # the thread has ended since
-            pids += one.read_text().split()
+            pids += folder.read_text().split()
     return map(int, pids)
 
 
 def busy(left: Running) -> str | None:
     """What goes on working, in words; None where nothing does, or only for a moment."""
-    told = None
+    reason = None
     for _ in range(WINDOWS if left else 0):
         before, begin = _seconds(left), time.perf_counter()
         time.sleep(WINDOW)
         after, took = _seconds(left), time.perf_counter() - begin
-        shares = {one: (after[one] - before[one]) / took for one in after.keys() & before.keys()}
+        shares = {
+            task: (after[task] - before[task]) / took for task in after.keys() & before.keys()
+        }
         kind, share = max(
             ((kind, share) for (kind, _), share in shares.items()),
-            key=lambda one: one[1],
+            key=lambda item: item[1],
             default=("", 0.0),
         )
         if share < BUSY:
             return None
-        told = f"it left a {kind} running that takes {share:.0%} of a core"
-    return told
+        reason = f"it left a {kind} running that takes {share:.0%} of a core"
+    return reason
 
 
 def _seconds(left: Running) -> dict[tuple[str, int], float]:
     """CPU seconds of those that are still there."""
     found = {}
     with contextlib.suppress(psutil.Error):
-        times = {one.id: one.user_time + one.system_time for one in psutil.Process().threads()}
-        found.update({one: times[one[1]] for one in left if one[1] in times})
+        times = {
+            thread.id: thread.user_time + thread.system_time
+            for thread in psutil.Process().threads()
+        }
+        found.update({task: times[task[1]] for task in left if task[1] in times})
     for kind, pid in left:
         if kind == "process":
             with contextlib.suppress(psutil.Error):

@@ -206,11 +206,11 @@ class SMClock:
         """Take in the last two stamps, of the SMs that have both. The device must be idle."""
         begin, end = self._stamps.astype(np.int64)
         elapsed = end - begin
-        told = np.all((begin > 0) & (elapsed >= 0), axis=1)  # no stamp: 0
-        elapsed[~told] = 0  # but not where no time went by: dropping those would slow the pool
+        stamped = np.all((begin > 0) & (elapsed >= 0), axis=1)  # no stamp: 0
+        elapsed[~stamped] = 0  # but not where no time went by: dropping those would slow the pool
         self._elapsed += elapsed
-        self._samples += told
-        self.hz = hertz(elapsed, told.astype(np.int64), self._resolution)
+        self._samples += stamped
+        self.hz = hertz(elapsed, stamped.astype(np.int64), self._resolution)
 
     def pooled_hz(self) -> float | None:
         return hertz(self._elapsed, self._samples, self._resolution)

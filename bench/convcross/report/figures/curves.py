@@ -13,16 +13,19 @@ from matplotlib.lines import Line2D
 from convcross.analysis.crossover.crossover import Crossover, number
 from convcross.report.figures import labels, style
 from convcross.report.figures.labels import End
-from convcross.report.figures.style import PANEL, Look
+from convcross.report.figures.style import PANEL, Appearance
 
 MARKS = "Hollow: not settled within the limit of samples or seconds."
 FLAGGED = "Cross: flagged, included as asked."
 MOST_PANELS = 6  # the interactive chart has every image size
-FLOOR = Look(style.SOFT, "None")
+FLOOR = Appearance(style.SOFT, "None")
 
 
 def time(
-    cells: pd.DataFrame, rows: Sequence[Crossover], looks: Mapping[str, Look], where: str
+    cells: pd.DataFrame,
+    rows: Sequence[Crossover],
+    appearances: Mapping[str, Appearance],
+    where: str,
 ) -> Figure:
     """Time against n, a panel an image size, the crossover in ``rows`` marked.
 
@@ -51,7 +54,7 @@ def time(
     by_size = {row.N: row for row in rows}
     for panel, N in zip(axes, sizes, strict=True):
         here = cells[cells["N"] == N]
-        ends = _lines(panel, here, "seconds", looks)
+        ends = _lines(panel, here, "seconds", appearances)
         floor = here.groupby("n")["floor"].min().dropna()
         if len(floor):
             panel.plot(floor.index, floor, color=FLOOR.colour, linestyle=(0, (4, 2)), linewidth=1.1)
@@ -66,11 +69,11 @@ def time(
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
         floor_line = [Line2D([], [], color=FLOOR.colour, linestyle="--", label="floor")]
-        legend(side, [*handles(names, looks), *(floor_line if floors else [])])
+        legend(side, [*handles(names, appearances), *(floor_line if floors else [])])
     return made
 
 
-def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
+def error(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str) -> Figure:
     """Relative L2 error against n, a panel an image size; ``cells`` as in ``time``."""
     cells = cells[(cells["error"] > 0) | cells["seconds"].isna()]
     known = cells[cells["error"] > 0]
@@ -88,7 +91,7 @@ def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
     )
     for panel, N in zip(axes, sizes, strict=True):
         here = cells[cells["N"] == N]
-        ends = _lines(panel, here, "error", looks)
+        ends = _lines(panel, here, "error", appearances)
         _n_axis(panel, here)
         panel.set_title(f"N = {N}", loc="left", fontweight="bold")
         panel.set_ylabel("relative L2 error")
@@ -97,11 +100,11 @@ def error(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
-        legend(side, handles(known["contender"], looks))
+        legend(side, handles(known["contender"], appearances))
     return made
 
 
-def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure:
+def pareto(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str) -> Figure:
     """Time against error at the largest image that two contenders ran, for three kernel sizes.
 
     Parameters
@@ -136,9 +139,9 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure
         )
         ends = []
         for name, own in here.groupby("contender", sort=False):
-            look = looks[str(name)]
-            scatter(panel, own, "error", "seconds", look, 7.0)
-            ends.append(End(own["error"].iloc[0], own["seconds"].iloc[0], str(name), look))
+            appearance = appearances[str(name)]
+            scatter(panel, own, "error", "seconds", appearance, 7.0)
+            ends.append(End(own["error"].iloc[0], own["seconds"].iloc[0], str(name), appearance))
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.margins(0.12)
@@ -150,7 +153,7 @@ def pareto(cells: pd.DataFrame, looks: Mapping[str, Look], where: str) -> Figure
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
-        legend(side, handles(shown["contender"], looks, line=False))
+        legend(side, handles(shown["contender"], appearances, line=False))
     return made
 
 
@@ -160,15 +163,15 @@ def _panels(cells: pd.DataFrame) -> tuple[list[int], list[str]]:
     if len(sizes) <= MOST_PANELS:
         return sizes, []
     places = np.linspace(0, len(sizes) - 1, MOST_PANELS).round().astype(int)
-    told = f"{MOST_PANELS} of {len(sizes)} image sizes; the interactive chart has all."
-    return [sizes[place] for place in places], [told]
+    note = f"{MOST_PANELS} of {len(sizes)} image sizes; the interactive chart has all."
+    return [sizes[place] for place in places], [note]
 
 
 def marks(cells: pd.DataFrame) -> list[str]:
     """What the markers of ``scatter`` mean, as far as they occur."""
     timed = cells[cells["seconds"].notna()]
-    told = [MARKS] if not timed["settled"].astype(bool).all() else []
-    return told + ([FLAGGED] if timed["flagged"].astype(bool).any() else [])
+    notes = [MARKS] if not timed["settled"].astype(bool).all() else []
+    return notes + ([FLAGGED] if timed["flagged"].astype(bool).any() else [])
 
 
 def scatter(
@@ -176,16 +179,16 @@ def scatter(
     cells: pd.DataFrame,
     x: str,
     y: str,
-    look: Look,
+    appearance: Appearance,
     size: float,
     alpha: float = 1.0,
 ) -> None:
     """The cells of one contender: full markers, hollow ones where unsettled, crosses if flagged."""
     settled, flagged = cells["settled"].astype(bool), cells["flagged"].astype(bool)
     kinds = (
-        (settled & ~flagged, look.marker, look.colour),
-        (~settled & ~flagged, look.marker, "white"),
-        (flagged, "x", look.colour),
+        (settled & ~flagged, appearance.marker, appearance.colour),
+        (~settled & ~flagged, appearance.marker, "white"),
+        (flagged, "x", appearance.colour),
     )
     for chosen, marker, face in kinds:
         if not chosen.any():
@@ -195,7 +198,7 @@ def scatter(
             cells.loc[chosen, y],
             linestyle="none",
             marker=marker,
-            color=look.colour,
+            color=appearance.colour,
             markerfacecolor=face,
             markersize=size,
             markeredgewidth=1.6 if marker == "x" else 1.1,
@@ -203,25 +206,33 @@ def scatter(
         )
 
 
-def _lines(panel: Axes, cells: pd.DataFrame, column: str, looks: Mapping[str, Look]) -> list[End]:
+def _lines(
+    panel: Axes, cells: pd.DataFrame, column: str, appearances: Mapping[str, Appearance]
+) -> list[End]:
     """A line a contender with its markers, and where each ends."""
     size, ends = 6.5, []  # markers shrink from one contender to the next: equal curves both show
-    for name, look in looks.items():
+    for name, appearance in appearances.items():
         line = cells[cells["contender"] == name].sort_values("n")
         known = line[line[column].notna()]
         if known.empty:
             continue
-        panel.plot(line["n"], line[column], color=look.colour)
+        panel.plot(line["n"], line[column], color=appearance.colour)
         low, high = ("low", "high") if column == "seconds" else ("error_low", "error_high")
         if (line[high] > line[low]).any():
             panel.fill_between(
-                line["n"], line[low], line[high], color=look.colour, alpha=0.18, linewidth=0
+                line["n"], line[low], line[high], color=appearance.colour, alpha=0.18, linewidth=0
             )
         if column == "seconds":
-            scatter(panel, known, "n", column, look, size)
+            scatter(panel, known, "n", column, appearance, size)
         else:
-            panel.plot(known["n"], known[column], look.marker, color=look.colour, markersize=size)
-        ends.append(End(known["n"].iloc[-1], known[column].iloc[-1], name, look))
+            panel.plot(
+                known["n"],
+                known[column],
+                appearance.marker,
+                color=appearance.colour,
+                markersize=size,
+            )
+        ends.append(End(known["n"].iloc[-1], known[column].iloc[-1], name, appearance))
         size = max(3.5, size - 0.4)
     panel.set_xscale("log")
     panel.set_yscale("log")
@@ -236,33 +247,35 @@ def _n_axis(panel: Axes, cells: pd.DataFrame) -> None:
 def _mark(panel: Axes, row: Crossover) -> None:
     """The crossover as a line with its interval, or the verdict in words."""
     if row.n_star is None:
-        told = {
+        title = {
             "always": f"{row.pair[1]} faster at every n",
             "never": f"{row.pair[0]} faster at every n",
             "tie": "no significant difference",
         }.get(row.verdict, f"n* > {row.low:g}" if row.low else f"n* ≤ {row.high or 0:g}")
     else:
         panel.axvline(row.n_star, color=style.INK, linestyle="--", linewidth=1, zorder=1)
-        told = f"n* = {number(row.n_star)}"
+        title = f"n* = {number(row.n_star)}"
         if row.low is not None and row.high is not None:
             panel.axvspan(row.low, row.high, color=style.FAINT, linewidth=0, zorder=0)
-            told += f" [{number(row.low)}, {number(row.high)}]"
-    panel.set_title(told, loc="right", fontsize=8.5)
+            title += f" [{number(row.low)}, {number(row.high)}]"
+    panel.set_title(title, loc="right", fontsize=8.5)
 
 
-def handles(names: pd.Series[str], looks: Mapping[str, Look], line: bool = True) -> list[Line2D]:
-    """Of a legend: the contenders named, in the order of their looks."""
+def handles(
+    names: pd.Series[str], appearances: Mapping[str, Appearance], line: bool = True
+) -> list[Line2D]:
+    """Of a legend: the contenders named, in the order of their appearances."""
     shown = set(names)
     return [
         Line2D(
             [],
             [],
-            color=look.colour,
-            marker=look.marker,
+            color=appearance.colour,
+            marker=appearance.marker,
             linestyle="-" if line else "none",
             label=name,
         )
-        for name, look in looks.items()
+        for name, appearance in appearances.items()
         if name in shown
     ]
 

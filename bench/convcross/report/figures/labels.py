@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from scipy.optimize import isotonic_regression
 
-from convcross.report.figures.style import INK, Look
+from convcross.report.figures.style import INK, Appearance
 from convcross.stats.bootstrap import Array
 
 POINTS = 8.0  # of the text
@@ -22,7 +22,7 @@ class End(NamedTuple):
     x: float
     y: float
     name: str
-    look: Look
+    appearance: Appearance
 
 
 def at_ends(panel: Axes, ends: Sequence[End], inches: float, lines: int = 1) -> None:
@@ -45,7 +45,7 @@ def at_ends(panel: Axes, ends: Sequence[End], inches: float, lines: int = 1) -> 
     places = spread(tips[:, 1], gap)
     leaders = LineCollection(
         [[tip, (1.05, place)] for tip, place in zip(tips, places, strict=True)],
-        colors=[end.look.colour for end in ends],
+        colors=[end.appearance.colour for end in ends],
         linestyles=":",
         linewidths=0.9,
         transform=panel.transAxes,
@@ -56,8 +56,8 @@ def at_ends(panel: Axes, ends: Sequence[End], inches: float, lines: int = 1) -> 
         panel.plot(
             1.05,
             place,
-            end.look.marker,
-            color=end.look.colour,
+            end.appearance.marker,
+            color=end.appearance.colour,
             transform=panel.transAxes,
             clip_on=False,
             markersize=5,

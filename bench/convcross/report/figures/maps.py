@@ -18,7 +18,7 @@ from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.tables import fastest, matrix
 from convcross.report.figures import labels, style
 from convcross.report.figures.labels import End
-from convcross.report.figures.style import Look
+from convcross.report.figures.style import Appearance
 from convcross.stats.bootstrap import Array
 
 SHORTEST = 1.0  # cells; a shorter line is noise of a single cell
@@ -26,7 +26,7 @@ INCHES = (5.0, 3.2)
 LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> Figure:
+def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], where: str) -> Figure:
     """n* against N for each pair, with its interval; arrows where only a bound is known."""
     made, [panel], side = style.panels(
         1,
@@ -36,7 +36,7 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
             [
                 "From n* on, B stays faster than A. Bands and bars: 95 % intervals.",
                 "Arrows: n* lies beyond a bound.",
-                *_stood(rows),
+                *_representatives(rows),
             ]
         ),
         labels=[f"{row.pair[1]} over {row.pair[0]}" for row in rows],
@@ -48,12 +48,12 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
     ends = []
     for place, pair in enumerate(pairs):
         shift = 1.06 ** (place - (len(pairs) - 1) / 2)  # side by side, where they agree
-        look = looks.get(pair[0].partition("@")[0], Look(style.INK, "X"))
+        appearance = appearances.get(pair[0].partition("@")[0], Appearance(style.INK, "X"))
         own = [row for row in rows if row.pair == pair]
-        _pair(panel, own, look, shift)
+        _pair(panel, own, appearance, shift)
         name = f"{pair[1]} over {pair[0]}"
         shown = [(row.N, row.n_star or row.low or row.high) for row in own]
-        ends += [End(N * shift, y, name, look) for N, y in shown if y is not None][-1:]
+        ends += [End(N * shift, y, name, appearance) for N, y in shown if y is not None][-1:]
     panel.set_xscale("log")
     panel.set_yscale("log")
     style.numbered_ticks(panel.xaxis, sizes, INCHES[0])
@@ -71,7 +71,13 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
     else:
         side.legend(
             handles=[
-                Line2D([], [], color=end.look.colour, marker=end.look.marker, label=end.name)
+                Line2D(
+                    [],
+                    [],
+                    color=end.appearance.colour,
+                    marker=end.appearance.marker,
+                    label=end.name,
+                )
                 for end in ends
             ],
             loc="upper left",
@@ -81,17 +87,17 @@ def n_star(rows: Sequence[Crossover], looks: Mapping[str, Look], where: str) -> 
     return made
 
 
-def _stood(rows: Sequence[Crossover]) -> list[str]:
-    """Which contenders stood for each family, over all image sizes."""
-    stood: dict[str, set[str]] = {}
+def _representatives(rows: Sequence[Crossover]) -> list[str]:
+    """Which contenders represented each family, over all image sizes."""
+    representatives: dict[str, set[str]] = {}
     for row in rows:
-        for side, names in zip(row.pair, row.stood, strict=True):
+        for side, names in zip(row.pair, row.representatives, strict=True):
             if "/" not in side:
-                stood.setdefault(side, set()).update(names)
-    return [f"{family}: {', '.join(sorted(names))}." for family, names in stood.items()]
+                representatives.setdefault(side, set()).update(names)
+    return [f"{family}: {', '.join(sorted(names))}." for family, names in representatives.items()]
 
 
-def _pair(panel: Axes, rows: Sequence[Crossover], look: Look, shift: float) -> None:
+def _pair(panel: Axes, rows: Sequence[Crossover], appearance: Appearance, shift: float) -> None:
     nan = float("nan")  # breaks the line where n* is not known
     middles = [row.n_star or nan for row in rows]
     places = [row.N * shift for row in rows]
@@ -99,7 +105,7 @@ def _pair(panel: Axes, rows: Sequence[Crossover], look: Look, shift: float) -> N
         places,
         [(row.low if row.n_star else None) or nan for row in rows],
         [(row.high if row.n_star else None) or nan for row in rows],
-        color=look.colour,
+        color=appearance.colour,
         alpha=0.15,
         linewidth=0,
     )
@@ -110,8 +116,8 @@ def _pair(panel: Axes, rows: Sequence[Crossover], look: Look, shift: float) -> N
             [middle - (row.low or middle) for row, middle in zip(rows, middles, strict=True)],
             [(row.high or middle) - middle for row, middle in zip(rows, middles, strict=True)],
         ],
-        color=look.colour,
-        marker=look.marker,
+        color=appearance.colour,
+        marker=appearance.marker,
         markersize=6,
         capsize=3,
     )
@@ -119,18 +125,20 @@ def _pair(panel: Axes, rows: Sequence[Crossover], look: Look, shift: float) -> N
         if row.n_star is not None or row.verdict == "tie":
             continue
         bound, tip = (row.low, 16) if row.low is not None else (row.high, -16)
-        _arrow(panel, row.N * shift, bound or 0, tip, look)
+        _arrow(panel, row.N * shift, bound or 0, tip, appearance)
 
 
-def _arrow(panel: Axes, x: float, y: float, tip: int, look: Look) -> None:
+def _arrow(panel: Axes, x: float, y: float, tip: int, appearance: Appearance) -> None:
     """A marker at the bound, and an arrow towards where n* lies."""
-    panel.plot(x, y, look.marker, color=look.colour, markerfacecolor="white", markersize=6)
+    panel.plot(
+        x, y, appearance.marker, color=appearance.colour, markerfacecolor="white", markersize=6
+    )
     panel.annotate(
         "",
         xy=(x, y),
         xytext=(0, tip),
         textcoords="offset points",
-        arrowprops={"arrowstyle": "<-", "color": look.colour, "shrinkB": 3},
+        arrowprops={"arrowstyle": "<-", "color": appearance.colour, "shrinkB": 3},
     )
 
 
@@ -138,7 +146,7 @@ def fastest_map(
     cells: pd.DataFrame,
     speed_up: Mapping[tuple[int, int], float],
     pair: Pair,
-    looks: Mapping[str, Look],
+    appearances: Mapping[str, Appearance],
     where: str,
 ) -> Figure:
     """Who is fastest at each measured (N, n), with contours of how much faster B is than A."""
@@ -156,16 +164,16 @@ def fastest_map(
     panel.set_facecolor(style.MISSING)
     shown = fastest(cells)
     for name, own in shown.groupby("contender", sort=False):
-        look = looks[str(name)]
+        appearance = appearances[str(name)]
         x, y = own["N"].map(sizes.index), own["n"].map(kernels.index)
         tiles = [Rectangle((i - 0.5, j - 0.5), 1, 1) for i, j in zip(x, y, strict=True)]
         panel.add_collection(
-            PatchCollection(tiles, facecolor=look.colour, edgecolor="white"), autolim=False
+            PatchCollection(tiles, facecolor=appearance.colour, edgecolor="white"), autolim=False
         )
         panel.plot(
             x,
             y,
-            look.marker,
+            appearance.marker,
             color="white",
             markersize=6,
             markeredgecolor=style.INK,
@@ -181,8 +189,10 @@ def fastest_map(
     panel.set_ylabel("kernel size n (n × n)")
     winners = set(shown["contender"])
     handles: list[Patch | Line2D] = [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=name)
-        for name, look in looks.items()
+        Line2D(
+            [], [], color=appearance.colour, marker=appearance.marker, linestyle="none", label=name
+        )
+        for name, appearance in appearances.items()
         if name in winners
     ]
     if len(shown) < len(sizes) * len(kernels):

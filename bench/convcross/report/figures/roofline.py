@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocat
 from convcross.analysis.roofline import Roof
 from convcross.report.figures import curves, labels, style
 from convcross.report.figures.labels import End
-from convcross.report.figures.style import Look
+from convcross.report.figures.style import Appearance
 
 PANEL_INCHES = (5.8, 3.9)
 
@@ -22,7 +22,7 @@ def roofline(
     points: pd.DataFrame,
     roof: Roof,
     foreign: Sequence[str],
-    looks: Mapping[str, Look],
+    appearances: Mapping[str, Appearance],
     where: str,
 ) -> Figure:
     """A point for each contender and cell.
@@ -51,12 +51,12 @@ def roofline(
         ends=True,
     )
     ends = []
-    for name, look in looks.items():
+    for name, appearance in appearances.items():
         own = points[names == name].sort_values(["intensity", "rate"])
         if own.empty:
             continue
-        curves.scatter(panel, own, "intensity", "rate", look, 4.0, alpha=0.75)
-        ends.append(End(own["intensity"].iloc[-1], own["rate"].iloc[-1], name, look))
+        curves.scatter(panel, own, "intensity", "rate", appearance, 4.0, alpha=0.75)
+        ends.append(End(own["intensity"].iloc[-1], own["rate"].iloc[-1], name, appearance))
     panel.set_xscale("log")
     panel.set_yscale("log")
     panel.set_xlim(points["intensity"].min() / 2, points["intensity"].max() * 2)
@@ -72,7 +72,7 @@ def roofline(
     if side is None:
         labels.at_ends(panel, ends, PANEL_INCHES[1])
     else:
-        curves.legend(side, curves.handles(names, looks, line=False))
+        curves.legend(side, curves.handles(names, appearances, line=False))
     return made
 
 
@@ -80,9 +80,9 @@ def _ceilings(panel: Axes, roof: Roof) -> None:
     """The arithmetic ceiling, and one of each level of memory up to it, named along the lines."""
     (left, right), low = panel.get_xlim(), panel.get_ylim()[0]
     panel.plot([left, right], [roof.flops] * 2, color=style.INK, linewidth=1.3, zorder=1)
-    told = f"peak arithmetic, {_quantity(roof.flops, 'FLOP/s')}"
+    label = f"peak arithmetic, {_quantity(roof.flops, 'FLOP/s')}"
     panel.annotate(
-        told,
+        label,
         xy=(right, roof.flops),
         xytext=(-3, 3),
         textcoords="offset points",

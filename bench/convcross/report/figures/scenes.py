@@ -15,7 +15,7 @@ from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.roofline import Roof
 from convcross.report.figures import curves, maps, roofline, style
-from convcross.report.figures.style import Look
+from convcross.report.figures.style import Appearance
 
 KINDS = {
     "time": "Time against kernel size",
@@ -38,7 +38,7 @@ class Scene:
     where, regime : machine and conditions in words
     cells : see ``tables.by_cell``
     drawn : see ``tables.with_gaps``
-    rows : crossovers; empty where ``unsaid`` says why there is none
+    rows : crossovers; empty where ``why_none`` says why there is none
     pair : the first pair compared
     speed_up : (N, n) → time of the pair's A over that of B
     roof : ceilings, where they were measured
@@ -51,10 +51,10 @@ class Scene:
     cells: pd.DataFrame
     drawn: pd.DataFrame
     rows: Sequence[Crossover]
-    unsaid: str | None
+    why_none: str | None
     pair: Pair
     speed_up: Mapping[tuple[int, int], float]
-    looks: Mapping[str, Look]
+    appearances: Mapping[str, Appearance]
     roof: Roof | None
     under: pd.DataFrame | None
     foreign: Sequence[str]
@@ -69,7 +69,7 @@ class Picture:
     regime: str
     pair: Pair
     files: tuple[Path, ...] = ()
-    unsaid: str | None = None
+    why_none: str | None = None
 
 
 def draw(scene: Scene) -> list[Picture]:
@@ -79,7 +79,7 @@ def draw(scene: Scene) -> list[Picture]:
         for kind, drawing in _drawings(scene):
             picture = Picture(kind, scene.where, scene.regime, scene.pair)
             if isinstance(drawing, str):
-                made.append(replace(picture, unsaid=drawing))
+                made.append(replace(picture, why_none=drawing))
             else:
                 stem = scene.stem.with_name(f"{scene.stem.name}-{kind}")
                 made.append(replace(picture, files=tuple(style.save(drawing(), stem))))
@@ -109,21 +109,22 @@ def start(scenes: Sequence[Scene]) -> Callable[[], list[Picture]]:
 
 def _drawings(scene: Scene) -> Iterable[tuple[str, str | Callable[[], Figure]]]:
     """Of each kind its figure, to be drawn, or why there is none."""
-    cells, looks, where = scene.cells, scene.looks, scene.where
+    cells, appearances, where = scene.cells, scene.appearances, scene.where
     contenders = sorted(set(cells["contender"]))
     only = f"{contenders[0]} is the only contender with a usable time"
     first = [row for row in scene.rows if row.pair == scene.pair]
     yield (
         "time",
-        _one(cells, "n", "kernel size") or (lambda: curves.time(scene.drawn, first, looks, where)),
+        _one(cells, "n", "kernel size")
+        or (lambda: curves.time(scene.drawn, first, appearances, where)),
     )
-    yield "crossover", _no_n_star(scene) or (lambda: maps.n_star(scene.rows, looks, where))
+    yield "crossover", _no_n_star(scene) or (lambda: maps.n_star(scene.rows, appearances, where))
     if len(contenders) < 2:
         yield "fastest", f"{only}, and fastest everywhere"
     else:
         yield (
             "fastest",
-            lambda: maps.fastest_map(cells, scene.speed_up, scene.pair, looks, where),
+            lambda: maps.fastest_map(cells, scene.speed_up, scene.pair, appearances, where),
         )
     known = cells[cells["error"] > 0]
     if known.empty:
@@ -131,19 +132,20 @@ def _drawings(scene: Scene) -> Iterable[tuple[str, str | Callable[[], Figure]]]:
     else:
         yield (
             "error",
-            _one(known, "n", "kernel size") or (lambda: curves.error(scene.drawn, looks, where)),
+            _one(known, "n", "kernel size")
+            or (lambda: curves.error(scene.drawn, appearances, where)),
         )
         if known["contender"].nunique() < 2:
             yield "pareto", f"{known['contender'].iloc[0]} is the only contender with a known error"
         else:
-            yield "pareto", lambda: curves.pareto(cells, looks, where)
+            yield "pareto", lambda: curves.pareto(cells, appearances, where)
     under, above = scene.under, scene.roof
     if above is None:
         yield "roofline", "the results name no ceilings of this device (doctor --ceilings)"
     elif under is None or under.empty:
         yield "roofline", "no contender declares FLOP and bytes"
     else:
-        yield "roofline", lambda: roofline.roofline(under, above, scene.foreign, looks, where)
+        yield "roofline", lambda: roofline.roofline(under, above, scene.foreign, appearances, where)
 
 
 def _one(cells: pd.DataFrame, column: str, what: str) -> str | None:
@@ -156,7 +158,7 @@ def _one(cells: pd.DataFrame, column: str, what: str) -> str | None:
 
 def _no_n_star(scene: Scene) -> str | None:
     if not scene.rows:
-        return scene.unsaid or "the pair was not measured under these conditions"
+        return scene.why_none or "the pair was not measured under these conditions"
     if not any(row.n_star or row.low or row.high for row in scene.rows):
         return "no pair differs significantly at any kernel size, so that n* has no bound"
     sizes = sorted({row.N for row in scene.rows})

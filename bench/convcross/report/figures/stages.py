@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 from convcross.analysis.stages import KERNEL, ordered
 from convcross.report.figures import labels, style
 from convcross.report.figures.labels import End
-from convcross.report.figures.style import PANEL, Look
+from convcross.report.figures.style import PANEL, Appearance
 
-LOOKS = {
-    "pad": Look("#999999", "o"),
-    "unfold": Look("#E69F00", "s"),
-    "forward": Look("#0072B2", "D"),
-    "multiply": Look("#D55E00", "^"),
-    "product": Look("#D55E00", "^"),
-    "inverse": Look("#56B4E9", "v"),
-    "crop": Look("#009E73", "P"),
-    "rest": Look("#C8C8C8", "X"),
-    KERNEL: Look("#CC79A7", "*"),
+APPEARANCES = {
+    "pad": Appearance("#999999", "o"),
+    "unfold": Appearance("#E69F00", "s"),
+    "forward": Appearance("#0072B2", "D"),
+    "multiply": Appearance("#D55E00", "^"),
+    "product": Appearance("#D55E00", "^"),
+    "inverse": Appearance("#56B4E9", "v"),
+    "crop": Appearance("#009E73", "P"),
+    "rest": Appearance("#C8C8C8", "X"),
+    KERNEL: Appearance("#CC79A7", "*"),
 }
-OTHER = Look(style.INK, "p")  # of a stage that only a user's algorithm names
+OTHER = Appearance(style.INK, "p")  # of a stage that only a user's algorithm names
 MOST_BARS = 8
 NOTE = (
     "Medians of staged runs, which wait for the device at each stage's end; a timed run does not. "
@@ -71,10 +71,12 @@ def _shares(panel: Axes, seconds: pd.DataFrame) -> None:
     places, ends = range(len(shares)), []
     below = pd.Series(0.0, shares.index)
     for stage, share in shares.items():
-        look = LOOKS.get(str(stage), OTHER)
-        panel.bar(places, share, 0.8, below, color=look.colour, edgecolor="white", linewidth=0.6)
+        appearance = APPEARANCES.get(str(stage), OTHER)
+        panel.bar(
+            places, share, 0.8, below, color=appearance.colour, edgecolor="white", linewidth=0.6
+        )
         middle = below.iloc[-1] + share.iloc[-1] / 2
-        ends.append(End(len(shares) - 0.6, middle, str(stage), look))
+        ends.append(End(len(shares) - 0.6, middle, str(stage), appearance))
         below = below + share
     panel.set_xticks(list(places), [str(size) for size in shares.index])
     panel.grid(axis="x", visible=False)
@@ -92,9 +94,9 @@ def _times(panel: Axes, seconds: pd.DataFrame) -> None:
         known = line[line > 0]
         if known.empty:
             continue
-        look = LOOKS.get(str(stage), OTHER)
-        panel.plot(known.index, known, color=look.colour, marker=look.marker)
-        ends.append(End(known.index[-1], known.iloc[-1], str(stage), look))
+        appearance = APPEARANCES.get(str(stage), OTHER)
+        panel.plot(known.index, known, color=appearance.colour, marker=appearance.marker)
+        ends.append(End(known.index[-1], known.iloc[-1], str(stage), appearance))
     panel.set_xscale("log")
     panel.set_yscale("log")
     style.numbered_ticks(panel.xaxis, list(seconds.index), PANEL[0])

@@ -72,14 +72,14 @@ SETTINGS: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """A contender's colour and marker, the same in every figure of a report."""
 
     colour: str
     marker: str
 
 
-def looks(frame: pd.DataFrame) -> dict[str, Look]:
+def appearances(frame: pd.DataFrame) -> dict[str, Appearance]:
     """A look for each contender, by family in the order of ``SHADES`` and then by name.
 
     No two contenders of a report share both colour and marker.
@@ -93,7 +93,7 @@ def looks(frame: pd.DataFrame) -> dict[str, Look]:
         shades = [*SHADES.values(), ("#777777",)][start]
         for number, (_, name) in enumerate(group):
             marker = MARKERS[(start + number) % len(MARKERS)]
-            found[name] = Look(shades[number % len(shades)], marker)
+            found[name] = Appearance(shades[number % len(shades)], marker)
     return found
 
 
@@ -227,6 +227,6 @@ def _saved(made: Figure, stem: Path) -> list[Path]:
     quick = {"compress_level": 3}
     made.savefig(png, facecolor="white", metadata={"Software": None}, pil_kwargs=quick)
     made.savefig(svg, facecolor="white", metadata={"Date": None, "Creator": None})
-    unsaid = {"CreationDate": None, "Creator": None, "Producer": None}
-    made.savefig(pdf, facecolor="white", metadata=unsaid)
+    why_none = {"CreationDate": None, "Creator": None, "Producer": None}
+    made.savefig(pdf, facecolor="white", metadata=why_none)
     return paths

@@ -22,7 +22,7 @@ from convcross.errors import BadInput
 from convcross.run.cluster import scheduler
 from convcross.run.cluster import slurm as jobs
 from convcross.run.cluster.compatibility import Requirements, mismatch
-from convcross.run.cluster.pool import RETRIES, Crew, Task, Worker
+from convcross.run.cluster.pool import RETRIES, Pool, Task, Worker
 from convcross.run.workers.description import Description
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Cluster:
         tell: Tell,
     ) -> None:
         self.client, self.place = client, place
-        self.machines: list[Crew] = []
+        self.machines: list[Pool] = []
         self.workers: dict[str, Worker] = {}
         self.heard = time.monotonic()
         self.opened = contextlib.ExitStack()
@@ -135,9 +135,9 @@ class Cluster:
                 found = (await asyncio.wait_for(asked, scheduler.SECONDS))["workers"]
                 self.heard = time.monotonic()
                 now = {
-                    address: (one["local_directory"], one["resources"].get("GPU", 0))
-                    for address, one in found.items()
-                    if one["status"] in ("running", "paused")
+                    address: (worker["local_directory"], worker["resources"].get("GPU", 0))
+                    for address, worker in found.items()
+                    if worker["status"] in ("running", "paused")
                 }
                 if now != before:
                     self._reports.put(functools.partial(self._see, now))
@@ -193,13 +193,13 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise BadInput(f"{self.place} has no workers: waited {patience:.0f} s; {hint}")
             self.settle(LOOK)
-        while any(one.asked for one in self.workers.values()):
+        while any(worker.asked for worker in self.workers.values()):
             self.settle(LOOK)
         if not self.machines:
             raise BadInput(f"{self.place} has lost its workers before they told what they are")
         self._gathering = False
         hosts = collections.Counter(
-            address.rpartition(":")[0] for address, one in self.workers.items() if one.crew
+            address.rpartition(":")[0] for address, worker in self.workers.items() if worker.pool
         )
         if max(hosts.values(), default=0) > 1 and "cpu" in self.machines[0].description.devices:
             self._tell("note: workers on one host measure on its CPU at the same time")
@@ -225,20 +225,20 @@ class Cluster:
             self._refuse(worker, reason)
             return
         found = Description.model_validate(answer["description"])
-        met = [(one.first, one.description) for one in self.machines]
+        met = [(machine.first, machine.description) for machine in self.machines]
         if (reason := mismatch(found, met)) is not None:
             self._refuse(worker, reason)
             return
         worker.process = answer["process"]
-        same = [one for one in self.machines if one.description.name == found.name]
+        same = [machine for machine in self.machines if machine.description.name == found.name]
         if not same and not self._gathering:
-            kinds = ", ".join(one.description.name for one in self.machines)
+            kinds = ", ".join(machine.description.name for machine in self.machines)
             self._refuse(worker, f"is a {found.name}, and came after the run began on {kinds}")
             return
         if not same:
-            same = [Crew(self, found, worker.address)]
+            same = [Pool(self, found, worker.address)]
             self.machines += same
-        worker.crew = same[0]
+        worker.pool = same[0]
 
     def _refuse(self, worker: Worker, reason: str) -> None:
         """Leave a worker alone; or, of the first ones, have none."""
@@ -271,18 +271,18 @@ class Cluster:
     def _receive(self, worker: Worker, task: Task, future: Future[Any], answer: Any) -> None:
         if task.future is not future:
             return  # the worker was lost meanwhile
-        if isinstance(answer, dict) and worker.crew is not None:
+        if isinstance(answer, dict) and worker.pool is not None:
             worker.task = task.future = None
-            worker.crew.take(task, answer)
+            worker.pool.record_result(task, answer)
         elif answer is None:
             self._lose(worker, f"worker {worker.address} was started anew")
-            worker.crew = None  # until it is seen as what it is
+            worker.pool = None  # until it is seen as what it is
         else:
-            self._lose(worker, f"worker {worker.address}: {scheduler.told(answer)}")
+            self._lose(worker, f"worker {worker.address}: {scheduler.reason_of(answer)}")
 
     def _lose(self, worker: Worker, why: str) -> None:
         task, worker.task = worker.task, None
-        if task is None or worker.crew is None:
+        if task is None or worker.pool is None:
             return
         if task.future is not None:
             task.future.release()
@@ -290,14 +290,14 @@ class Cluster:
         task.losses.append(why)
         fate = "measured by another" if len(task.losses) <= RETRIES else "given up"
         self._tell(f"{why}; its duel {task.duel.id} is {fate}")
-        worker.crew.take_back(task)
+        worker.pool.take_back(task)
 
     def kill(self, workers: Sequence[Worker]) -> None:
         """End at once what these workers measure."""
         from convcross.run.cluster import remote
 
         async def ask() -> None:
-            addresses = [one.address for one in workers]
+            addresses = [worker.address for worker in workers]
             await self.client.run(remote.kill, workers=addresses, on_error="ignore")
 
         self._briefly(ask)
@@ -312,11 +312,11 @@ class Cluster:
         from convcross.run.cluster import remote
 
         async def ask() -> None:
-            futures = [self._submit(one, remote.release) for one in fit]
+            futures = [self._submit(worker, remote.release) for worker in fit]
             await asyncio.gather(*futures, return_exceptions=True)
 
-        fit = [one for one in self.workers.values() if one.crew is not None]
-        self.kill([one for one in fit if one.task is not None])
+        fit = [worker for worker in self.workers.values() if worker.pool is not None]
+        self.kill([worker for worker in fit if worker.task is not None])
         self._briefly(ask)
 
     def _briefly(self, ask: Callable[[], Awaitable[None]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from convcross.machine import describe
-from convcross.run.cluster.scheduler import told
+from convcross.run.cluster.scheduler import reason_of
 from convcross.run.workers.description import Description, digest
 from convcross.sweeps.duels import Contender
 from convkernels.discovery import algorithms
@@ -32,7 +32,7 @@ class Requirements:
         if isinstance(answer, Exception):  # Dask may have made text of what it was
             if "No module named 'convcross'" in str(answer):
                 return f"has no convcross; {required}"
-            return f"cannot tell what it is ({told(answer)}); {required}"
+            return f"cannot tell what it is ({reason_of(answer)}); {required}"
         codes = [tuple(answer["version"])]
         if "description" in answer:
             software = answer["description"]["software"]
@@ -73,19 +73,22 @@ def mismatch(found: Description, others: Iterable[tuple[str, Description]]) -> s
     return None
 
 
-def _differences(one: Description, other: Description) -> Iterator[tuple[str, Any, Any]]:
+def _differences(description: Description, other: Description) -> Iterator[tuple[str, Any, Any]]:
     """What may not differ where records share a file."""
-    its, theirs = _conditions(one), _conditions(other)
+    its, theirs = _conditions(description), _conditions(other)
     for what in sorted(its.keys() | theirs.keys()):
         if its.get(what) != theirs.get(what):
             yield what, its.get(what), theirs.get(what)
 
 
-def _conditions(one: Description) -> Mapping[str, Any]:
-    conditions: dict[str, Any] = {"os": one.machine["os"], "Python": one.software["python"]}
+def _conditions(description: Description) -> Mapping[str, Any]:
+    conditions: dict[str, Any] = {
+        "os": description.machine["os"],
+        "Python": description.software["python"],
+    }
     for kind in ("versions", "cuda"):
-        libraries = one.software[kind] or {}
+        libraries = description.software[kind] or {}
         conditions |= {f"version of {name}": version for name, version in libraries.items()}
-    if "cpu" in one.devices:
-        conditions["usable cores"] = one.machine["cpu"]["usable_cores"]
-    return conditions | dict.fromkeys(one.contenders, "available")
+    if "cpu" in description.devices:
+        conditions["usable cores"] = description.machine["cpu"]["usable_cores"]
+    return conditions | dict.fromkeys(description.contenders, "available")

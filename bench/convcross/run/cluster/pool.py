@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from convcross.measure.duel import measure
 from convcross.run.workers.description import Description
-from convcross.run.workers.machine import Gone
+from convcross.run.workers.machine import WorkersLost
 from convcross.sweeps.duels import Contender, Duel
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Worker:
     folder: str
     process: str = ""
     asked: bool = True
-    crew: Crew | None = None
+    pool: Pool | None = None
     task: Task | None = None
 
 
@@ -68,7 +68,7 @@ class Connection(Protocol):
     def kill(self, workers: Sequence[Worker]) -> None: ...
 
 
-class Crew:
+class Pool:
     """Workers of one kind, to which duels are given (``workers.Machine``).
 
     Attributes
@@ -94,19 +94,19 @@ class Crew:
         """All that are available on each of its workers."""
         return [Contender.parse(name) for name in self.description.contenders]
 
-    def free(self) -> int:
+    def free_slots(self) -> int:
         """How many more duels are taken now."""
         self._cluster.settle(0)
         return max(0, len(self._idle()) - len(self._waiting))
 
-    def give(self, duel: Duel) -> None:
+    def submit(self, duel: Duel) -> None:
         self._waiting.append(Task(duel))
         self._start()
 
     def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
         """What ended, with what measuring gave; waits so long at most, for the first.
 
-        Raises Gone.
+        Raises WorkersLost.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -127,7 +127,7 @@ class Crew:
         self._waiting.clear()
         self._cluster.kill(self._busy())
 
-    def take(self, task: Task, result: dict[str, Any]) -> None:
+    def record_result(self, task: Task, result: dict[str, Any]) -> None:
         """A duel was measured."""
         self._ended.append((task.duel, result))
 
@@ -140,21 +140,21 @@ class Crew:
             self._ended.append((task.duel, _failed(task.duel, reason)))
 
     def _mine(self) -> list[Worker]:
-        return [one for one in self._cluster.workers.values() if one.crew is self]
+        return [worker for worker in self._cluster.workers.values() if worker.pool is self]
 
     def _idle(self) -> list[Worker]:
-        return [one for one in self._mine() if one.task is None]
+        return [worker for worker in self._mine() if worker.task is None]
 
     def _busy(self) -> list[Worker]:
-        return [one for one in self._mine() if one.task is not None]
+        return [worker for worker in self._mine() if worker.task is not None]
 
     def _start(self) -> None:
         """Give what waits to who is idle; what lost a worker to one that never had it."""
         if self._cluster.client.status != "running":
             return
         for task in list(self._waiting):
-            others = [one for one in self._mine() if one.process not in task.processes]
-            idle = [one for one in others or self._mine() if one.task is None]
+            others = [worker for worker in self._mine() if worker.process not in task.processes]
+            idle = [worker for worker in others or self._mine() if worker.task is None]
             if idle:
                 self._waiting.remove(task)
                 self._cluster.start(idle[0], task)
@@ -162,13 +162,13 @@ class Crew:
     def _check_not_alone(self) -> None:
         now = time.monotonic()
         if self._cluster.client.status == "closed" or now - self._cluster.heard > PATIENCE:
-            raise Gone(f"the scheduler {self._cluster.place} is lost")
+            raise WorkersLost(f"the scheduler {self._cluster.place} is lost")
         if self._mine():
             self._alone_since = None
             return
         self._alone_since = self._alone_since or now
         if now - self._alone_since > PATIENCE:
-            raise Gone(
+            raise WorkersLost(
                 f"no {self.description.name} is left at {self._cluster.place}: "
                 f"waited {PATIENCE:.0f} s for one"
             )

@@ -32,15 +32,15 @@ async def describe(
 ) -> dict[str, Any]:
     """``process`` and ``version``; where that is the code asked for also ``description``, or
     ``refused`` with the reason."""
-    told = {"process": PROCESS, "version": version()}
+    answer = {"process": PROCESS, "version": version()}
     if version() != code:
-        return told
+        return answer
     _forget_environment()
     try:
         found = await asyncio.to_thread(described, device, algorithm_paths, seconds)
     except BadInput as error:
-        return told | {"refused": str(error)}
-    return told | {"description": found.model_dump(mode="json")}
+        return answer | {"refused": str(error)}
+    return answer | {"description": found.model_dump(mode="json")}
 
 
 def measure(duel: dict[str, Any], process: str, run: str) -> dict[str, Any] | None:

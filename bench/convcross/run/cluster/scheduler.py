@@ -64,7 +64,7 @@ def client(scheduler: str | Any) -> Iterator[Client]:
             asyncio.run(_greet(scheduler))
         found = Client(scheduler, timeout=SECONDS, set_as_default=False, name="convcross")
     except Exception as error:
-        raise BadInput(f"no Dask scheduler answers at {scheduler} ({told(error)})") from None
+        raise BadInput(f"no Dask scheduler answers at {scheduler} ({reason_of(error)})") from None
     try:
         _check(found, scheduler)
         yield found
@@ -73,7 +73,7 @@ def client(scheduler: str | Any) -> Iterator[Client]:
             found.close(timeout=SECONDS)
 
 
-def told(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Its kind and the first line of its message."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
@@ -119,6 +119,6 @@ def _check(found: Client, scheduler: object) -> None:
         found.sync(ask)
     except Exception as error:
         raise BadInput(
-            f"the scheduler at {scheduler} cannot load this convcross ({told(error)}); allowed: "
-            "the same convcross for the scheduler, its workers and this machine"
+            f"the scheduler at {scheduler} cannot load this convcross ({reason_of(error)}); "
+            "allowed: the same convcross for the scheduler, its workers and this machine"
         ) from None

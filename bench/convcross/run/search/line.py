@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from convcross.analysis.crossover.curves import DRAWS, SEED
-from convcross.analysis.crossover.sides import represent
+from convcross.analysis.crossover.sides import representative
 from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
 from convcross.results.schema import Record
 from convcross.run.search.strategy import Answer
@@ -36,12 +36,13 @@ Sides = tuple[list[str], list[str]]  # contenders of A and of B
 def times(records: Sequence[Record]) -> dict[str, Samples]:
     """Run samples of each contender that a crossover would use."""
     return {
-        one.contender: in_rounds(
-            np.asarray(one.phase_seconds["run"]) / float(one.telemetry.get("pacer_ratio") or 1.0),
-            np.asarray(one.rounds),
+        record.contender: in_rounds(
+            np.asarray(record.phase_seconds["run"])
+            / float(record.telemetry.get("pacer_ratio") or 1.0),
+            np.asarray(record.rounds),
         )
-        for one in records
-        if one.status == "ok" and not one.flags and one.phase_seconds.get("run")
+        for record in records
+        if record.status == "ok" and not record.flags and record.phase_seconds.get("run")
     }
 
 
@@ -49,7 +50,7 @@ def standing(records: Sequence[Record], side: Sequence[str]) -> Samples | None:
     """Samples of the contender that stands for a side (``pairs.represent``), if any was timed."""
     found = times(records)
     there = {name: found[name] for name in side if name in found}
-    return represent(there)[1] if there else None
+    return representative(there)[1] if there else None
 
 
 def compare(records: Sequence[Record], sides: Sides, duel: Duel, cells: int) -> Answer | None:
@@ -71,9 +72,13 @@ def compare(records: Sequence[Record], sides: Sides, duel: Duel, cells: int) -> 
         )
         return Answer(ratio, int(sign) if abs(ratio) >= TIE else 0)
     for sign, timed, missing in ((1, b, sides[0]), (-1, a, sides[1])):
-        late = [one for one in records if one.contender in missing and one.status == "timeout"]
+        late = [
+            record
+            for record in records
+            if record.contender in missing and record.status == "timeout"
+        ]
         if timed is not None and late:
-            limit = min(duel.limits.longest_run(one.device) for one in late)
+            limit = min(duel.limits.longest_run(record.device) for record in late)
             least = math.log(limit) - timed.middle
             if least >= TIE:
                 return Answer(sign * least, sign)
@@ -84,7 +89,7 @@ def beaten(records: Sequence[Record], sides: Sides) -> set[str]:
     """Contenders that failed, or were significantly more than CLEARLY slower than the best of
     their side."""
     found = times(records)
-    lost = {one.contender for one in records if one.status != "ok"}
+    lost = {record.contender for record in records if record.status != "ok"}
     for side in sides:
         there = [name for name in side if name in found]
         best = min(there, key=lambda name: found[name].middle, default=None)
@@ -97,7 +102,7 @@ def beaten(records: Sequence[Record], sides: Sides) -> set[str]:
     return lost
 
 
-class Line:
+class GridLine:
     """A line's duels, and what was measured of them.
 
     Parameters
@@ -160,7 +165,7 @@ class Line:
                 return name in self._beaten[other]
         return False
 
-    def take(self, place: int, records: list[Record], seconds: float) -> None:
+    def record_result(self, place: int, records: list[Record], seconds: float) -> None:
         """What a look at a place gave, and how long it took."""
         self._records[place] = records
         self._beaten[place] = beaten(records, self.sides)
@@ -172,11 +177,13 @@ class Line:
     def answer(self, place: int) -> Answer | None:
         return self._answers[place]
 
-    def expected(self, before: Line | None) -> Array:
+    def expected(self, before: GridLine | None) -> Array:
         """(K,) log ratios: as declared, corrected by what was measured on the line before."""
         if before is None or before.conditions != self.conditions:
             return self.declared
-        known = {place: one for place, one in sorted(before._answers.items()) if one is not None}
+        known = {
+            place: found for place, found in sorted(before._answers.items()) if found is not None
+        }
         if not known:
             return self.declared
         sizes = [before.sizes[place] for place in known]

@@ -1,7 +1,7 @@
 """A sweep's search for crossovers: which duel comes next, and what was found.
 
 It measures nothing itself: it gives out duels and is told their records. Each line of the grid is
-searched as ``looks`` says, with the contenders of the two sides of a pair (``lines``).
+searched as ``strategy`` says, with the contenders of the two sides of a pair (``line``).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from convcross.analysis.crossover.verdict import Verdict, judge
 from convcross.analysis.load import CONDITIONS, load
 from convcross.errors import BadInput
 from convcross.results.schema import Record
-from convcross.run.search.line import Line
-from convcross.run.search.strategy import Looks, looks
+from convcross.run.search.line import GridLine
+from convcross.run.search.strategy import Strategy, strategy
 from convcross.sweeps.duels import Contender, Duel, duels
 from convcross.sweeps.spec import Sweep
 
@@ -72,8 +72,11 @@ class Search:
         self.pair, self.along = pair, "N" if len(sweep.sizes) > len(sweep.kernels) else "n"
         groups = [list(there)]
         if not all(Side.parse(name).device for name in pair):
-            devices = dict.fromkeys(one.device for one in there)
-            groups = [[one for one in there if one.device == device] for device in devices]
+            devices = dict.fromkeys(contender.device for contender in there)
+            groups = [
+                [contender for contender in there if contender.device == device]
+                for device in devices
+            ]
         cells: list[Duel] = []
         for size in sweep.sizes:
             kernels = [n for n in sweep.kernels if n <= size]
@@ -87,12 +90,12 @@ class Search:
         if not cells:
             raise BadInput("kernels: all are larger than the images; allowed: n <= N")
         self.lines = self._lines(cells)
-        self._steps: dict[int, Looks] = {}  # of the lines begun, by their places
+        self._steps: dict[int, Strategy] = {}  # of the lines begun, by their places
         self._finished: set[int] = set()
         self._out: dict[str, tuple[int, int]] = {}  # duel → its line, and its place on it
         self._answered: dict[int, int] = {}  # line → the place whose answer it waits for
 
-    def _lines(self, cells: list[Duel]) -> list[Line]:
+    def _lines(self, cells: list[Duel]) -> list[GridLine]:
         _check(self.pair, {name for cell in cells for name in cell.contenders})
         rows: dict[tuple[str, int], dict[int, Duel]] = {}
         for cell in cells:
@@ -110,7 +113,7 @@ class Search:
             both = {"contenders": [name for name in names if name in a + b]}
             sizes = sorted(row)
             duels_ = [row[size].model_copy(update=both) for size in sizes]
-            lines.append(Line(fixed, conditions, sizes, duels_, (a, b)))
+            lines.append(GridLine(fixed, conditions, sizes, duels_, (a, b)))
         if not lines:
             raise BadInput(
                 f"pair is {','.join(self.pair)}, of which no device here has both sides; allowed: "
@@ -149,14 +152,14 @@ class Search:
         line = self.lines[index]
         if index not in self._steps:
             before = self.lines[index - 1] if index else None
-            self._steps[index] = looks(line.sizes, line.expected(before))
+            self._steps[index] = strategy(line.sizes, line.expected(before))
             return next(self._steps[index])
         return self._steps[index].send(line.answer(self._answered.pop(index)))
 
-    def take(self, duel_id: str, records: list[Record], seconds: float) -> None:
+    def record_result(self, duel_id: str, records: list[Record], seconds: float) -> None:
         """The records of a duel given out, and the seconds that it took."""
         index, place = self._out.pop(duel_id)
-        self.lines[index].take(place, records, seconds)
+        self.lines[index].record_result(place, records, seconds)
         self._answered[index] = place
 
     def left(self) -> int:
@@ -166,7 +169,7 @@ class Search:
         typical = round(np.mean([line.looks for line in finished])) if finished else TYPICAL
         return sum(max(1, typical - line.looks) for line in rest)
 
-    def told(self, path: Path) -> list[str]:
+    def summary(self, path: Path) -> list[str]:
         """What its results file tells of each line, and what it spent, in sentences."""
         begun = [line for line in self.lines if line.looks]
         if not begun:
@@ -176,24 +179,29 @@ class Search:
         if self.along == "N":
             shared, rows = "n", rows.rename(columns={"N": "n", "n": "N"})
         curves = list(Grid(rows, "steady", "time").curves(self.pair)) if len(rows) else []
-        varied = [key for key in CONDITIONS if len({str(one[key]) for one, _, _ in curves}) > 1]
-        said = []
+        varied = [
+            key for key in CONDITIONS if len({str(labels[key]) for labels, _, _ in curves}) > 1
+        ]
+        sentences = []
         for conditions, fixed, curve in curves:
             where = "".join(f", {conditions[key]}" for key in varied)
             # Image sizes have no end at which a grid could be called whole.
             verdict = judge(curve, fixed if self.along == "n" else sys.maxsize)
-            said.append(
+            sentences.append(
                 f"{shared} = {fixed}{where}: {_sentence(verdict, self.pair, self.along)} "
                 f"({len(curve.n)} of {whole[fixed]} cells)"
             )
-        looks, cells = sum(line.looks for line in begun), sum(len(line.cells) for line in begun)
+        looks, cells = (
+            sum(line.looks for line in begun),
+            sum(len(line.cells) for line in begun),
+        )
         spent, grid = sum(line.spent for line in begun), sum(line.grid_seconds() for line in begun)
-        said.append(
+        sentences.append(
             f"search: {looks} duels for a grid of {cells} cells ({looks / cells:.0%}); "
             f"{spent:.3g} s of the {grid:.3g} s or more that it would take ({spent / grid:.0%}, "
             "estimated from the cells measured)"
         )
-        return said
+        return sentences
 
 
 def _sentence(verdict: Verdict, pair: Pair, along: str) -> str:
@@ -201,7 +209,7 @@ def _sentence(verdict: Verdict, pair: Pair, along: str) -> str:
     several = ""
     if len(verdict.crossings) > 1 or (verdict.crossings and verdict.n_star is None):
         several = f" (they cross at {', '.join(map(number, verdict.crossings))})"
-    low, high = (None if one is None else number(one) for one in (verdict.low, verdict.high))
+    low, high = (None if bound is None else number(bound) for bound in (verdict.low, verdict.high))
     if verdict.n_star is not None:
         return f"{b} overtakes {a} at {along} = {number(verdict.n_star)} [{low}, {high}]{several}"
     if verdict.verdict == "always":
@@ -216,17 +224,17 @@ def _sentence(verdict: Verdict, pair: Pair, along: str) -> str:
 
 
 def _belongs(contender: str, side_name: str) -> bool:
-    side, one = Side.parse(side_name), Contender.parse(contender)
-    if side.device not in (None, one.device):
+    side, parsed = Side.parse(side_name), Contender.parse(contender)
+    if side.device not in (None, parsed.device):
         return False
-    return side.who in (one.found.family, contender.partition("@")[0])
+    return side.who in (parsed.found.family, contender.partition("@")[0])
 
 
 def _check(pair: Pair, names: set[str]) -> None:
     sides = [{name for name in names if _belongs(name, side)} for side in pair]
     for name, side in zip(pair, sides, strict=True):
         if not side:
-            families = sorted({Contender.parse(one).found.family for one in names})
+            families = sorted({Contender.parse(contender).found.family for contender in names})
             raise BadInput(
                 f"pair names {name!r}, to which no contender of the sweep belongs here; allowed: "
                 f"{', '.join([*families, *sorted(names)])}"

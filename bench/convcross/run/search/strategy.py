@@ -53,10 +53,10 @@ class Answer:
 
 # Yields (place on the line, whether to look closely); is sent the answer, or None where the two
 # sides cannot be compared.
-Looks = Generator[tuple[int, bool], Answer | None, None]
+Strategy = Generator[tuple[int, bool], Answer | None, None]
 
 
-def looks(sizes: Sequence[int], expected: Array) -> Looks:
+def strategy(sizes: Sequence[int], expected: Array) -> Strategy:
     """Search one line.
 
     Parameters
@@ -64,7 +64,7 @@ def looks(sizes: Sequence[int], expected: Array) -> Looks:
     sizes : (K,) ascending
     expected : (K,) log(A/B) as it is expected
     """
-    line = _Line(sizes, expected)
+    line = _Knowledge(sizes, expected)
     most = max(LEAST, int(MOST * len(sizes)))
     for place, closely in line.scan():
         yield from line.look(place, closely=closely)
@@ -77,7 +77,7 @@ def looks(sizes: Sequence[int], expected: Array) -> Looks:
         yield from line.look(next_, closely=True)
 
 
-class _Line:
+class _Knowledge:
     """What is known of a line, and where to look next."""
 
     def __init__(self, sizes: Sequence[int], expected: Array) -> None:
@@ -89,7 +89,7 @@ class _Line:
         self._close: set[int] = set()
         self._brackets: list[tuple[int, int]] = []
 
-    def look(self, place: int, *, closely: bool) -> Looks:
+    def look(self, place: int, *, closely: bool) -> Strategy:
         """Look, and again closely where the answer is not clear, or near zero."""
         answer = yield place, closely
         self.taken += 1
@@ -131,7 +131,7 @@ class _Line:
                 continue
             rise = _last_rise(sign * ratios[low : high + 1])
             assert rise is not None  # the ends have opposite signs
-            open_ = [one for one in (low + rise, low + rise + 1) if one not in self._close]
+            open_ = [spot for spot in (low + rise, low + rise + 1) if spot not in self._close]
             if open_:
                 return self._inside(low, high, open_, ratios)
         return None

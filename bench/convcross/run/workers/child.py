@@ -121,10 +121,10 @@ class Child:
             return self._died(duel)
         if "result" in answer:
             return dict(answer["result"])
-        if "spoiled" in answer:
-            return Lost(answer["spoiled"], "error", answer["reason"], certain=True)
+        if "corrupted" in answer:
+            return Lost(answer["corrupted"], "error", answer["reason"], certain=True)
         return Lost(
-            None, "error", self._told(f"measuring failed: {answer['raised']}"), certain=True
+            None, "error", self._with_output(f"measuring failed: {answer['raised']}"), certain=True
         )
 
     def _wait(self, duel: dict[str, Any]) -> tuple[dict[str, Any] | None, Lost | None]:
@@ -168,9 +168,9 @@ class Child:
         """The answer, unless a contender has written into its pipe."""
         with contextlib.suppress(ValueError):
             answer = json.loads(content)
-            if isinstance(answer, dict) and answer.keys() & {"result", "spoiled", "raised"}:
+            if isinstance(answer, dict) and answer.keys() & {"result", "corrupted", "raised"}:
                 return answer, None
-        reason = self._told("wrote into the pipe to its parent")
+        reason = self._with_output("wrote into the pipe to its parent")
         return None, Lost(
             _name(duel, progress_page.read(self._page)), "error", reason, certain=False
         )
@@ -179,7 +179,7 @@ class Child:
         reason = f"hung: a call in its {seen.step} did not return within {limit:g} s"
         if seen.contender is None:
             reason = f"hung: nothing was measured for {OWN:g} s"
-        return Lost(_name(duel, seen), "timeout", self._told(reason), certain=True)
+        return Lost(_name(duel, seen), "timeout", self._with_output(reason), certain=True)
 
     def _takes_all(self) -> bool:
         machine = psutil.virtual_memory()
@@ -188,7 +188,7 @@ class Child:
             child = psutil.Process(self._process.pid)
             held = child.memory_info().rss
             if scarce:  # else it is not worth the time to find what it has started
-                held += sum(one.memory_info().rss for one in child.children(recursive=True))
+                held += sum(process.memory_info().rss for process in child.children(recursive=True))
             self._largest = max(self._largest, held)
             return scarce and held > machine.total / 2
         return False
@@ -208,17 +208,17 @@ class Child:
             how += f", as where memory runs out: it held {self._largest / 2**30:.1f} GiB"
             status = "oom"
         where = " between two contenders" if seen.contender is None else f" in its {seen.step}"
-        return Lost(_name(duel, seen), status, self._told(how + where), certain=False)
+        return Lost(_name(duel, seen), status, self._with_output(how + where), certain=False)
 
-    def _told(self, reason: str) -> str:
+    def _with_output(self, reason: str) -> str:
         """The reason and the last lines of the output; of a crash, where Python was."""
         with contextlib.suppress(OSError):
             while part := os.read(self._printed.fileno(), 1 << 16):
                 self._output = (self._output + part)[-TAIL:]
         lines = self._output.decode(errors="replace").splitlines()
-        crash = next((n for n, one in enumerate(lines) if one.startswith("Fatal Python")), None)
+        crash = next((n for n, text in enumerate(lines) if text.startswith("Fatal Python")), None)
         frames = FRAME.findall("\n".join(lines[crash or 0 :]))
-        last = [one for one in lines[:crash] if one.strip()][-3:]
+        last = [text for text in lines[:crash] if text.strip()][-3:]
         # File names alone: a record tells nobody's folders.
         where = ", ".join(f"{Path(file).name}:{line} in {name}" for file, line, name in frames[:2])
         parts = ([f"at {where}"] if crash is not None and where else []) + (
@@ -240,11 +240,11 @@ class Child:
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for one in psutil.process_iter():
+        for process in psutil.process_iter():
             # Also what began a session of its own, and what has no parent any more.
             with contextlib.suppress(psutil.Error):
-                if one.environ().get(MARK) == self._mark:
-                    one.kill()
+                if process.environ().get(MARK) == self._mark:
+                    process.kill()
 
 
 def _name(duel: dict[str, Any], seen: progress_page.Seen) -> str | None:

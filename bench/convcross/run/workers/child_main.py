@@ -22,7 +22,7 @@ import psutil
 from convcross.machine import memory
 from convcross.measure.duel import measure
 from convcross.measure.process import progress_page, state
-from convcross.measure.trial import Spoiled
+from convcross.measure.trial import ProcessCorrupted
 from convcross.sweeps.duels import Contender
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -31,8 +31,8 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 def main() -> None:
     requests, answers, page, parent = (int(argument) for argument in sys.argv[1:])
     faulthandler.enable(all_threads=False)
-    for one in (signal.SIGINT, signal.SIGTERM):  # the parent ends what is to be ended
-        signal.signal(one, lambda number, frame: None)
+    for caught in (signal.SIGINT, signal.SIGTERM):  # the parent ends what is to be ended
+        signal.signal(caught, lambda number, frame: None)
     _end_with_parent(parent)
     progress_page.light(mmap.mmap(page, progress_page.PAGE.size))
     state.keep()
@@ -53,8 +53,8 @@ def main() -> None:
 def _answer(duel: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"result": measure(duel)}
-    except Spoiled as error:
-        return {"spoiled": error.contender, "reason": error.reason}
+    except ProcessCorrupted as error:
+        return {"corrupted": error.contender, "reason": error.reason}
     except BaseException as error:  # KeyboardInterrupt too: nobody's but a contender's
         return {"raised": f"{type(error).__name__}: {error}"}
 

@@ -89,7 +89,7 @@ def describe(device: str | None, algorithm_paths: Sequence[str]) -> Description:
         devices=groups[0],
         machine=machine.describe(first),
         software=machine.software(first),
-        contenders=[str(one) for one in available(groups[0])],
+        contenders=[str(contender) for contender in available(groups[0])],
         algorithms={path: digest(path) for path in algorithm_paths},
     )
 

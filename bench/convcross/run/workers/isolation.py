@@ -58,12 +58,12 @@ class Isolated:
 
     def _guilty(self, duel: dict[str, Any], given_up: GivenUp, lost: Lost, deaths: int) -> GivenUp:
         """Who is not to be measured when the duel is measured again."""
-        told, suspect = (lost.status, lost.reason), lost.contender
+        failure, suspect = (lost.status, lost.reason), lost.contender
         left = [name for name in duel["contenders"] if name not in given_up]
         if not left:
             raise BadInput(f"a worker process cannot measure: {lost.reason}")
         if suspect is not None and (lost.certain or left == [suspect]):
-            return {suspect: told}
+            return {suspect: failure}
         trials = [[suspect]] if suspect else []
         if deaths > 1:  # no stranger's doing
             others = [name for name in left if name != suspect]
@@ -78,7 +78,7 @@ class Isolated:
         if deaths == 1:
             return {}
         if suspect is None:
-            return dict.fromkeys(left, told)
+            return dict.fromkeys(left, failure)
         return {suspect: (lost.status, f"{lost.reason}; alone it did not")}
 
     def _ask(self, duel: dict[str, Any], given_up: GivenUp) -> dict[str, Any] | Lost:

@@ -37,19 +37,19 @@ class LocalMachine:
             devices=self.devices,
             machine=describe.describe(here or devices[0]),
             software=describe.software(here or devices[0]),
-            contenders=[str(one) for one in self.contenders],
+            contenders=[str(contender) for contender in self.contenders],
             algorithms={},
         )
-        self._workers = [Isolated(one) for one in environments]
+        self._workers = [Isolated(environment) for environment in environments]
         self._idle = list(self._workers)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(environments))
         self._given: dict[concurrent.futures.Future[dict[str, Any]], Duel] = {}
 
-    def free(self) -> int:
+    def free_slots(self) -> int:
         """How many more duels are taken now."""
         return len(self._workers) - len(self._given)
 
-    def give(self, duel: Duel) -> None:
+    def submit(self, duel: Duel) -> None:
         given = self._threads.submit(self._measure, duel.model_dump(mode="json"))
         self._given[given] = duel
 
@@ -68,7 +68,7 @@ class LocalMachine:
         ended, _ = concurrent.futures.wait(
             self._given, seconds, return_when=concurrent.futures.FIRST_COMPLETED
         )
-        return [(self._given.pop(one), one.result()) for one in ended]
+        return [(self._given.pop(future), future.result()) for future in ended]
 
     def kill(self) -> None:
         """End at once what runs."""

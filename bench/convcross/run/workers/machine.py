@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from convcross.sweeps.duels import Contender, Duel
 
 
-class Gone(RuntimeError):
+class WorkersLost(RuntimeError):
     """Nobody is left to measure; the message says whom was waited for."""
 
 
@@ -30,16 +30,16 @@ class Machine(Protocol):
     @property
     def contenders(self) -> list[Contender]: ...
 
-    def free(self) -> int:
+    def free_slots(self) -> int:
         """How many more duels are taken now."""
 
-    def give(self, duel: Duel) -> None:
-        """One more; ``free`` was not 0."""
+    def submit(self, duel: Duel) -> None:
+        """One more; ``free_slots`` was not 0."""
 
     def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
         """What ended, with what ``measure.measure`` gave; waits so long at most for the first.
 
-        Raises Gone, and BadInput where no process can measure.
+        Raises WorkersLost, and BadInput where no process can measure.
         """
 
     def kill(self) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from convkernels.cuda import kernel as cuda
-from convkernels.problem import ITEMSIZE, Pair, Problem
-from convkernels.registry import Cost, algorithm, forward_only
+from convkernels.problem import ITEMSIZE, Problem, Size
+from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox.stages import stage
 
 LARGEST = 31
@@ -36,20 +36,20 @@ class Tile:
     resident: int
 
     @property
-    def outputs(self) -> Pair:
+    def outputs(self) -> Size:
         """Rows and columns of a block."""
         return (self.down * self.height, self.across * self.width)
 
-    def inputs(self, kernel: Pair) -> Pair:
+    def inputs(self, kernel: Size) -> Size:
         """Rows and columns that a block stages, the row rounded up to whole vectors."""
         rows, columns = (out + k - 1 for out, k in zip(self.outputs, kernel, strict=True))
         return (rows, -(-columns // 4) * 4)
 
-    def shared_bytes(self, kernel: Pair) -> int:
+    def shared_bytes(self, kernel: Size) -> int:
         """Its inputs and a filter plane, in float32."""
         return 4 * (math.prod(self.inputs(kernel)) + kernel[0] * (-(-kernel[1] // 4) * 4))
 
-    def blocks(self, output: Pair) -> Pair:
+    def blocks(self, output: Size) -> Size:
         """Rows and columns of blocks that cover an output plane."""
         rows, columns = (-(-size // out) for size, out in zip(output, self.outputs, strict=True))
         return (rows, columns)
@@ -78,7 +78,7 @@ def tile_for(problem: Problem, processors: int) -> Tile:
     return SMALL[-1]
 
 
-def compose(kernel: Pair, tile: Tile) -> cuda.Kernel:
+def compose(kernel: Size, tile: Tile) -> cuda.Kernel:
     """The kernel for one kernel size and tile."""
     sizes = (*kernel, tile.width, tile.height, tile.across, tile.down)
     source = f"""{SOURCE}
@@ -118,7 +118,7 @@ def shape_of(problem: Problem, tile: Tile) -> dict[str, int]:
     arithmetic="ieee, subnormals as zero",
     source="register-blocked sliding window in CUDA C++; Volkov & Demmel 2008 for the blocking",
 )
-class CUDADirect:
+class CUDADirect(Implementation):
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
         if problem.dtype != "float32":

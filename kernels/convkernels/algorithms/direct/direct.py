@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.problem import ITEMSIZE, Problem
-from convkernels.registry import Cost, algorithm, workspace_bytes
+from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import layout
 from convkernels.toolbox.stages import stage
 
@@ -30,7 +30,7 @@ STRIP = 1 << 15
     arithmetic="ieee, float32 for 16-bit storage",
     source="the definition; row partial sums after Higham 2002, section 4.2",
 )
-class Direct:
+class Direct(Implementation):
     @staticmethod
     def cost(problem: Problem) -> Cost:
         outputs = problem.batch * problem.out_channels * problem.output[0] * problem.output[1]

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from convkernels.problem import Pair, Problem, Shape
+from convkernels.problem import Problem, Shape, Size
 from convkernels.toolbox.bounds import compute_dtype
 
 Array = Any
@@ -62,7 +62,7 @@ def good_size(least: int, namespace: str, *, even: bool) -> int:
 class ArrayAPI:
     """The namespace's own fft extension."""
 
-    def __init__(self, xp: Any, size: Pair) -> None:
+    def __init__(self, xp: Any, size: Size) -> None:
         self.fft, self.size = xp.fft, size
 
     def forward(self, x: Array) -> Array:
@@ -75,7 +75,7 @@ class ArrayAPI:
 class SciPy:
     """scipy.fft; the number of workers is the caller's (``scipy.fft.set_workers``)."""
 
-    def __init__(self, size: Pair) -> None:
+    def __init__(self, size: Size) -> None:
         import scipy.fft
 
         self.fft, self.size = scipy.fft, size
@@ -98,7 +98,7 @@ class CuPy:
     """
 
     def __init__(
-        self, size: Pair, dtype: str, forward: Sequence[Shape], inverse: Sequence[Shape]
+        self, size: Size, dtype: str, forward: Sequence[Shape], inverse: Sequence[Shape]
     ) -> None:
         import cupy
         import cupyx.scipy.fft
@@ -142,7 +142,7 @@ class CuPy:
         )
 
 
-def library(problem: Problem, namespace: str, xp: Any, size: Pair) -> Library:
+def library(problem: Problem, namespace: str, xp: Any, size: Size) -> Library:
     """The transforms that a problem's arrays of this namespace go through."""
     if namespace == "numpy":
         return SciPy(size)

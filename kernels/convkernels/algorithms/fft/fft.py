@@ -20,7 +20,7 @@ from typing import Any
 from convkernels.algorithms.fft._libraries import good_size, library
 from convkernels.namespaces import NAMES
 from convkernels.problem import ITEMSIZE, Problem
-from convkernels.registry import Cost, algorithm, workspace_bytes
+from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import bounds, layout
 from convkernels.toolbox.stages import stage
 
@@ -50,7 +50,7 @@ def padded_size(problem: Problem, namespace: str) -> tuple[int, int]:
     arithmetic="ieee, float32 for 16-bit storage",
     source="Cooley & Tukey 1965; Mathieu, Henaff & LeCun 2013",
 )
-class FFT:
+class FFT(Implementation):
     @staticmethod
     def cost(problem: Problem) -> Cost:
         height, width = padded_size(problem, "numpy")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.problem import ITEMSIZE, Problem
-from convkernels.registry import Cost, algorithm, workspace_bytes
+from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import layout
 from convkernels.toolbox.bounds import compute_dtype
 from convkernels.toolbox.stages import stage
@@ -35,7 +35,7 @@ def _rows(problem: Problem) -> int:
     arithmetic="ieee, float32 for 16-bit storage",
     source="Chellapilla, Puri & Simard 2006, section 3",
 )
-class Im2colGemm:
+class Im2colGemm(Implementation):
     @staticmethod
     def cost(problem: Problem) -> Cost:
         width = problem.output[1]

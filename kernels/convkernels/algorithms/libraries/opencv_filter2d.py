@@ -7,7 +7,7 @@ from typing import Any
 
 from convkernels.namespaces import installed
 from convkernels.problem import Problem
-from convkernels.registry import algorithm, forward_only
+from convkernels.registry import Implementation, algorithm, forward_only
 from convkernels.toolbox import bounds
 from convkernels.toolbox.planes import by_plane, single_step
 
@@ -19,7 +19,7 @@ from convkernels.toolbox.planes import by_plane, single_step
     arithmetic="ieee",
     source="cv2.filter2D",
 )
-class OpenCVFilter2D:
+class OpenCVFilter2D(Implementation):
     @staticmethod
     def missing(namespace: str) -> str | None:
         return None if installed("cv2") else "cv2 is not installed: pip install 'convcross[opencv]'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.problem import ITEMSIZE, Problem
-from convkernels.registry import Cost, algorithm, forward_only
+from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox.planes import by_plane, single_step
 
 
@@ -16,7 +16,7 @@ from convkernels.toolbox.planes import by_plane, single_step
     arithmetic="ieee",
     source="scipy.signal.convolve2d, correlate2d",
 )
-class SciPyConvolve2d:
+class SciPyConvolve2d(Implementation):
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
         if problem.padding is not None:
@@ -41,4 +41,4 @@ class SciPyConvolve2d:
         self.plane = lambda x, w: function(x, w, mode=problem.mode, boundary=boundary)
 
     def run(self, a: Any) -> Any:
-        return by_plane(self.plane, a, self.b, self.problem)  # type: ignore[attr-defined]
+        return by_plane(self.plane, a, self.b, self.problem)

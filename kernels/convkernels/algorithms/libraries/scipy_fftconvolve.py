@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from convkernels.problem import Problem
-from convkernels.registry import Cost, algorithm, forward_only
+from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox import bounds
 from convkernels.toolbox.planes import by_plane, single_step
 
@@ -18,7 +18,7 @@ from convkernels.toolbox.planes import by_plane, single_step
     arithmetic="ieee",
     source="scipy.signal.fftconvolve",
 )
-class SciPyFFTConvolve:
+class SciPyFFTConvolve(Implementation):
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
         if problem.padding is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.problem import Problem
-from convkernels.registry import algorithm
+from convkernels.registry import Implementation, algorithm
 
 
 @algorithm(
@@ -20,7 +20,7 @@ from convkernels.registry import algorithm
     arithmetic="ieee (TF32 off)",
     source="torch.nn.functional.conv2d",
 )
-class TorchConv2d:
+class TorchConv2d(Implementation):
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         import torch
 
