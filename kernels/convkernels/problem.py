@@ -269,3 +269,30 @@ class Problem:
             if key not in data:
                 raise ValueError(f"problem has no {key!r}; allowed: {', '.join(known)}")
         return cls(**data)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """A field of a pydantic model: read from and written as the JSON of ``to_json``."""
+        from pydantic_core import core_schema
+
+        def read(value: Any) -> Problem:
+            if isinstance(value, Problem):
+                return value
+            if not isinstance(value, Mapping):
+                raise ValueError(f"problem is a {type(value).__name__}; allowed: an object")
+            key = repr(value)  # thousands of records have one problem
+            if key not in _read:
+                if len(_read) >= 4096:
+                    _read.clear()
+                try:
+                    _read[key] = cls.from_json(value)
+                except TypeError as error:
+                    raise ValueError(str(error)) from None
+            return _read[key]
+
+        return core_schema.no_info_plain_validator_function(
+            read, serialization=core_schema.plain_serializer_function_ser_schema(cls.to_json)
+        )
+
+
+_read: dict[str, Problem] = {}  # what was read, by its JSON

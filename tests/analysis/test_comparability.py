@@ -9,6 +9,7 @@ import pytest
 from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.analysis.load import load
 from convcross.errors import BadInput
+from convcross.results.schema import Telemetry
 from support import synthetic
 
 PAIR = [("direct", "fft")]
@@ -59,8 +60,8 @@ def in_groups(path: Path, **telemetry: float) -> Path:
     contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
     duels = synthetic.duels(contenders, sizes=[512], noise=0.03)
     for duel in duels:
-        duel[0].telemetry = {"group": 0}
-        duel[1].telemetry = {"group": 1, **telemetry}
+        duel[0].telemetry = Telemetry.model_validate({"group": 0})
+        duel[1].telemetry = Telemetry.model_validate({"group": 1, **telemetry})
         for phase in ("run", "fresh"):
             times = duel[1].phase_seconds[phase]
             duel[1].phase_seconds[phase] = [2 * t for t in times[3:] + times[:3]]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from convcross.cli import app, options
-from convcross.results.schema import read
+from convcross.results.reader import read
 from convcross.sweeps import user_files
 from support.planted import SOURCE, forgotten, plant
 
@@ -275,10 +275,10 @@ def test_run_and_its_last_line(tmp_path: Path, convcross: Any) -> None:
     for part in ("measured code", "warm-up and flushes", "verification", "preparation", "the rest"):
         assert part in time
     found = read(tmp_path / "a.jsonl").records
-    assert {(one.problem["kernel"][0], one.problem["mode"]) for one in found} == {
+    assert {(one.problem.kernel[0], one.problem.mode) for one in found} == {
         (kernel, mode) for kernel in (1, 3, 5) for mode in ("full", "valid")
     }
-    assert {one.problem["dtype"] for one in found} == {"float64"}
+    assert {one.problem.dtype for one in found} == {"float64"}
     done = convcross(*RUN, "--kernels", "1:5:2", "--dtype", "float64", "--mode", "full,valid")
     assert done.code == 2  # the file exists
 

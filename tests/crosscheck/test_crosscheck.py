@@ -16,6 +16,8 @@ from convcross.cli import app
 from convcross.crosscheck import crosscheck
 from convcross.crosscheck.peers import Case
 from convcross.machine.doctor import pip
+from convcross.results.schema import DuelResult
+from convcross.sweeps.duels import Duel
 from convkernels.registry import Algorithm
 from support.cases import DIRECT, FFT, WORK, compared
 
@@ -49,16 +51,16 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What ours says of every case, turn by turn; the last one for good."""
     values = [1e-3]
 
-    def measure(duel: dict[str, Any]) -> dict[str, Any]:
+    def measure(duel: Duel) -> DuelResult:
         value = values.pop(0) if len(values) > 1 else values[0]
         rows = []
-        for name in duel["contenders"]:
+        for name in duel.contenders:
             algorithm, _, place = name.partition("/")
             ok = math.isfinite(value)
             rows.append(
                 {
-                    "duel": duel["id"],
-                    "problem": duel["problem"],
+                    "duel": duel.id,
+                    "problem": duel.problem,
                     "algorithm": algorithm,
                     "namespace": place.partition("@")[0],
                     "device": place.partition("@")[2],
@@ -67,7 +69,7 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
                     "image_data": "normal",
                     "kernel_data": "normal",
                     "seed": 0,
-                    "regime": duel["regime"],
+                    "regime": duel.regime,
                     "status": "ok" if ok else "wrong",
                     "reason": None if ok else "planted",
                     "median_s": value if ok else None,
@@ -76,7 +78,9 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> list[float]:
                     "started_at": "2026-01-01T00:00:00+00:00",
                 }
             )
-        return {"records": rows, "seconds": {}, "neighbours": {"others": 0.3, "stolen": 0.0}}
+        return DuelResult.model_validate(
+            {"records": rows, "seconds": {}, "neighbours": {"others": 0.3, "stolen": 0.0}}
+        )
 
     monkeypatch.setattr(crosscheck, "measure", measure)
     return values

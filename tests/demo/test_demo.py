@@ -17,6 +17,7 @@ from convcross.results.schema import Record
 from convcross.sweeps import data
 from convcross.sweeps.duels import available, matching
 from convcross.sweeps.spec import Limits
+from convkernels import Problem
 
 SIZE = 112, 128  # (H, W)
 
@@ -286,7 +287,7 @@ def test_the_gaussian_is_the_one_asked_for() -> None:
 def timed(name: str, median: float, low: float, high: float) -> Record:
     return Record(
         duel="demo",
-        problem={},
+        problem=Problem((8, 8), (3, 3), mode="same"),
         algorithm=name,
         namespace="numpy",
         device="cpu",

@@ -31,7 +31,7 @@ def duel(
 ) -> Duel:
     return Duel(
         id="a-duel",
-        problem=problem.to_json(),
+        problem=problem,
         contenders=contenders,
         image_data="high-dynamic-range",
         kernel_data="normal",
@@ -44,7 +44,7 @@ def duel(
 
 
 def prepared(asked: Duel) -> tuple[list[Trial], accuracy.Truth]:
-    problem = Problem.from_json(asked.problem)
+    problem = asked.problem
     truth = accuracy.truth(problem, *data_seeds.operands(asked, problem, asked.seed), asked.seed)
     trials = [measuring._trial(asked, problem, name) for name in asked.contenders]
     for trial in trials:
@@ -172,7 +172,7 @@ def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -
     data_seeds.measure_errors(trials, duel(seed=1), truth, Ledger())
     for record in (trial.record for trial in trials):
         assert (record.status, len(record.error_seeds)) == ("ok", 3)
-        told = record.provenance["error_seeds"]
+        told = record.provenance.error_seeds
         assert told.startswith("seed 4: MemoryError: the reference needs ")
         assert told.endswith("GiB; 0.0 GiB are free")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import sys
 import time
@@ -19,7 +18,7 @@ from convcross.measure import duel as measuring
 from convcross.measure import phases, prepare
 from convcross.measure.duel import measure, measure_on
 from convcross.measure.timing import choose, host
-from convcross.results.schema import PHASES, Record
+from convcross.results.schema import PHASES, DuelResult, Record
 from convcross.stats.median import LEAST, median_interval
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
@@ -49,7 +48,7 @@ def duel(
 ) -> Duel:
     return Duel(
         id="a-duel",
-        problem=problem.to_json(),
+        problem=problem,
         contenders=contenders,
         image_data="normal",
         kernel_data="normal",
@@ -62,9 +61,9 @@ def duel(
 
 
 def measured(*arguments: Any, **options: Any) -> dict[str, Record]:
-    result = measure(duel(*arguments, **options).model_dump(mode="json"))
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    return {row["algorithm"]: Record.model_validate(row) for row in result["records"]}
+    result = measure(duel(*arguments, **options))
+    assert DuelResult.model_validate_json(result.model_dump_json()) == result  # through a pipe
+    return {row.algorithm: row for row in result.records}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_the_others_are_timed_in_all_phases(name: str, met: dict[str, Record]) -
 def test_records_are_complete(met: dict[str, Record]) -> None:
     record = met["fft"]
     assert record.duel == "a-duel"
-    assert Problem.from_json(record.problem) == SMALL
+    assert record.problem == SMALL
     assert (record.algorithm, record.namespace, record.device) == ("fft", "torch", "cpu")
     assert (record.family, record.arithmetic) == ("fft", find("fft").arithmetic)
     assert (record.image_data, record.kernel_data, record.seed) == ("normal", "normal", 0)
@@ -120,9 +119,9 @@ def test_records_are_complete(met: dict[str, Record]) -> None:
     assert record.settled is not None
     assert record.workspace_bytes is not None
     assert record.workspace_bytes > 0
-    assert record.provenance["batch"] >= 1
-    assert record.provenance["first_plan_s"] > 0
-    assert record.provenance["reference"]["points"] == 16
+    assert record.provenance.batch >= 1
+    assert record.provenance.first_plan_s > 0
+    assert record.provenance.reference.points == 16
     assert record.started_at.startswith("20")
     for name in FAILURES:  # also of those that failed
         assert met[name].duel == "a-duel"
@@ -137,16 +136,16 @@ def test_rounds_are_shared(met: dict[str, Record]) -> None:
 
 
 def test_where_the_time_went() -> None:
-    result = measure(duel(SOUND[:2]).model_dump(mode="json"))
-    assert set(result["seconds"]) == {
+    result = measure(duel(SOUND[:2]))
+    assert set(result.seconds) == {
         "measured",
         "warmup",
         "verification",
         "preparation",
         "rest",
     }
-    assert all(seconds >= 0 for seconds in result["seconds"].values())
-    assert result["seconds"]["measured"] > 0
+    assert all(seconds >= 0 for seconds in result.seconds.values())
+    assert result.seconds["measured"] > 0
 
 
 def slow(cost: str, sleep: float) -> str:
@@ -236,7 +235,7 @@ def test_short_runs_are_timed_in_batches(
     monkeypatch.setattr(choose, "stopwatch", lambda *place: Fixed(seconds))
     path = plant(tmp_path, slow("1.0", 0.0))
     record = measured(["slow/numpy@cpu"], paths=(path,), regime=regime)["slow"]
-    assert record.provenance["batch"] == batch
+    assert record.provenance.batch == batch
     count = len(record.phase_seconds["run"])
     assert record.phase_seconds["run"] == pytest.approx([seconds / batch] * count)
     fresh = len(record.phase_seconds["fresh"])
@@ -274,7 +273,7 @@ def test_who_runs_at_a_lower_clock_than_a_rival_is_power_limited() -> None:
     for clocks, flagged in (((1.98e9, 1.95e9), 0), ((1.98e9, 1.9e9), 1), ((None, 1.9e9), 0)):
         for trial, clock in zip(trials, clocks, strict=True):
             trial.record.flags = []
-            trial.record.telemetry["sm_hz"] = clock
+            trial.record.telemetry.sm_hz = clock
         phases._flag_power_limited(trials)
         flags = [trial.record.flags for trial in trials]
         assert flags == [[], ["power-limited"] * flagged]
@@ -316,7 +315,7 @@ def test_contenders_that_do_not_fit_together_are_timed_in_groups_with_a_common_p
     found = measured(names)
     assert {record.status for record in found.values()} == {"ok"}
     assert groups == [["direct", "fft", "im2col-gemm"]]
-    assert not any("pacer_ratio" in record.telemetry for record in found.values())
+    assert all(record.telemetry.pacer_ratio is None for record in found.values())
     groups.clear()
     monkeypatch.setattr(memory, "free", lambda namespace, device: 1e9)
     monkeypatch.setattr(measuring, "MEMORY", 20e3 / 1e9)  # about what im2col-gemm takes alone
@@ -326,21 +325,21 @@ def test_contenders_that_do_not_fit_together_are_timed_in_groups_with_a_common_p
     direct, fft, alone = (found[name.partition("/")[0]] for name in sorted(names))
     assert set(direct.rounds) & set(fft.rounds)
     assert not set(direct.rounds) & set(alone.rounds)
-    assert alone.telemetry["pacer"] == "direct/numpy@cpu"
-    assert alone.telemetry["group"] == 1
-    assert 0.01 < alone.telemetry["pacer_ratio"] < 100
-    assert "pacer" not in fft.telemetry
+    assert alone.telemetry.pacer == "direct/numpy@cpu"
+    assert alone.telemetry.group == 1
+    assert 0.01 < alone.telemetry.pacer_ratio < 100
+    assert fft.telemetry.pacer is None
 
 
 def test_an_image_at_hand() -> None:
     x, w = np.zeros((16, 16)), np.ones((3, 3))
     x[8, 8] = 1.0
     result = measure_on(duel(SOUND[:2]), x, w)
-    assert [row["status"] for row in result["records"]] == ["ok", "ok"]
+    assert [row.status for row in result.records] == ["ok", "ok"]
     x[0, 0] = math.nan  # no answer to compare with: whoever computes it is not called right
     with np.errstate(all="ignore"):
         result = measure_on(duel(SOUND[:2]), x, w)
-    assert all(row["status"] != "ok" for row in result["records"])
+    assert all(row.status != "ok" for row in result.records)
 
 
 def test_operands_are_each_contenders_own(tmp_path: Path) -> None:
@@ -386,6 +385,6 @@ def test_where_nobody_is_left_no_reference_is_made(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(measuring, "_truth", lambda *asked: pytest.fail("made"))
     names = ["direct/numpy@cpu", "fft/numpy@cpu"]
     given_up = dict.fromkeys(names, ("error", "suspended"))
-    result = measure(duel(names).model_dump(mode="json") | {"given_up": given_up})
-    records = [Record.model_validate(row) for row in result["records"]]
+    result = measure(duel(names).model_copy(update={"given_up": given_up}))
+    records = result.records
     assert [(one.status, one.reason) for one in records] == [("error", "suspended")] * 2

@@ -12,7 +12,7 @@ from convcross.machine import telemetry
 from convcross.measure import observe
 from convcross.measure.duel import measure
 from convcross.measure.observers import profiler
-from convcross.results.schema import Record
+from convcross.results.schema import Energy, Record
 from convcross.sweeps.duels import Duel, available, duels
 from convcross.sweeps.spec import Limits, Sweep
 from convkernels import Problem
@@ -61,7 +61,7 @@ def ceilings(flops: float, copy: float) -> dict[str, Any]:
 def a_duel(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> Duel:
     return Duel(
         id="a-duel",
-        problem=Problem((16, 16), (3, 3), mode="same").to_json(),
+        problem=Problem((16, 16), (3, 3), mode="same"),
         contenders=list(contenders),
         image_data="normal",
         kernel_data="normal",
@@ -75,8 +75,8 @@ def a_duel(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> Duel:
 
 def records(*contenders: str, paths: tuple[str, ...] = (), **more: Any) -> list[Record]:
     duel = a_duel(*contenders, paths=paths, **more)
-    result = measure(duel.model_dump(mode="json"))
-    return [Record.model_validate(record) for record in result["records"]]
+    result = measure(duel)
+    return result.records
 
 
 def test_a_time_under_the_floor_is_impossible() -> None:
@@ -112,11 +112,11 @@ def test_a_direct_sum_that_runs_an_fft_is_flagged(tmp_path: Path) -> None:
     found = records("disguised/torch@cpu", "fft/torch@cpu", paths=(path,), profiled=True)
     disguised, fft = found
     assert (disguised.status, disguised.flags) == ("ok", ["ran-fft"])
-    assert any("fft" in kernel["name"] for kernel in disguised.provenance["kernels"])
+    assert any("fft" in kernel.name for kernel in disguised.provenance.kernels or ())
     assert (fft.status, fft.flags) == ("ok", [])
     (again,) = records("disguised/torch@cpu", paths=(path,))
     assert again.flags == []
-    assert "kernels" not in again.provenance
+    assert again.provenance.kernels is None
 
 
 def test_kernels_are_told_by_a_process_of_their_own(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_libraries_are_named() -> None:
     import numpy as np
 
     (record,) = records("direct/numpy@cpu")
-    assert record.provenance["libraries"]["numpy"] == np.__version__
+    assert record.provenance.libraries["numpy"] == np.__version__
 
 
 def test_energy_is_measured_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,24 +168,22 @@ def test_energy_is_measured_where_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(observe, "energy", energy)
     (record,) = records("direct/numpy@cpu")
     assert asked == []
-    assert "energy" not in record.telemetry
+    assert record.telemetry.energy is None
     (record,) = records("direct/numpy@cpu", energy=True)
     assert asked == ["asked"]
-    assert record.telemetry["energy"] == {"j_per_run": [1.0, 2.0, 3.0]}
+    assert record.telemetry.energy == Energy(j_per_run=[1.0, 2.0, 3.0])
 
 
 def test_clocks_are_read_before_and_after() -> None:
     (record,) = records("direct/numpy@cpu")
-    assert set(record.telemetry) == {"before", "after", "missing"}
+    assert set(record.telemetry.known()) == {"before", "after", "missing"}
 
 
 def test_the_ends_and_the_middle_of_each_row_are_profiled() -> None:
     sweep = Sweep(name="a", sizes=[32, 64], kernels=[3, 5, 7, 9, 11], contenders=["direct/numpy"])
     found = duels(sweep, available(["cpu"]), ceilings={"cpu": {"a": 1}, "cuda:0": {"b": 2}})
-    kernels = {(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found}
-    profiled = {
-        (duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found if duel.profiled
-    }
+    kernels = {(duel.problem.image[0], duel.problem.kernel[0]) for duel in found}
+    profiled = {(duel.problem.image[0], duel.problem.kernel[0]) for duel in found if duel.profiled}
     assert kernels - profiled == {(size, n) for size in (32, 64) for n in (5, 9)}
     few = Sweep(name="a", sizes=[32], kernels=[3, 5, 7, 9], contenders=["direct/numpy"])
     assert all(duel.profiled for duel in duels(few, available(["cpu"])))

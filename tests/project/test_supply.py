@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from convcross.cli import app
 from convcross.report import claims, report
 from convcross.report.figures import scenes as pictures
+from convcross.results.schema import Provenance, Telemetry
 from convcross.text import csv_cell, file_name, one_line, slug
 from support import hostile, synthetic
 
@@ -205,8 +206,8 @@ def strangers(folder: Path, seed: int = 0) -> Path:
             record.family = "fft"
             record.arithmetic = record.started_at = RAW
             record.stage_seconds = {RAW: [1e-5] * 3, MARKUP: [1e-5] * 3, "$\\frac": [1e-5] * 3}
-            record.provenance = {"padded": RAW, RAW: RAW}
-            record.telemetry = {"energy": {"not_measured": RAW}}
+            record.provenance = Provenance.model_validate({"padded": RAW, RAW: RAW})
+            record.telemetry = Telemetry.model_validate({"energy": {"not_measured": RAW}})
     duels[0][1].flags = [RAW, MARKUP]
     duels[1][1].status, duels[1][1].reason = "error", f"={RAW}{MARKUP}"
     for record in duels[2]:

@@ -54,7 +54,7 @@ def deviations(seconds: float, trials: int) -> list[float]:
         for trial in range(trials):
             duel = Duel(
                 id=f"busy-wait {seconds:g}",
-                problem=Problem((8, 8), (1, 1), mode="same").to_json(),
+                problem=Problem((8, 8), (1, 1), mode="same"),
                 contenders=["busy-wait/numpy@cpu"],
                 image_data="normal",
                 kernel_data="normal",
@@ -64,9 +64,9 @@ def deviations(seconds: float, trials: int) -> list[float]:
                 limits=Limits(seconds=max(0.1, 20 * seconds)),
                 algorithm_paths=[str(path)],
             )
-            (record,) = measure(duel.model_dump(mode="json"))["records"]
-            assert record["status"] == "ok", record["reason"]
-            found.append(record["median_s"] / seconds - 1)
+            (record,) = measure(duel).records
+            assert record.status == "ok", record.reason
+            found.append(record.median_s / seconds - 1)
     return found
 
 

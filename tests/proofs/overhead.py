@@ -28,16 +28,12 @@ def main() -> int:
     everyone = list(duels(sweep, available(["cpu"])))
     worker = Isolated()
     for duel in everyone:
-        found = worker.measure(duel.model_dump(mode="json"))["records"]
-        duel.contenders = [
-            f"{one['algorithm']}/{one['namespace']}@{one['device']}"
-            for one in found
-            if (one["median_s"] or 0.0) >= LEAST
-        ]
+        found = worker.measure(duel).records
+        duel.contenders = [one.contender for one in found if (one.median_s or 0.0) >= LEAST]
     worker.close()  # the next process knows nothing of the contenders, as when a sweep begins
     for duel in everyone:
-        result = worker.measure(duel.model_dump(mode="json"))
-        seconds = result["seconds"]
+        result = worker.measure(duel)
+        seconds = result.seconds
         total.update(seconds)
         share = "".join(f" {seconds[name] / sum(seconds.values()):13.1%}" for name in buckets)
         print(f"{duel.id.rpartition('-')[0]:22} {len(duel.contenders):10}{share}", flush=True)

@@ -14,11 +14,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from convcross.measure.duel import measure
+from convcross.results.schema import Record
 from convcross.stats.bootstrap import in_rounds, log_ratio
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
@@ -73,10 +73,10 @@ def noise() -> Iterator[None]:
         neighbour.wait()
 
 
-def records(path: Path, names: list[str], seed: int) -> list[dict[str, Any]]:
+def records(path: Path, names: list[str], seed: int) -> list[Record]:
     duel = Duel(
         id=f"ranking {seed}",
-        problem=Problem((8, 8), (1, 1), mode="same").to_json(),
+        problem=Problem((8, 8), (1, 1), mode="same"),
         contenders=[f"{name}/numpy@cpu" for name in names],
         image_data="normal",
         kernel_data="normal",
@@ -86,15 +86,15 @@ def records(path: Path, names: list[str], seed: int) -> list[dict[str, Any]]:
         limits=Limits(seconds=0.2),
         algorithm_paths=[str(path)],
     )
-    found: list[dict[str, Any]] = measure(duel.model_dump(mode="json"))["records"]
-    assert [record["status"] for record in found] == ["ok"] * len(names)
+    found = measure(duel).records
+    assert [record.status for record in found] == ["ok"] * len(names)
     return found
 
 
 def interleaved(path: Path, seed: int) -> float:
     """Ratio more ÷ less of one duel between both."""
     sides = [
-        in_rounds(np.array(record["phase_seconds"]["run"]), np.array(record["rounds"]))
+        in_rounds(np.array(record.phase_seconds["run"]), np.array(record.rounds))
         for record in records(path, ["more", "less"], seed)
     ]
     return float(np.exp(log_ratio(*sides, 1, np.random.default_rng(0))[0]))

@@ -156,7 +156,7 @@ class Clock:
         self.order = random.Random(seed)
 
     def measure(self, duel: Duel) -> tuple[list[Record], float]:
-        n = duel.problem["kernel"][0]
+        n = duel.problem.kernel[0]
         place = int(np.searchsorted(SIZES, n))
         shared = np.exp(SHARED * self.rng.standard_normal(duel.limits.samples))
         own = NOISE * self.rng.standard_normal((len(duel.contenders), duel.limits.samples))
@@ -248,12 +248,12 @@ def trial(scenario: Scenario, seed: int) -> Trial:
     while (duel := search.next()) is not None:
         records, seconds = clock.measure(duel)
         search.record_result(duel.id, records, seconds)
-        found.append((duel.problem["kernel"][0], records))
+        found.append((duel.problem.kernel[0], records))
         spent, taken = spent + seconds, taken + 1
     whole, cost = [], 0.0
     for cell in line.cells:
         records, seconds = clock.measure(cell)
-        whole.append((cell.problem["kernel"][0], records))
+        whole.append((cell.problem.kernel[0], records))
         cost += seconds
     answer = verdict(found, line)
     right = (
@@ -293,7 +293,7 @@ def main(trials: int) -> int:
 def real() -> int:
     """The whole grid and the search on contenders of this machine's CPU."""
     from convcross.analysis.crossover.crossover import crossovers
-    from convcross.results.schema import read
+    from convcross.results.reader import read
     from convcross.run.session import run
     from convcross.run.workers.local import machines
 

@@ -9,7 +9,6 @@ from convcross.analysis.load import load
 from convcross.analysis.tables import left_out
 from convcross.report import report
 from convcross.results.schema import Record
-from convkernels import Problem
 from support import synthetic
 
 CONTENDERS = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
@@ -54,7 +53,7 @@ class Tables(HTMLParser):
 def failing(duels: list[list[Record]], name: str, told: dict[int, tuple[str, str]]) -> None:
     """Add a contender to these duels, by their numbers, that came to a status and a reason."""
     for number, (status, reason) in told.items():
-        problem = Problem.from_json(duels[number][0].problem)
+        problem = duels[number][0].problem
         duels[number].append(synthetic.record(name, problem, status=status, reason=reason))
 
 

@@ -8,6 +8,7 @@ import pytest
 from convcross.analysis import tables
 from convcross.analysis.load import load
 from convcross.report import report
+from convcross.results.schema import Telemetry
 from convkernels import Problem
 from support import synthetic
 from support.pages import CONTENDERS, page_of
@@ -24,7 +25,7 @@ def flagged_sweep(path: Path) -> Path:
     duels[0][2].flags = ["impossible"]
     duels[1][0].flags = ["ran-fft", "power-limited"]
     duels[2][0].settled = False
-    duels[2][0].telemetry = {"group": 1, "pacer_ratio": 2.0}
+    duels[2][0].telemetry = Telemetry.model_validate({"group": 1, "pacer_ratio": 2.0})
     duels[2][1] = synthetic.record(
         "scipy-convolve2d/numpy",
         Problem((256, 256), (15, 15), mode="same"),

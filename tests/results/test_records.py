@@ -18,7 +18,8 @@ import pytest
 from convcross.errors import BadInput
 from convcross.results import schema as records
 from convcross.results import writer as writing
-from convcross.results.schema import DuelFooter, Errors, Reader, Record, read
+from convcross.results.reader import Reader, read
+from convcross.results.schema import DuelFooter, Errors, Record
 from convcross.results.writer import Writer, begun
 from convkernels import Problem
 from support.synthetic import header, record

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from convcross.results.schema import read
+from convcross.results.reader import read
 from support.planted import plant
 from support.runs import ids
 

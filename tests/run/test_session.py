@@ -13,7 +13,8 @@ import pytest
 
 from convcross.analysis.load import load
 from convcross.errors import BadInput
-from convcross.results.schema import Record, read
+from convcross.results.reader import read
+from convcross.results.schema import Record, Telemetry
 from convcross.run import session as running
 from convcross.run.session import Outcome
 from convcross.sweeps.duels import Duel
@@ -318,12 +319,14 @@ def test_interrupted_while_a_duel_is_written(
 
 def test_what_disturbed_a_card_is_noticed() -> None:
     told = {"before": {"throttle": ["idle"]}, "after": {"other_processes": 2, "throttle": ["x"]}}
-    record = Record.model_construct(device="cuda:0", telemetry=told)
+    record = Record.model_construct(device="cuda:0", telemetry=Telemetry.model_validate(told))
     assert list(running._notices(record)) == [
         ("cuda:0", "other processes were on it"),
         ("cuda:0", "its clocks were held down (x)"),
     ]
-    quiet = Record.model_construct(device="cpu", telemetry={"before": {"frequency_mhz": {}}})
+    quiet = Record.model_construct(
+        device="cpu", telemetry=Telemetry.model_validate({"before": {"frequency_mhz": {}}})
+    )
     assert list(running._notices(quiet)) == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convcross.results.schema import read
+from convcross.results.reader import read
 from convcross.run.progress import summary
 from convcross.run.session import run
 from convcross.run.suspension import Suspension

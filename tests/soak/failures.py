@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from convcross.results.schema import Record, read
+from convcross.results.reader import read
+from convcross.results.schema import Record
 from soak.sweeping import RESULTS, start
 from soak.table import Row, note, show
 from support import crashing, planted

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from convcross.results.schema import read
+from convcross.results.reader import read
 from soak.sweeping import CELLS, CONVCROSS, RESULTS, Faults, faults, held, start
 from soak.table import Row, note, show
 

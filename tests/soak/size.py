@@ -24,6 +24,7 @@ from typing import Any
 import psutil
 
 from convcross.machine import describe
+from convcross.results.schema import DuelResult
 from convcross.run.session import run
 from convcross.run.workers.description import Description
 from convcross.sweeps import spec
@@ -42,7 +43,7 @@ LEFT = 1000  # duels that the first process does not measure
 class Stub:
     """A machine that has measured already, and asks to stop after so many duels."""
 
-    def __init__(self, description: Any, answer: dict[str, Any], stop_after: int) -> None:
+    def __init__(self, description: Any, answer: DuelResult, stop_after: int) -> None:
         self.description, self.devices = description, ["cpu"]
         self.contenders = [Contender.parse(name) for name in CONTENDERS]
         self.answer, self.stop_after = answer, stop_after
@@ -57,7 +58,7 @@ class Stub:
         self.first = self.first or time.time()
         self.given.append(duel)
 
-    def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
+    def finished(self, seconds: float) -> list[tuple[Duel, DuelResult]]:
         ended = [(duel, self._measured(duel)) for duel in self.given]
         self.given.clear()
         self.done += len(ended)
@@ -65,10 +66,10 @@ class Stub:
             os.kill(os.getpid(), signal.SIGINT)  # those in hand are still written
         return ended
 
-    def _measured(self, duel: Duel) -> dict[str, Any]:
+    def _measured(self, duel: Duel) -> DuelResult:
         about = {"duel": duel.id, "problem": duel.problem}
-        records = [record | about for record in self.answer["records"]]
-        return self.answer | {"records": records}
+        records = [record.model_copy(update=about) for record in self.answer.records]
+        return self.answer.model_copy(update={"records": records})
 
     def kill(self) -> None:
         self.given.clear()
@@ -76,7 +77,7 @@ class Stub:
 
 def once(folder: Path, cells: int, stop_after: int) -> dict[str, Any]:
     """Run the sweep, or go on with it; what it took. For a process of its own."""
-    answer = json.loads((folder / "answer.json").read_text())
+    answer = DuelResult.model_validate_json((folder / "answer.json").read_bytes())
     path = folder / "large.jsonl"
     description = Description(
         devices=["cpu"],
@@ -100,13 +101,13 @@ def once(folder: Path, cells: int, stop_after: int) -> dict[str, Any]:
     }
 
 
-def answer() -> dict[str, Any]:
+def answer() -> DuelResult:
     """What measuring one small duel gives."""
     from convcross.measure.duel import measure
 
     duel = Duel(
         id="small",
-        problem=Problem((64, 64), (5, 5), mode="same").to_json(),
+        problem=Problem((64, 64), (5, 5), mode="same"),
         contenders=list(CONTENDERS),
         image_data="normal",
         kernel_data="normal",
@@ -115,13 +116,13 @@ def answer() -> dict[str, Any]:
         threads=None,
         limits=spec.Limits.model_validate(LIMITS),
     )
-    return measure(duel.model_dump(mode="json"))
+    return measure(duel)
 
 
 def rows(cells: int = CELLS) -> Iterator[Row]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        (Path(folder) / "answer.json").write_text(json.dumps(answer()))
+        (Path(folder) / "answer.json").write_text(answer().model_dump_json())
         path = Path(folder) / "large.jsonl"
         told = []
         for stop_after in (cells - LEFT, cells):

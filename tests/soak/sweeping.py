@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from convcross.results.schema import Record, reading
+from convcross.results.reader import reading
+from convcross.results.schema import Record
 from convcross.stats.median import LEAST
 
 RESULTS = "a.jsonl"

@@ -18,6 +18,7 @@ import typer
 from hypothesis import strategies as st
 
 from convcross.cli import app
+from convcross.results.schema import Provenance, Telemetry
 from convcross.sweeps import spec
 from convkernels import Problem
 from support import synthetic
@@ -200,9 +201,11 @@ def lines(seed: int = 0) -> list[dict[str, Any]]:
     for duel in duels:
         fft = duel[1]
         fft.stage_seconds = {"forward": [1e-5] * 3, "multiply": [2e-5] * 3, "kernel": [1e-5] * 3}
-        fft.provenance = {"padded": [40, 40]}
+        fft.provenance = Provenance.model_validate({"padded": [40, 40]})
         fft.error_seeds = [2e-7, 3e-7, 2.5e-7, 2e-7, 2e-7]
-        duel[0].telemetry = {"energy": {"j_per_run": [0.1, 0.11, 0.1]}, "pacer_ratio": 1.01}
+        duel[0].telemetry = Telemetry.model_validate(
+            {"energy": {"j_per_run": [0.1, 0.11, 0.1]}, "pacer_ratio": 1.01}
+        )
         duel[0].floor_s, duel[0].workspace_bytes, fft.workspace_bytes = 1e-7, 100.0, 1e4
     duels[0][2].flags = ["impossible"]
     cell = Problem((32, 32), (9, 9), mode="same")

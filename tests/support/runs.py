@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convcross.measure.duel import measure
-from convcross.results.schema import read
+from convcross.results.reader import read
 from convcross.run import session
 from convcross.run.session import Outcome
 from convcross.run.workers.local import LocalMachine
@@ -28,7 +28,7 @@ class InProcess(LocalMachine):
         return 1 - len(self._ended)
 
     def submit(self, duel: Duel) -> None:
-        self._ended.append((duel, measure(duel.model_dump(mode="json"))))
+        self._ended.append((duel, measure(duel)))
 
     def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
         ended, self._ended = self._ended, []

@@ -54,7 +54,7 @@ def record(name: str, problem: Problem, **changes: Any) -> Record:
     algorithm, _, namespace = name.rpartition("/")
     keys: dict[str, Any] = {
         "duel": f"{zlib.crc32(repr(problem).encode()):08x}",
-        "problem": problem.to_json(),
+        "problem": problem,
         "algorithm": algorithm,
         "namespace": namespace,
         "device": "cpu",

@@ -54,7 +54,7 @@ def test_a_duel_holds_all_that_measuring_needs() -> None:
     )
     [duel] = duels(full, available(["cpu"]), ["/some/file.py"])
     assert duel.contenders == ["fft/numpy@cpu"]
-    assert Problem.from_json(duel.problem) == Problem((16, 16), (3, 3), mode="same")
+    assert duel.problem == Problem((16, 16), (3, 3), mode="same")
     assert (duel.regime, duel.threads, duel.seed) == ("wall", 1, 7)
     assert duel.error_seeds == 5
     assert (duel.limits.seconds, duel.image_data) == (0.5, "photo")
@@ -162,7 +162,7 @@ def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:
     """Each prefix has every N at a kernel before any N at a finer one."""
     sizes, kernels = [16, 32, 64], [7, 21, 3, 5, 9, 11, 15, 31]
     found = duels(sweep(sizes=sizes, kernels=kernels), available(["cpu"]))
-    pairs = [(duel.problem["image"][0], duel.problem["kernel"][0]) for duel in found]
+    pairs = [(duel.problem.image[0], duel.problem.kernel[0]) for duel in found]
     assert sorted(pairs) == [(size, kernel) for size in sizes for kernel in sorted(kernels)]
     assert set(pairs[:9]) == {(size, kernel) for size in sizes for kernel in (3, 9, 31)}
     levels = {kernel: level for level, kernel in dueling._bisection(kernels)}
@@ -173,8 +173,8 @@ def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:
 @pytest.mark.parametrize("sizes", [[64, 512], [512, 64]])
 def test_the_closest_race_comes_first_within_a_level(sizes: list[int]) -> None:
     found = duels(sweep(sizes=sizes, kernels=[3, 127]), available(["cpu"]))
-    assert found[-1].problem["kernel"] == [127, 127]  # far from any crossover
-    assert found[-1].problem["image"] == [512, 512]
+    assert found[-1].problem.kernel == (127, 127)  # far from any crossover
+    assert found[-1].problem.image == (512, 512)
 
 
 def test_duels_are_a_sequence_whose_places_can_be_asked_for_in_any_order() -> None:

@@ -16,8 +16,8 @@ import pandas as pd
 
 from convcross.analysis.newest import Changes, Newest
 from convcross.errors import BadInput
-from convcross.results import schema
-from convcross.results.fields import ROUNDS
+from convcross.results import reader, schema
+from convcross.results.fields import MOST_ROUNDS
 from convcross.stats.bootstrap import SHORTEST, Array, median
 from convcross.sweeps.spec import LARGEST
 from convcross.text import one_line
@@ -29,7 +29,7 @@ log = logging.getLogger("convcross")
 # What two cells must share to lie on one curve.
 CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "batch", "channels"]
 # Round numbers start anew in each duel and memory group; this keeps those of two apart.
-ROUNDS_A_GROUP = ROUNDS
+ROUNDS_A_GROUP = MOST_ROUNDS
 FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
@@ -93,7 +93,7 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     if not paths:
         raise BadInput("no results file given; allowed: one or more files of one machine")
     with contextlib.ExitStack() as stack, _no_collector():
-        files = [stack.enter_context(schema.reading(Path(path))) for path in paths]
+        files = [stack.enter_context(reader.reading(Path(path))) for path in paths]
         machine = _one_machine(files)
         rows, notes = _rows(files)
     if not rows:
@@ -123,26 +123,25 @@ def _no_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _rows(files: Sequence[schema.Reader]) -> tuple[list[dict[str, Any]], list[str]]:
+def _rows(files: Sequence[reader.Reader]) -> tuple[list[dict[str, Any]], list[str]]:
     """The newest row of each measurement, and notes on what was dropped, changed or doubled."""
     notes = []
     groups: dict[tuple[int, str, Any], int] = {}
     newest = Newest()
     for number, file in enumerate(files):
         name = file.path.name
-        problems: dict[str, tuple[Problem, bool]] = {}
+        grids: dict[Problem, bool] = {}
         changes = Changes()
         for found, footer in file:
             if not changes.same_machine(footer):
                 continue
             for record in found:
-                together = (number, record.duel, record.telemetry.get("group"))
+                together = (number, record.duel, record.telemetry.group)
                 group = groups.setdefault(together, len(groups))
-                text = str(record.problem)
-                if text not in problems:
-                    problem = _problem(record, name)
-                    problems[text] = problem, _is_grid(problem)
-                newest.take(file, record, _row(record, *problems[text], group, name))
+                if record.problem not in grids:
+                    _check_sizes(record, name)
+                    grids[record.problem] = _is_grid(record.problem)
+                newest.take(file, record, _row(record, grids[record.problem], group, name))
         if file.dropped:
             notes.append(f"{name}: {file.dropped} was left out")
         notes += changes.sentences(name)
@@ -180,7 +179,7 @@ def _said_of_flags(flags: pd.Series[Any], included: bool) -> list[str]:
     return [f"{cells} included as asked" if included else f"{cells} left out (--include-flagged)"]
 
 
-def _one_machine(files: Sequence[schema.Reader]) -> str:
+def _one_machine(files: Sequence[reader.Reader]) -> str:
     names = [_machine(file) for file in files]
     for name, file in zip(names, files, strict=True):
         if name != names[0]:
@@ -191,7 +190,7 @@ def _one_machine(files: Sequence[schema.Reader]) -> str:
     return names[0]
 
 
-def _machine(file: schema.Reader) -> str:
+def _machine(file: reader.Reader) -> str:
     return one_line(str(file.header.machine.get("name", "unnamed machine")), LONGEST)
 
 
@@ -202,33 +201,26 @@ def _one_thread_count(frame: pd.DataFrame) -> None:
         raise BadInput(f"threads are {found} in one comparison; allowed: one number of CPU threads")
 
 
-def _problem(record: schema.Record, source: str) -> Problem:
-    try:
-        problem = Problem.from_json(record.problem)
-        _check_sizes(problem)
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"{source}: duel {record.duel}: problem: {error}") from None
-    return problem
-
-
-def _check_sizes(problem: Problem) -> None:
+def _check_sizes(record: schema.Record, source: str) -> None:
     """Those that a sweep may ask for: beyond them products and bytes overflow."""
+    problem = record.problem
     pads = [pad for side in problem.padding or () for pad in side]
     channels = problem.batch, problem.in_channels, problem.out_channels
     sizes = [*problem.image, *problem.kernel, *channels, *problem.stride, *problem.dilation, *pads]
     if max(sizes) > LARGEST:
-        raise ValueError(f"size is {max(sizes)}; allowed: up to {LARGEST}")
+        raise BadInput(
+            f"{source}: duel {record.duel}: problem: size is {max(sizes)}; allowed: up to {LARGEST}"
+        )
 
 
-def _row(
-    record: schema.Record, problem: Problem, is_grid: bool, group: int, source: str
-) -> dict[str, Any]:
+def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[str, Any]:
     """A record as a flat row: conditions, N and n, status, costs, and its raw samples.
 
     Samples, the median and its interval are divided by the pacer's ratio where rivals were timed
     in several memory groups: column ``pacer`` has it.
     """
-    pacer = float(record.telemetry.get("pacer_ratio") or 1.0)
+    problem, energy = record.problem, record.telemetry.energy or schema.Energy()
+    pacer = record.telemetry.pacer_ratio or 1.0
     channels = (problem.in_channels, problem.out_channels)
     run, fresh, load = (_samples(record, phase) / pacer for phase in ("run", "fresh", "load"))
     rounds = {}
@@ -247,7 +239,6 @@ def _row(
         data += f", {record.kernel_data} kernel"
     timed = len(run) > 0 and bool(run.min() >= SHORTEST)
     errors = record.error_seeds or ([record.error.rel_l2] if record.error else [])
-    energy = record.telemetry.get("energy") or {}
     return {
         "device": record.device,
         "regime": record.regime,
@@ -271,24 +262,31 @@ def _row(
         "measured": record.status == "ok" and timed,
         "settled": bool(record.settled),
         "pacer": pacer,
-        "floor": np.nan if record.floor_s is None else record.floor_s,
+        "floor": _number(record.floor_s),
         "seconds": median(run) if timed else np.nan,
         "low": np.nan if record.ci_low_s is None else record.ci_low_s / pacer,
         "high": np.nan if record.ci_high_s is None else record.ci_high_s / pacer,
         "error": record.error.rel_l2 if record.error else np.nan,
         "errors": np.asarray(errors, dtype=np.float64),
-        "energy": np.asarray(energy.get("j_per_run", ()), dtype=np.float64),
-        "no_energy": energy.get("not_measured", ""),
-        "workspace": np.nan if record.workspace_bytes is None else record.workspace_bytes,
+        "energy": np.asarray(energy.j_per_run or (), dtype=np.float64),
+        "no_energy": energy.not_measured or "",
+        "declared_flops": _number(record.declared_flops),
+        "declared_bytes": _number(record.declared_bytes),
+        "algebra": record.algebra,
+        "workspace": _number(record.workspace_bytes),
         "run": run,
         "rounds": rounds["run"],
         "fresh": fresh,
         "fresh_rounds": rounds["fresh"],
         "load": load,
         "plan": _samples(record, "plan"),
-        "padded": record.provenance.get("padded"),
+        "padded": record.provenance.padded,
         "stages": record.stage_seconds,
     }
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _samples(record: schema.Record, phase: str) -> Array:

@@ -12,7 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from convcross.results.schema import DuelFooter, Reader, Record
+from convcross.results.reader import Reader
+from convcross.results.schema import DuelFooter, Record
 
 AGAIN = re.compile(r"\+\d+$")  # ends the duel of a cell that a search meant to measure again
 
@@ -71,18 +72,20 @@ class Newest:
         """The next record of a file, and its row."""
         parts = ("problem", "data", "seed", "regime", "contender", "device")
         key = tuple(row[part] for part in parts)
-        one = _Measured(file, record.started_at, row)
-        known = self._newest.setdefault(key, one)
-        if known is one:
+        measured = _Measured(file, record.started_at, row)
+        known = self._newest.setdefault(key, measured)
+        if known is measured:
             return
         if known.file is not file or not AGAIN.search(record.duel):
             self._doubled[file.path.name] += 1
             if file.header.started_at < known.file.header.started_at:
-                one, known = known, one
-            self._doubtful += known.file is not one.file and known.started_at > one.started_at
-            if (apart := _contradiction(known.row, one.row)) is not None:
+                measured, known = known, measured
+            self._doubtful += (
+                known.file is not measured.file and known.started_at > measured.started_at
+            )
+            if (apart := _contradiction(known.row, measured.row)) is not None:
                 self._contradictions.append(apart)
-        self._newest[key] = one
+        self._newest[key] = measured
 
     def sentences(self) -> list[str]:
         """A sentence for each file with doubles, and on those that contradict each other."""

@@ -55,7 +55,7 @@ def report(
 ) -> None:
     """Write figures (PNG, SVG, PDF), every measurement (CSV) and one self-contained HTML page."""
     from convcross.report import report as reporting
-    from convcross.results.schema import read
+    from convcross.results.reader import read
 
     folder = out
     if folder is None:

@@ -219,7 +219,7 @@ def _ours(group: Sequence[Case], limits: Limits) -> tuple[dict[Case, Record], fl
         members = list(part)
         duel = Duel(
             id=f"cross-check-{members[0].name}",
-            problem=problem.to_json(),
+            problem=problem,
             contenders=[case.contender for case in members],
             image_data="normal",
             kernel_data="normal",
@@ -229,10 +229,9 @@ def _ours(group: Sequence[Case], limits: Limits) -> tuple[dict[Case, Record], fl
             limits=limits,
             algorithm_paths=[KNOWN_WORK],
         )
-        result = measure(duel.model_dump(mode="json"))
-        rows = map(Record.model_validate, result["records"])
-        records.update(zip(members, rows, strict=True))
-        others = max(others, result["neighbours"]["others"])
+        result = measure(duel)
+        records.update(zip(members, result.records, strict=True))
+        others = max(others, result.neighbours["others"])
     return records, others
 
 

@@ -49,7 +49,7 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
     problem = Problem(image=x.shape, kernel=kernel.shape, mode="same", dtype="float32")
     duel = Duel(
         id=f"demo-{kernel.shape[0]}",
-        problem=problem.to_json(),
+        problem=problem,
         contenders=[str(contender) for contender in matching(["*"], available(devices))],
         image_data="photograph",
         kernel_data="gaussian",
@@ -58,7 +58,7 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
         threads=None,
         limits=LIMITS,
     )
-    records = [Record.model_validate(row) for row in measure_on(duel, x, kernel)["records"]]
+    records = measure_on(duel, x, kernel).records
     kept = [record for record in records if record.status != "unsupported"]
     return sorted(kept, key=lambda record: record.median_s if record.status == "ok" else math.inf)  # type: ignore[arg-type, return-value]
 

@@ -32,7 +32,7 @@ def measure_errors(
     What is timed later is what runs here: the contender's own image and kernel are overwritten,
     and as they were again at the end. A result that is not right on another seed is wrong. Where
     memory does not suffice for another truth, the record tells so in its provenance
-    ("error_seeds") and has fewer.
+    (``error_seeds``) and has fewer.
     """
     group = alive(trials)
     if duel.error_seeds == 1 or not group:
@@ -92,6 +92,6 @@ def _without(group: list[Trial], seed: int, error: Exception) -> None:
     status, reason = classify(error)
     for trial in group:
         if status == "oom":
-            trial.record.provenance["error_seeds"] = f"seed {seed}: {reason}"
+            trial.record.provenance.error_seeds = f"seed {seed}: {reason}"
         else:
             trial.fail(status, f"seed {seed}: {reason}")

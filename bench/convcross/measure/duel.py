@@ -10,7 +10,6 @@ import datetime
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from convcross.machine import memory, threads
 from convcross.machine.contention import ContentionWatch
@@ -22,7 +21,7 @@ from convcross.measure.phases import time_fresh, time_plan, time_run, warm_up
 from convcross.measure.prepare import prepare, verify_again
 from convcross.measure.process import progress_page, stray_work
 from convcross.measure.trial import Ledger, Trial, alive, classify, give_up_process, guarded
-from convcross.results.schema import Record
+from convcross.results.schema import DuelResult, Record, Telemetry
 from convcross.sweeps import data
 from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
@@ -34,30 +33,20 @@ ROUNDS = 1000  # more than a group has: rounds of two groups are never paired
 Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and w
 
 
-def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
+def measure(duel: Duel) -> DuelResult:
     """Measure a duel.
 
     In a process that another one watches (``progress_page``), raises ``trial.ProcessCorrupted``
     where a contender has made it useless for the others.
 
-    Parameters
-    ----------
-    duel_json : the JSON of a ``duels.Duel``
-
-    Returns
-    -------
-    dict
-        "records": JSON of a ``records.Record`` for each contender, in the duel's order;
-        "seconds": where the wall time went; "neighbours": what else used the cores meanwhile.
+    Whoever measures needs its JSON alone: ``algorithm_paths`` are loaded here.
     """
     ledger = Ledger()
-    duel = Duel.model_validate(duel_json)
     for path in duel.algorithm_paths:
         load_path(path)
-    problem = Problem.from_json(duel.problem)
+    problem = duel.problem
     return _measure(
         duel,
-        problem,
         lambda: (
             data.image(duel.image_data, problem.x_shape, duel.seed),
             data.kernel(duel.kernel_data, problem.w_shape, duel.seed),
@@ -66,15 +55,16 @@ def measure(duel_json: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> dict[str, Any]:
+def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> DuelResult:
     """Measure a duel on an image and a kernel at hand, of its problem's shapes.
 
     They are rounded to the problem's dtype. Returns what ``measure`` does.
     """
-    return _measure(duel, Problem.from_json(duel.problem), lambda: (x, w), Ledger())
+    return _measure(duel, lambda: (x, w), Ledger())
 
 
-def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -> dict[str, Any]:
+def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
+    problem = duel.problem
     watch = ContentionWatch()
     progress_page.begin_duel(duel.contenders)
     with ledger.charge("preparation"):
@@ -93,11 +83,11 @@ def _measure(duel: Duel, problem: Problem, operands: Operands, ledger: Ledger) -
     for trial in trials:
         if trial.contender.device == "cpu":
             trial.record.threads = count
-    return {
-        "records": [trial.record.model_dump(mode="json") for trial in trials],
-        "seconds": ledger.closed(),
-        "neighbours": watch.shares(),
-    }
+    return DuelResult(
+        records=[trial.record for trial in trials],
+        seconds=ledger.closed(),
+        neighbours=watch.shares(),
+    )
 
 
 def _truth(
@@ -157,10 +147,18 @@ def _ask(trial: Trial) -> None:
     reason = algorithm.refuses(trial.problem, contender.namespace, contender.device)
     if reason is not None:
         raise UnsupportedProblem(reason)
-    workspace = float(algorithm.implementation.cost(trial.problem).workspace)
+    cost = algorithm.implementation.cost(trial.problem)
+    workspace = float(cost.workspace)
     if not 0 <= workspace < math.inf:
         raise ValueError(f"cost's workspace is {workspace}; allowed: bytes >= 0")
-    trial.record.workspace_bytes = workspace
+    record = trial.record
+    record.workspace_bytes = workspace
+    record.declared_flops, record.declared_bytes = map(_sound, (cost.flops, cost.bytes))
+
+
+def _sound(declared: float) -> float | None:
+    """A number that an algorithm declares, where it is one."""
+    return float(declared) if 0 <= float(declared) < math.inf else None
 
 
 def _import_libraries(trials: Iterable[Trial]) -> None:
@@ -195,11 +193,11 @@ def _in_groups(
         _compete([*group, *([guest] if guest else [])], duel, truth, order, ledger, number * ROUNDS)
         memory.release()
         for trial in group if number else ():
-            trial.record.telemetry["group"] = number
+            trial.record.telemetry.group = number
             if guest and pacer and guest.record.median_s and pacer.record.median_s:
-                trial.record.telemetry["pacer"] = pacer.name
+                trial.record.telemetry.pacer = pacer.name
                 ratio = guest.record.median_s / pacer.record.median_s
-                trial.record.telemetry["pacer_ratio"] = ratio
+                trial.record.telemetry.pacer_ratio = ratio
 
 
 def _groups(trials: Iterable[Trial]) -> Iterator[list[Trial]]:
@@ -256,7 +254,9 @@ def _compete(
     time_fresh(alive(group), duel, order, ledger, first)
     since = {device: used.since(before[device]) for device, used in gauges.items()}
     for trial in alive(group):
-        trial.record.telemetry.update(since[trial.contender.device])
+        trial.record.telemetry = trial.record.telemetry.model_copy(
+            update=Telemetry.model_validate(since[trial.contender.device]).known()
+        )
     for trial in alive(group):
         guarded(trial, "planning", time_plan, duel.limits.seconds, ledger)
     for trial in alive(group):

@@ -10,6 +10,7 @@ from convcross.machine.telemetry import Gauge, energy
 from convcross.measure.observers import kernels, profiler
 from convcross.measure.observers.stages import stages
 from convcross.measure.trial import Ledger, Trial
+from convcross.results.schema import Energy, Kernel
 from convcross.sweeps.duels import Duel
 
 
@@ -29,7 +30,7 @@ def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
     )
     if impossible(record.ci_high_s, record.floor_s):
         record.flags.append("impossible")
-    record.provenance["libraries"] = kernels.libraries(trial.contender.namespace, device)
+    record.provenance.libraries = kernels.libraries(trial.contender.namespace, device)
     with ledger.charge("preparation"):
         if duel.profiled:
             _profile(trial, duel)
@@ -37,7 +38,8 @@ def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
                 place = trial.contender.namespace, device
                 record.stage_seconds = stages(trial.run, trial.load, *place)
         if duel.energy:
-            record.telemetry["energy"] = energy(trial.run, trial.synchronize, gauge(device))
+            measured = energy(trial.run, trial.synchronize, gauge(device))
+            record.telemetry.energy = Energy.model_validate(measured)
 
 
 def _profile(trial: Trial, duel: Duel) -> None:
@@ -48,9 +50,10 @@ def _profile(trial: Trial, duel: Duel) -> None:
         profile = kernels.executed(trial.run, "cpu")
     else:
         profile = profiler.executed(duel, trial.name)
-    names = {"kernels": "kernels", "streams": "streams", "reason": "kernels_untold"}
-    record.provenance.update({names[key]: value for key, value in profile.items() if value})
-    if (engine := kernels.engine(profile["kernels"])) is not None:
-        record.provenance["engine"] = engine
+    ran = record.provenance
+    ran.kernels = [Kernel.model_validate(kernel) for kernel in profile["kernels"]] or None
+    ran.streams = profile["streams"] or None
+    ran.kernels_untold = profile["reason"] or None
+    ran.engine = kernels.engine(profile["kernels"])
     if record.family == "direct" and kernels.ran_fft(profile["kernels"]):
         record.flags.append("ran-fft")

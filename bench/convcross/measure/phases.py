@@ -90,18 +90,18 @@ def time_run(
         record.phase_seconds["run"] = series[0].samples
         record.rounds = series[0].rounds
         record.settled = series[0].settled
-        record.provenance["batch"] = trial.batch
+        record.provenance.batch = trial.batch
         record.median_s, record.ci_low_s, record.ci_high_s = median_interval(series[0].samples)
         if record.device != "cpu" and record.regime != "wall":
-            record.telemetry["launches_hidden"] = trial.stopwatch.held
-            record.telemetry["sm_hz"] = trial.stopwatch.pooled_sm_hz()
-            record.telemetry["rounds_again"] = series[0].again
+            record.telemetry.launches_hidden = trial.stopwatch.held
+            record.telemetry.sm_hz = trial.stopwatch.pooled_sm_hz()
+            record.telemetry.rounds_again = series[0].again
     _flag_power_limited(alive(group))
 
 
 def _flag_power_limited(group: list[Trial]) -> None:
     """Those that ran at a lower clock than a rival, although uneven rounds were measured again."""
-    clocks = {trial.name: trial.record.telemetry.get("sm_hz") for trial in group}
+    clocks = {trial.name: trial.record.telemetry.sm_hz for trial in group}
     fastest = max((clock for clock in clocks.values() if clock is not None), default=0.0)
     for trial in group:
         clock = clocks[trial.name]

@@ -13,9 +13,11 @@ from typing import Any
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.timing import choose, graphs
 from convcross.measure.trial import Ledger, TooSlow, Trial
+from convcross.results.schema import Certificate, Provenance
 from convcross.sweeps.duels import Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.problem import Size
+from convkernels.registry import Implementation
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
 FAR = 1000.0  # no contender is so much less efficient on a smaller problem
@@ -35,22 +37,30 @@ def prepare(trial: Trial, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> 
         begin = time.perf_counter()
         trial.instance = trial.algorithm.prepare(problem, *place)
         trial.synchronize()
-        trial.record.provenance["first_plan_s"] = time.perf_counter() - begin
+        trial.record.provenance.first_plan_s = time.perf_counter() - begin
     with ledger.charge("verification"):
         trial.first = _first_run(trial)
-        own = trial.instance.provenance()
-        trial.record.provenance.update(json.loads(json.dumps(own, allow_nan=False)))
+        trial.record.provenance = _with_own_words(trial.record.provenance, trial.instance)
         dtype = namespaces.dtype_name(trial.first)
         if dtype != problem.dtype:
             trial.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
             return
         bound = trial.algorithm.implementation.error_bound(problem)
         reason = accuracy.verify(trial.first, bound, truth)
-        trial.record.provenance["reference"] = truth.certificate
+        trial.record.provenance.reference = Certificate(**truth.certificate)
         if reason is not None:
             trial.fail("wrong", reason)
             return
         trial.record.error = accuracy.errors(trial.first, truth)
+
+
+def _with_own_words(known: Provenance, instance: Implementation) -> Provenance:
+    """What is known, and what the instance says of itself, as a file will have it.
+
+    Raises TypeError or ValueError on what no file could hold.
+    """
+    own = json.loads(json.dumps(instance.provenance(), allow_nan=False))
+    return Provenance.model_validate({**own, **known.model_dump()})
 
 
 def _first_run(trial: Trial) -> Any:
@@ -69,7 +79,7 @@ def _first_run(trial: Trial) -> Any:
             trial.load()  # what the capture left in the instance has no values
             (trial.run,) = graphs.capture([trial.run], *place)
             trial.load = None
-            trial.record.provenance["fresh"] = str(refusal)
+            trial.record.provenance.fresh = str(refusal)
         else:
             trial.load()
         y = trial.run()

@@ -15,7 +15,7 @@ from convcross.errors import first_complaint
 from convcross.text import one_line
 from convkernels.registry import LONGEST
 
-ROUNDS = 1_000_000  # of a duel and memory group
+MOST_ROUNDS = 1_000_000  # of a duel and memory group
 
 
 def _printable(name: str) -> str:
@@ -28,20 +28,9 @@ Name = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_p
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=1, le=1e30, allow_inf_nan=False)]  # FLOP/s, bytes/s
-Round = Annotated[int, Field(ge=0, lt=ROUNDS)]
+Round = Annotated[int, Field(ge=0, lt=MOST_ROUNDS)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Threads = Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class _Energy(BaseModel):
-    j_per_run: list[Positive] = []
-    not_measured: str = ""
-
-
-class _Telemetry(BaseModel):
-    group: int | None = None
-    pacer_ratio: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
-    energy: _Energy | None = None
 
 
 class _Ceilings(BaseModel):
@@ -63,5 +52,4 @@ def _holding(model: type[BaseModel]) -> Callable[[dict[str, Any]], dict[str, Any
     return check
 
 
-Telemetry = Annotated[dict[str, Any], AfterValidator(_holding(_Telemetry))]
 Ceilings = Annotated[dict[str, Any], AfterValidator(_holding(_Ceilings))]

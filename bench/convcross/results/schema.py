@@ -6,18 +6,12 @@ with a line of kind "duel" that closes it: a duel without that line is torn and 
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
-import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import IO, Annotated, Any, Literal, cast
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from convcross.errors import BadInput, first_complaint
 from convcross.results.fields import (
     Ceilings,
     Name,
@@ -25,13 +19,12 @@ from convcross.results.fields import (
     Round,
     Seconds,
     Seed,
-    Telemetry,
     Threads,
 )
+from convkernels.problem import Problem
 
 SCHEMA = 1
 PHASES = ("plan", "load", "run", "fresh")
-TORN = "a torn last line"
 
 
 class Line(BaseModel):
@@ -53,6 +46,99 @@ class Header(Line):
     started_at: str
 
 
+class Known(Line):
+    """What is known of a measurement: a key that is not known is not written."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in write(self).items() if value is not None}
+
+    def known(self) -> dict[str, Any]:
+        """What is known, by its key, as it is."""
+        return {key: value for key, value in self if value is not None}
+
+
+class Certificate(Known):
+    """How far the float64 reference is from exact sums, and at how many outputs."""
+
+    worst: float | None = None  # largest distance, relative to the scale of its output
+    points: float | None = None  # outputs that were checked
+    error_points: float | None = None  # outputs at which errors are measured
+
+
+class Kernel(Line):
+    """A kernel that a run executed, by the name that the profiler gives it."""
+
+    name: str
+    share: float  # of the run's time on the device
+
+
+class Provenance(Known):
+    """How a record came about. Other keys are a contender's own words on how it computes."""
+
+    first_plan_s: Positive | None = None  # s, of the first plan in the process
+    batch: int | None = None  # runs timed together as one sample
+    reference: Certificate | None = None
+    fresh: str | None = None  # why load and run are not timed as one
+    error_seeds: str | None = None  # why fewer data seeds than asked for have an error
+    libraries: dict[str, Any] | None = None  # versions, and settings that change arithmetic
+    kernels: list[Kernel] | None = None  # largest share first
+    streams: list[int] | None = None  # the profiler's numbers of the streams that they ran on
+    kernels_untold: str | None = None  # why there are no kernels
+    engine: str | None = None  # what a library chose, by the kernels' names
+    algebra_untold: str | None = None  # why the record has no ``algebra``
+    padded: Any = None  # elements of the padded sides [M1, M2]: a contender's own words
+
+
+class Reading(Known):
+    """What a device tells at one moment."""
+
+    sm_clock_mhz: float | None = None  # MHz
+    memory_clock_mhz: float | None = None  # MHz
+    power_w: float | None = None  # W, of the whole board
+    temperature_c: float | None = None  # °C
+    throttle: list[str] | None = None  # what holds the clocks down, in words
+    energy_j: float | None = None  # J, from an arbitrary zero
+    other_processes: int | None = None  # that compute on the card, without ours
+    frequency_mhz: dict[str, float] | None = None  # MHz: mean, min, max over the cores
+
+
+class Energy(Known):
+    """Energy of runs over windows, an element a window; or why it was not measured."""
+
+    j_per_run: list[Positive] | None = None  # J
+    runs: list[int] | None = None
+    seconds: list[Positive] | None = None  # s
+    not_measured: str | None = None
+
+
+class Telemetry(Known):
+    """What was watched while a contender was timed."""
+
+    before: Reading | None = None
+    after: Reading | None = None
+    missing: dict[str, str] | None = None  # a reading → why the device does not tell it
+    launches_hidden: bool | None = None  # the device waited until a sample was queued whole
+    sm_hz: float | None = None  # Hz, SM clock over the samples
+    rounds_again: int | None = None  # rounds measured again, as rivals' clocks differed
+    group: int | None = None  # number of the memory group, where not all fitted at once
+    pacer: str | None = None  # the contender that ran in each group
+    pacer_ratio: Annotated[float, Field(ge=1e-6, le=1e6)] | None = (
+        None  # its time here / in group 0
+    )
+    energy: Energy | None = None
+    worker_lost: bool | None = None  # a worker process was lost in it
+
+
+class Distances(Line):
+    """max|y − z| / max|z| of results that should be equal, or should not, in one dtype."""
+
+    largest: Positive
+    least: Positive
+    identical: int = Field(ge=0)  # comparisons equal to the last bit
+    count: int = Field(ge=1)  # comparisons
+
+
 class Errors(Line):
     """Distances of the result y from the float64 reference r; of float64 problems, at the sampled
     outputs (``provenance.reference.error_points``) that are known to twice the digits."""
@@ -69,7 +155,7 @@ class Record(Line):
 
     kind: Literal["record"] = "record"
     duel: str
-    problem: dict[str, Any]  # Problem.to_json()
+    problem: Problem
     algorithm: Name
     namespace: Name
     device: Name
@@ -93,9 +179,13 @@ class Record(Line):
     error_seeds: list[Positive] = Field(default_factory=list)  # rel_l2 of each data seed
     stage_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)  # of staged runs
     floor_s: Positive | None = None
-    workspace_bytes: Positive | None = None
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    telemetry: Telemetry = Field(default_factory=dict)
+    workspace_bytes: Positive | None = None  # that the algorithm declares, with the next two
+    declared_flops: Positive | None = None
+    declared_bytes: Positive | None = None
+    # Relation ("commutes", …) → dtype → its distances; of profiled duels (see measure.algebra).
+    algebra: dict[str, dict[str, Distances]] = Field(default_factory=dict)
+    provenance: Provenance = Field(default_factory=Provenance)
+    telemetry: Telemetry = Field(default_factory=Telemetry)
     flags: list[str] = Field(default_factory=list)
     started_at: str = ""
 
@@ -117,29 +207,18 @@ class DuelFooter(Line):
     changed: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
 
 
-class Results:
-    """A results file, read.
+class DuelResult(BaseModel):
+    """What measuring a duel gives, on its way from the process that measures to the writer.
 
     Attributes
     ----------
-    path : Path
-    header : Header
-    records : list of Record, of whole duels only
-    closings : list of Closing, one a duel
-    dropped : str or None
-        What was left out of the file's end (a torn tail), in words.
+    records : one a contender, in the duel's order
+    seconds, neighbours : see ``DuelFooter``
     """
 
-    def __init__(
-        self,
-        path: Path,
-        header: Header,
-        records: list[Record],
-        footers: list[DuelFooter],
-        dropped: str | None,
-    ) -> None:
-        self.path, self.header, self.records = path, header, records
-        self.footers, self.dropped = footers, dropped
+    records: list[Record]
+    seconds: dict[str, float]
+    neighbours: dict[str, float]
 
 
 def dump(lines: Iterable[Line]) -> bytes:
@@ -149,145 +228,3 @@ def dump(lines: Iterable[Line]) -> bytes:
         data = line.model_dump(mode="json", by_alias=True)
         text.append(json.dumps(data, separators=(",", ":"), allow_nan=False))
     return ("\n".join(text) + "\n").encode()
-
-
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        data = pydantic_core.from_json(line)
-    except ValueError:
-        raise BadInput(f"{path}:{number}: not JSON; allowed: one JSON object a line") from None
-    if not isinstance(data, dict):
-        raise BadInput(f"{path}:{number}: a {type(data).__name__}; allowed: one JSON object a line")
-    return data
-
-
-def _header(path: Path, line: bytes) -> Header:
-    """The header in the first line. Raises BadInput where there is none, or a future one."""
-    data = _parse(path, 1, line)
-    if data.get("kind") != "header":
-        raise BadInput(f"{path}:1: kind is {data.get('kind')!r}; allowed in line 1: 'header'")
-    schema = data.get("schema")
-    if not isinstance(schema, int) or not 1 <= schema <= SCHEMA:
-        raise BadInput(
-            f"{path}:1: schema is {schema!r}; allowed: 1 to {SCHEMA} (a newer one needs a newer "
-            "convcross)"
-        )
-    header: Header = _validated(Header, path, 1, data)
-    return header
-
-
-def _validated(model: type[Any], path: Path, number: int, data: dict[str, Any]) -> Any:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise BadInput(f"{path}:{number}: {first_complaint(error)}") from None
-
-
-_LINE: TypeAdapter[Record | DuelFooter] = TypeAdapter(
-    Annotated[Record | DuelFooter, Field(discriminator="kind")]
-)
-
-
-def _line(path: Path, number: int, line: bytes) -> Record | DuelFooter:
-    try:
-        return _LINE.validate_json(line)  # half the time of parsing first
-    except ValidationError:
-        data = _parse(path, number, line)  # tells more plainly what is wrong
-    kind = data.get("kind")
-    if kind not in ("record", "duel"):
-        raise BadInput(f"{path}:{number}: kind is {kind!r}; allowed: 'record', 'duel'")
-    found: Record | DuelFooter = _validated(
-        Record if kind == "record" else DuelFooter, path, number, data
-    )
-    return found
-
-
-class Reader:
-    """Reads a results file (``.jsonl`` or ``.jsonl.gz``) in one pass, and holds one duel at a time.
-
-    Iterating yields (records, closing) of each whole duel; what is torn at the end is dropped.
-
-    Parameters
-    ----------
-    path : Path
-    file : binary file
-        Open at its beginning, and uncompressed; see ``reading``.
-
-    Attributes
-    ----------
-    header : Header
-    end : int
-        Bytes up to the end of the header, or of the last duel that was yielded.
-    dropped : str or None
-        What was left out of the file's end (a torn tail), in words; known when all was read.
-
-    Raises
-    ------
-    BadInput
-        Missing, empty, without a header, not JSON inside, or of a future schema.
-    """
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path = path
-        self._lines = self._numbered(file)
-        _, first = next(self._lines, (0, b""))
-        if not first.strip() and not any(line.strip() for _, line in self._lines):
-            raise BadInput(f"results file {path} is empty; allowed: a header line, then records")
-        self.header = _header(path, first)
-        whole = first.endswith(b"\n")
-        self.end = len(first) if whole else 0
-        self.dropped = None if whole else TORN
-
-    def _numbered(self, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-        try:
-            yield from enumerate(file, start=1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise unreadable(self.path, error) from None
-
-    def __iter__(self) -> Iterator[tuple[list[Record], DuelFooter]]:
-        place = self.end
-        waiting: list[Record] = []
-        for number, line in self._lines:
-            place += len(line)
-            if not line.strip():
-                continue
-            if not line.endswith(b"\n"):  # the write was cut
-                self.dropped = TORN
-                break
-            found = _line(self.path, number, line)
-            if isinstance(found, Record):
-                waiting.append(found)
-            else:
-                self.end = place
-                yield waiting, found
-                waiting = []
-        if waiting:
-            self.dropped = f"an unfinished last duel ({len(waiting)} of its records)"
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[Reader]:
-    """A results file, open to be read. Raises BadInput as ``Reader``."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(opener(path, "rb"))
-        except OSError as error:
-            raise unreadable(path, error) from None
-        yield Reader(path, cast("IO[bytes]", file))
-
-
-def unreadable(path: Path, error: Exception) -> BadInput:
-    if isinstance(error, FileNotFoundError):
-        return BadInput(f"results file {path} does not exist")
-    reason = error.strerror if isinstance(error, OSError) else None
-    return BadInput(f"results file {path} cannot be read: {reason or error}")
-
-
-def read(path: Path) -> Results:
-    """Read a whole results file. Raises BadInput as ``Reader``."""
-    with reading(path) as reader:
-        duels = list(reader)
-    records = [record for found, _ in duels for record in found]
-    footers = [footer for _, footer in duels]
-    return Results(path, reader.header, records, footers, reader.dropped)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from convcross.errors import BadInput
-from convcross.results.schema import DuelFooter, Header, Reader, Record, dump, unreadable
+from convcross.results.reader import Reader, unreadable
+from convcross.results.schema import DuelFooter, Header, Record, dump
 
 Taker = Callable[[list[Record], DuelFooter], object]  # of a whole duel
 

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from convcross.errors import BadInput
 from convcross.machine import ceilings, describe
-from convcross.results.schema import DuelFooter, Header, Record, reading
+from convcross.results.reader import reading
+from convcross.results.schema import DuelFooter, Header, Record
 from convcross.results.writer import Writer
 from convcross.run.resume import (
     FAILED,
@@ -291,12 +292,12 @@ class Session:
         Raises WorkersLost and BadInput.
         """
         for duel, result in self.machine.finished(seconds):
-            records = [Record.model_validate(record) for record in result["records"]]
+            records = result.records
             footer = DuelFooter(
                 duel=duel.id,
                 records=len(records),
-                seconds=result["seconds"],
-                neighbours=result["neighbours"],
+                seconds=result.seconds,
+                neighbours=result.neighbours,
                 changed=self._changed,
             )
             self.writer.append(records, footer)
@@ -349,11 +350,10 @@ def _work(
 
 def _notices(record: Record) -> Iterator[tuple[str, str]]:
     """(device, what disturbed it), as its readings around the timing tell."""
-    for when in ("before", "after"):
-        summary = record.telemetry.get(when, {})
-        if summary.get("other_processes"):
+    for told in filter(None, (record.telemetry.before, record.telemetry.after)):
+        if told.other_processes:
             yield record.device, "other processes were on it"
-        for reason in summary.get("throttle", ()):
+        for reason in told.throttle or ():
             if reason not in UNTHROTTLED:
                 yield record.device, f"its clocks were held down ({reason})"
 

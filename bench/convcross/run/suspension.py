@@ -33,7 +33,7 @@ class Suspension:
             name = record.contender
             if name in self._suspended or record.status == "unsupported":
                 continue
-            if record.status == "error" or record.telemetry.get("worker_lost"):
+            if record.status == "error" or record.telemetry.worker_lost:
                 self._row[name] += 1
                 if self._row[name] == ROW:
                     self._suspended[name] = "error", f"suspended after {ROW} cells: {record.reason}"

@@ -45,10 +45,10 @@ class Contender(BaseModel, frozen=True):
 
 
 class Duel(BaseModel):
-    """One problem with all its contenders: JSON in, so that it can be measured anywhere."""
+    """One problem with all its contenders; its JSON is all that measuring it anywhere needs."""
 
     id: str
-    problem: dict[str, Any]
+    problem: Problem
     contenders: list[str]
     image_data: str
     kernel_data: str
@@ -229,20 +229,18 @@ class Duels(Sequence[Duel]):
         """Those that are left when these are done, in the same order."""
         left = copy.copy(self)
         if ids:
-            left._cells = [
-                cell for cell in self._cells if _id(cell[0].to_json(), *cell[1:]) not in ids
-            ]
+            left._cells = [cell for cell in self._cells if _id(*cell) not in ids]
         left._ordered, left._rest = [], left._by_information()
         return left
 
     def _made(self, problem: Problem, image_data: str, kernel_data: str) -> Duel:
         """What ran is asked of the smallest, the middle and the largest kernel of each image size,
         of all where they are few, and of layers."""
-        sweep, fields = self._sweep, problem.to_json()
+        sweep = self._sweep
         on_grid = problem.image[0] in sweep.sizes and problem.kernel[0] in sweep.kernels
         return Duel(
-            id=_id(fields, image_data, kernel_data),
-            problem=fields,
+            id=_id(problem, image_data, kernel_data),
+            problem=problem,
             contenders=self.contenders,
             image_data=image_data,
             kernel_data=kernel_data,
@@ -258,10 +256,10 @@ class Duels(Sequence[Duel]):
         )
 
 
-def _id(problem: dict[str, Any], image_data: str, kernel_data: str) -> str:
+def _id(problem: Problem, image_data: str, kernel_data: str) -> str:
     """Readable, and the same wherever the duel is made."""
-    text = json.dumps([problem, image_data, kernel_data], sort_keys=True)
-    (height, width), (kh, kw) = problem["image"], problem["kernel"]
+    text = json.dumps([problem.to_json(), image_data, kernel_data], sort_keys=True)
+    (height, width), (kh, kw) = problem.image, problem.kernel
     return f"{height}x{width}-{kh}x{kw}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

@@ -60,9 +60,9 @@ def planted(
     """Results of these curves; ``change`` may alter each record before it is written."""
     duels = synthetic.duels(contenders, sizes=SIZES, kernels=kernels, rounds=8, noise=noise)
     for record in (record for duel in duels for record in duel):
-        (N, _), (n, _) = record.problem["image"], record.problem["kernel"]
+        (N, _), (n, _) = record.problem.image, record.problem.kernel
         if record.algorithm == "fft":
-            record.provenance["padded"] = list(padded(N, n))
+            record.provenance.padded = list(padded(N, n))
         change(record)
     return load_one(synthetic.write(path / "a.jsonl", duels))
 
@@ -156,7 +156,7 @@ def staged(multiply: Callable[[int, int], float]) -> Callable[[Record], None]:
     def change(record: Record) -> None:
         if record.algorithm != "fft":
             return
-        N, n = record.problem["image"][0], record.problem["kernel"][0]
+        N, n = record.problem.image[0], record.problem.kernel[0]
         seconds = {"forward": 3.0, "multiply": multiply(N, n), "inverse": 3.0, "kernel": 50.0}
         record.stage_seconds = {name: [value] * 9 for name, value in seconds.items()}
 
@@ -189,7 +189,7 @@ def erring(direct: Callable[[int], float]) -> Callable[[Record], None]:
     def change(record: Record) -> None:
         assert record.error is not None
         if record.family == "direct":
-            record.error.rel_l2 = direct(record.problem["kernel"][0])
+            record.error.rel_l2 = direct(record.problem.kernel[0])
 
     return change
 

@@ -9,7 +9,7 @@ import pytest
 from convcross.analysis.crossover import crossover
 from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.errors import BadInput
-from convcross.results.schema import Record
+from convcross.results.schema import Energy, Record
 from support import synthetic
 from support.synthetic import swept
 
@@ -41,7 +41,7 @@ def with_costs(duels: list[list[Record]], seeds: int = 0, windows: int = 0) -> l
             record.error_seeds = (record.error.rel_l2 * data * own).tolist()
             joules = 50 * record.median_s * np.exp(0.02 * rng.standard_normal(windows))
             if windows:
-                record.telemetry["energy"] = {"j_per_run": joules.tolist()}
+                record.telemetry.energy = Energy(j_per_run=joules.tolist())
     return duels
 
 
@@ -109,7 +109,7 @@ def test_workspace_is_exact(tmp_path: Path) -> None:
     contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
     duels = synthetic.duels(contenders, sizes=[512])
     for duel in duels:
-        n = duel[0].problem["kernel"][0]
+        n = duel[0].problem.kernel[0]
         duel[0].workspace_bytes, duel[1].workspace_bytes = 1000.0 * n, 10_000.0
     path = synthetic.write(tmp_path / "a.jsonl", duels)
     row = one(crossovers([path], pairs=PAIR, cost="workspace"))

@@ -154,7 +154,7 @@ def test_a_spoiled_record_never_moves_a_crossover(
             "phase_seconds": {"run": [1e-9] * len(template.rounds)},
             "rounds": template.rounds,
         }
-        problem = Problem.from_json(template.problem)
+        problem = template.problem
         duel.append(synthetic.record("scipy-fftconvolve/numpy", problem, **(fast | spoiled)))
     after = crossovers([synthetic.write(tmp_path / "spoiled.jsonl", honest)], pairs=PAIR)
     assert [row.to_json() for row in after] == [row.to_json() for row in before]

@@ -61,7 +61,7 @@ def test_work_on_another_stream_is_caught(tmp_path: Path) -> None:
     names = ("in-order", "too-early", "too-late")
     duel = Duel(
         id="a-duel",
-        problem=Problem((2048, 2048), (3, 3), mode="same").to_json(),
+        problem=Problem((2048, 2048), (3, 3), mode="same"),
         contenders=[f"{name}/torch@cuda:0" for name in names],
         image_data="normal",
         kernel_data="normal",
@@ -71,7 +71,7 @@ def test_work_on_another_stream_is_caught(tmp_path: Path) -> None:
         limits=Limits(seconds=0.01, samples=8),
         algorithm_paths=[plant(tmp_path, SOURCE)],
     )
-    records = measure(duel.model_dump(mode="json"))["records"]
+    records = measure(duel).records
     statuses = [(record["status"], record["reason"]) for record in records]
     assert statuses[0] == ("ok", None)
     assert [status for status, _ in statuses[1:]] == ["wrong", "wrong"], statuses

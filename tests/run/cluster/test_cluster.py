@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from convcross.errors import BadInput
-from convcross.results.schema import read
+from convcross.results.reader import read
+from convcross.results.schema import DuelResult
 from convcross.run.cluster import cluster, scheduler
 from convcross.run.cluster.pool import Pool
 from convcross.run.workers import isolation
@@ -104,7 +105,7 @@ def measured(pool: Pool) -> list[tuple[str, list[str]]]:
     deadline = time.monotonic() + clusters.WAIT
     while not (ended := pool.finished(0.5)):
         assert time.monotonic() < deadline, "nothing ended"
-    return [(duel.id, [one["status"] for one in result["records"]]) for duel, result in ended]
+    return [(duel.id, [one.status for one in result.records]) for duel, result in ended]
 
 
 # ---- no cluster ------------------------------------------------------------------------------
@@ -334,10 +335,12 @@ def test_a_process_that_was_not_asked_does_not_measure() -> None:
 def test_each_run_has_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     monkeypatch.setattr(isolation, "close_isolated", lambda: done.append("closed"))
-    monkeypatch.setattr(isolation, "measure_isolated", lambda duel: done.append(duel["id"]) or {})
+    nothing = DuelResult(records=[], seconds={}, neighbours={})
+    monkeypatch.setattr(isolation, "measure_isolated", lambda duel: done.append(duel.id) or nothing)
     monkeypatch.setattr(remote, "_run", None)
     for name, run in (("a", "first"), ("b", "first"), ("c", "second")):
-        assert remote.measure({"id": name}, remote.PROCESS, run) == {}
+        asked = one_duel(id=name).model_dump(mode="json")
+        assert remote.measure(asked, remote.PROCESS, run) == nothing.model_dump(mode="json")
     assert done == ["closed", "a", "b", "closed", "c"]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from convcross.errors import BadInput
-from convcross.results.schema import Record
 from convcross.run.cluster import cluster, pool
 from convcross.run.workers.machine import WorkersLost
 from convcross.sweeps.duels import Duel
@@ -21,7 +20,7 @@ from convkernels import Problem
 from support.clusters import answer, play_code
 
 CONTENDERS = ["direct/numpy@cpu", "fft/numpy@cpu"]
-MEASURED = {"records": [], "seconds": {}, "neighbours": {}}
+MEASURED: dict[str, Any] = {"records": [], "seconds": {}, "neighbours": {}}
 
 
 class PlayedClient:
@@ -96,7 +95,7 @@ def code(monkeypatch: pytest.MonkeyPatch) -> None:
 def duel(name: str) -> Duel:
     return Duel(
         id=name,
-        problem=Problem((16, 16), (3, 3), mode="same").to_json(),
+        problem=Problem((16, 16), (3, 3), mode="same"),
         contenders=CONTENDERS,
         image_data="normal",
         kernel_data="normal",
@@ -118,7 +117,7 @@ def test_each_worker_has_one_duel_at_a_time() -> None:
     played.answers("b", MEASURED)
     assert played.pool.free_slots() == 1
     ((ended, result),) = played.pool.finished(0)
-    assert (ended.id, result) == (played.client.given[1][1]["id"], MEASURED)
+    assert (ended.id, result.model_dump()) == (played.client.given[1][1]["id"], MEASURED)
     assert played.pool.finished(0) == []
 
 
@@ -154,14 +153,14 @@ def test_a_duel_that_lost_three_workers_is_recorded_as_failed() -> None:
     assert len(set(lost)) == 3
     ((which, result),) = ended
     assert which.id == "deadly"
-    records = [Record.model_validate(one) for one in result["records"]]
+    records = result.records
     assert [(one.contender, one.status) for one in records] == [
         (name, "error") for name in CONTENDERS
     ]
     for record in records:
         assert record.reason is not None
         assert record.reason.startswith(f"lost 3 workers: worker {lost[0]} has left; worker")
-    assert result["seconds"]
+    assert result.seconds
     assert played.pool.free_slots() == 1
     assert played.said[-1].endswith("its duel deadly is given up")
 

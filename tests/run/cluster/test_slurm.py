@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from convcross.errors import BadInput
-from convcross.results.schema import read
+from convcross.results.reader import read
 from convcross.run.cluster import cluster
 from convcross.run.cluster import slurm as jobs
 from support import clusters

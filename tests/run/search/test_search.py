@@ -167,14 +167,14 @@ def clock(crossing: float = 31.0) -> Clock:
 
 def test_first_looks_are_short_and_close_ones_are_not() -> None:
     search = Search(sweep(sizes=[256]), available(["cpu"]), ("direct", "fft"))
-    samples = {duel.problem["kernel"][0]: duel.limits.samples for duel, _ in run(search, clock())}
+    samples = {duel.problem.kernel[0]: duel.limits.samples for duel, _ in run(search, clock())}
     assert samples[3] == samples[127] == lines.FIRST_LOOK == 8
     assert samples[31] == samples[29] == Limits().samples
 
 
 def test_what_is_clearly_slower_on_both_sides_is_left_out_between() -> None:
     search = Search(sweep(sizes=[256]), available(["cpu"]), ("direct", "fft"))
-    done = [(duel.problem["kernel"][0], set(duel.contenders)) for duel, _ in run(search, clock())]
+    done = [(duel.problem.kernel[0], set(duel.contenders)) for duel, _ in run(search, clock())]
     everyone = set(search.cells[0].contenders)
     scanned = list(itertools.takewhile(lambda one: one[1] == everyone, done))
     assert scanned[-1][0] == 127
@@ -189,9 +189,8 @@ def test_what_is_clearly_slower_on_both_sides_is_left_out_between() -> None:
 def cell(seconds: dict[str, float | None]) -> list[Record]:
     """Records of eight samples without noise; None is a timeout."""
     problem = Search(sweep(sizes=[256]), available(["cpu"]), ("direct", "fft")).cells[0]
-    from convkernels import Problem
 
-    of = Problem.from_json(problem.problem)
+    of = problem.problem
     return [
         record(name, of, status="timeout", reason="too slow")
         if one is None
@@ -231,12 +230,12 @@ def test_sides_that_both_failed_tell_nothing() -> None:
 def test_a_line_starts_from_the_one_before() -> None:
     """The declared FLOP cross at some n < 15; what was measured at N = 256 corrects that."""
     search = Search(sweep(), available(["cpu"]), ("direct", "fft"))
-    done = [duel for duel, _ in run(search, clock(61.0)) if duel.problem["image"][0] == 512]
+    done = [duel for duel, _ in run(search, clock(61.0)) if duel.problem.image[0] == 512]
     small, large = search.lines
     assert np.interp(0.0, large.declared, SIZES) < 15
     assert abs(np.interp(0.0, large.expected(small), SIZES) - 61) < 4
     close = next(duel for duel in done if duel.limits == search.cells[0].limits)
-    assert abs(close.problem["kernel"][0] - 61) <= 4
+    assert abs(close.problem.kernel[0] - 61) <= 4
     assert search.left() == 0
 
 

@@ -17,7 +17,6 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -68,12 +67,12 @@ def isolated() -> Iterator[Isolated]:
         yield one
 
 
-def duel(source: str, *names: str, **limits: float) -> dict[str, Any]:
+def duel(source: str, *names: str, **limits: float) -> Duel:
     """Of contenders by their algorithms' names."""
     return Duel.model_validate(
         {
             "id": "16x16-3x3",
-            "problem": Problem((16, 16), (3, 3), mode="same").to_json(),
+            "problem": Problem((16, 16), (3, 3), mode="same"),
             "contenders": [f"{name}/numpy@cpu" for name in names],
             "image_data": "normal",
             "kernel_data": "normal",
@@ -83,17 +82,17 @@ def duel(source: str, *names: str, **limits: float) -> dict[str, Any]:
             "limits": {"seconds": 0.001, "samples": 8, "cell_seconds": 2.0, **limits},
             "algorithm_paths": [source],
         }
-    ).model_dump(mode="json")
+    )
 
 
-def measured(isolated: Isolated, duel: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def measured(isolated: Isolated, duel: Duel) -> dict[str, tuple[str, str]]:
     """(status, reason) by name, of a duel whose honest contenders are measured and paired."""
-    records = isolated.measure(duel)["records"]
-    found = {one["algorithm"]: (one["status"], one["reason"] or "") for one in records}
-    assert [f"{name}/numpy@cpu" for name in found] == duel["contenders"]
+    records = isolated.measure(duel).records
+    found = {one.algorithm: (one.status, one.reason or "") for one in records}
+    assert [f"{name}/numpy@cpu" for name in found] == duel.contenders
     for name in HONEST:
         assert found.pop(name) == ("ok", "")
-    for rounds in (one["rounds"] for one in records if one["algorithm"] in HONEST):
+    for rounds in (one.rounds for one in records if one.algorithm in HONEST):
         assert rounds == list(range(len(rounds)))
         assert len(rounds) >= LEAST
     return found
@@ -279,11 +278,12 @@ def test_a_second_ctrl_c_ends_a_worker_that_hangs(tmp_path: Path) -> None:
 
 
 PARENT = """
-import json, sys, threading
+import sys, threading
 from convcross.run.workers.isolation import Isolated
+from convcross.sweeps.duels import Duel
 
 isolated = Isolated()
-asked = json.loads(sys.argv[1])
+asked = Duel.model_validate_json(sys.argv[1])
 thread = threading.Thread(target=isolated.measure, args=[asked], daemon=True)
 thread.start()
 while isolated._child is None:
@@ -296,7 +296,7 @@ thread.join()
 @pytest.mark.parametrize("name", ["crashing-holds", "crashing-deaf"])
 def test_a_worker_does_not_outlive_its_parent(source: str, folder: Path, name: str) -> None:
     """Not even one in which no thread of Python's can run, or to which no signal comes."""
-    asked = json.dumps(duel(source, name, cell_seconds=300.0))
+    asked = duel(source, name, cell_seconds=300.0).model_dump_json()
     command = [sys.executable, "-c", PARENT, asked]
     with (
         at_it(folder) as wait,
@@ -326,13 +326,15 @@ def test_memory_that_runs_out(
 def test_a_limit_of_memory_makes_an_allocation_fail(source: str) -> None:
     """Under a limit as a shell's ulimit or a batch system sets, which a worker keeps to."""
     limited = """
-import json, resource, sys
+import resource, sys
 from convcross.run.workers.isolation import Isolated
+from convcross.sweeps.duels import Duel
 
 resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
-print(json.dumps(Isolated().measure(json.loads(sys.argv[1]))["records"]))
+print(Isolated().measure(Duel.model_validate_json(sys.argv[1])).model_dump_json())
 """
-    asked = json.dumps(duel(source, "direct", "crashing-hoards", "fft", cell_seconds=60.0))
-    records = json.loads(subprocess.check_output([sys.executable, "-c", limited, asked]))
+    asked = duel(source, "direct", "crashing-hoards", "fft", cell_seconds=60.0).model_dump_json()
+    answer = subprocess.check_output([sys.executable, "-c", limited, asked])
+    records = json.loads(answer)["records"]
     assert [one["status"] for one in records] == ["ok", "oom", "ok"]
     assert records[1]["reason"].startswith("MemoryError")

@@ -72,7 +72,7 @@ def test_an_illegal_address_a_hang_and_a_full_card(
     names = ["sound/cupy", f"{name}/cupy", "fft/cupy"]
     duel = Duel(
         id="a-duel",
-        problem=Problem((256, 256), (3, 3), mode="same").to_json(),
+        problem=Problem((256, 256), (3, 3), mode="same"),
         contenders=[f"{one}@cuda:0" for one in names],
         image_data="normal",
         kernel_data="normal",
@@ -84,9 +84,9 @@ def test_an_illegal_address_a_hang_and_a_full_card(
     )
     isolated = Isolated({VISIBLE: "0"})
     try:
-        records = isolated.measure(duel.model_dump(mode="json"))["records"]
+        records = isolated.measure(duel).records
     finally:
         isolated.close()
-    told = [(record["status"], record["reason"]) for record in records]
+    told = [(record.status, record.reason) for record in records]
     assert [status for status, _ in told] == ["ok", status, "ok"], told
     assert words in told[1][1]

@@ -11,7 +11,8 @@ import pytest
 from convcross.cli import app
 from convcross.errors import BadInput
 from convcross.machine import cards, describe
-from convcross.results.schema import read
+from convcross.results.reader import read
+from convcross.results.schema import DuelResult
 from convcross.run.session import run
 from convcross.run.workers import local
 from convcross.run.workers.isolation import Isolated
@@ -42,14 +43,14 @@ def test_workers_share_the_duels(tmp_path: Path) -> None:
     together: set[str] = set()
     measure = Isolated.measure
 
-    def counted(worker: Isolated, duel: dict[str, Any]) -> dict[str, Any]:
+    def counted(worker: Isolated, duel: Duel) -> DuelResult:
         nonlocal most
-        together.add(duel["id"])
+        together.add(duel.id)
         most = max(most, len(together))
         try:
             return measure(worker, duel)
         finally:
-            together.discard(duel["id"])
+            together.discard(duel.id)
 
     here = LocalMachine(["cpu"], [{}, {}])
     with pytest.MonkeyPatch.context() as patched:
@@ -92,8 +93,8 @@ def test_each_kind_of_machine_has_a_file_and_the_whole_sweep(
         Path("results/one"),
         Path("results/other"),
     ]
-    assert (one.done, one.left, one.gone) == (6, 0, None)
-    assert (other.done, other.left, other.gone) == (2, 4, "the last worker has left")
+    assert (one.done, one.left, one.workers_lost) == (6, 0, None)
+    assert (other.done, other.left, other.workers_lost) == (2, 4, "the last worker has left")
     assert told == [(number, 12) for number in range(1, 9)]
     assert [read(outcome.path).header.machine["name"] for outcome in (one, other)] == [
         "one",
@@ -190,10 +191,10 @@ def test_what_runs_is_ended_at_once() -> None:
     asked = threading.Event()
     worker = here._workers[0]
 
-    def measure(duel: dict[str, Any]) -> dict[str, Any]:
+    def measure(duel: Duel) -> DuelResult:
         asked.set()
         worker._stopped.wait(60)
-        return {"records": [], "seconds": {}, "neighbours": {}}
+        return DuelResult(records=[], seconds={}, neighbours={})
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(worker, "measure", measure)

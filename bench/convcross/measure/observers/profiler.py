@@ -16,7 +16,7 @@ from typing import Any
 from convcross.measure.observers import kernels
 from convcross.sweeps import data
 from convcross.sweeps.duels import Contender, Duel
-from convkernels import Problem, namespaces
+from convkernels import namespaces
 from convkernels.discovery import load_path
 
 
@@ -53,7 +53,7 @@ def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:
     duel, contender = Duel.model_validate(duel_json), Contender.parse(name)
     for path in duel.algorithm_paths:
         load_path(path)
-    problem = Problem.from_json(duel.problem)
+    problem = duel.problem
     place = contender.namespace, contender.device
     with namespaces.on(*place):
         x = data.image(duel.image_data, problem.x_shape, duel.seed)

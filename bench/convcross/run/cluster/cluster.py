@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from convcross.errors import BadInput
+from convcross.results.schema import DuelResult
 from convcross.run.cluster import scheduler
 from convcross.run.cluster import slurm as jobs
 from convcross.run.cluster.compatibility import Requirements, mismatch
@@ -273,7 +274,7 @@ class Cluster:
             return  # the worker was lost meanwhile
         if isinstance(answer, dict) and worker.pool is not None:
             worker.task = task.future = None
-            worker.pool.record_result(task, answer)
+            worker.pool.record_result(task, DuelResult.model_validate(answer))
         elif answer is None:
             self._lose(worker, f"worker {worker.address} was started anew")
             worker.pool = None  # until it is seen as what it is

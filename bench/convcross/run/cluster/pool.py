@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convcross.measure.duel import measure
+from convcross.results.schema import DuelResult
 from convcross.run.workers.description import Description
 from convcross.run.workers.machine import WorkersLost
 from convcross.sweeps.duels import Contender, Duel
@@ -69,7 +70,7 @@ class Connection(Protocol):
 
 
 class Pool:
-    """Workers of one kind, to which duels are given (``workers.Machine``).
+    """Workers of one kind, to which duels are given (``workers.machine.Machine``).
 
     Attributes
     ----------
@@ -81,7 +82,7 @@ class Pool:
         self.description, self.first = description, first
         self._cluster = cluster
         self._waiting: list[Task] = []
-        self._ended: list[tuple[Duel, dict[str, Any]]] = []
+        self._ended: list[tuple[Duel, DuelResult]] = []
         self._alone_since: float | None = None
 
     @property
@@ -103,7 +104,7 @@ class Pool:
         self._waiting.append(Task(duel))
         self._start()
 
-    def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
+    def finished(self, seconds: float) -> list[tuple[Duel, DuelResult]]:
         """What ended, with what measuring gave; waits so long at most, for the first.
 
         Raises WorkersLost.
@@ -127,7 +128,7 @@ class Pool:
         self._waiting.clear()
         self._cluster.kill(self._busy())
 
-    def record_result(self, task: Task, result: dict[str, Any]) -> None:
+    def record_result(self, task: Task, result: DuelResult) -> None:
         """A duel was measured."""
         self._ended.append((task.duel, result))
 
@@ -174,7 +175,7 @@ class Pool:
             )
 
 
-def _failed(duel: Duel, reason: str) -> dict[str, Any]:
+def _failed(duel: Duel, reason: str) -> DuelResult:
     """What measuring gives where no contender is measured."""
     given_up = dict.fromkeys(duel.contenders, ("error", reason))
-    return measure({**duel.model_dump(mode="json"), "given_up": given_up})
+    return measure(duel.model_copy(update={"given_up": given_up}))

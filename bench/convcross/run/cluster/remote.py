@@ -15,6 +15,7 @@ from convcross.errors import BadInput
 from convcross.machine import describe as machine
 from convcross.run.workers import isolation
 from convcross.run.workers.description import described
+from convcross.sweeps.duels import Duel
 
 PROCESS = uuid.uuid4().hex  # of this process: a nanny's next one may have the same address
 
@@ -44,7 +45,7 @@ async def describe(
 
 
 def measure(duel: dict[str, Any], process: str, run: str) -> dict[str, Any] | None:
-    """What measuring a duel gives; None where this is not the process that was asked.
+    """What measuring a duel gives, JSON of JSON; None where this is not the process asked.
 
     Each run has a child process of its own, so that none measures with algorithm files of before.
     """
@@ -54,7 +55,7 @@ def measure(duel: dict[str, Any], process: str, run: str) -> dict[str, Any] | No
     if run != _run:
         isolation.close_isolated()
         _run = run
-    return isolation.measure_isolated(duel)
+    return isolation.measure_isolated(Duel.model_validate(duel)).model_dump(mode="json")
 
 
 def release() -> None:

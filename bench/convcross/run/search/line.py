@@ -25,7 +25,6 @@ from convcross.run.search.strategy import Answer
 from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array, Samples, in_rounds, log_ratio
 from convcross.sweeps.duels import Contender, Duel
-from convkernels import Problem
 
 FIRST_LOOK = 8  # samples
 CLEARLY = 2.0  # times slower
@@ -37,8 +36,7 @@ def times(records: Sequence[Record]) -> dict[str, Samples]:
     """Run samples of each contender that a crossover would use."""
     return {
         record.contender: in_rounds(
-            np.asarray(record.phase_seconds["run"])
-            / float(record.telemetry.get("pacer_ratio") or 1.0),
+            np.asarray(record.phase_seconds["run"]) / (record.telemetry.pacer_ratio or 1.0),
             np.asarray(record.rounds),
         )
         for record in records
@@ -202,7 +200,7 @@ class GridLine:
 
 def _declared(cell: Duel, sides: Sides) -> float:
     """log(A/B) of the FLOP that the contenders declare."""
-    problem = Problem.from_json(cell.problem)
+    problem = cell.problem
     flops = []
     for side in sides:
         costs = []

@@ -99,7 +99,7 @@ class Search:
         _check(self.pair, {name for cell in cells for name in cell.contenders})
         rows: dict[tuple[str, int], dict[int, Duel]] = {}
         for cell in cells:
-            problem = dict(cell.problem)
+            problem = cell.problem.to_json()
             N, n = problem.pop("image")[0], problem.pop("kernel")[0]
             fixed, size = (N, n) if self.along == "n" else (n, N)
             conditions = json.dumps([problem, cell.image_data, cell.kernel_data, cell.contenders])

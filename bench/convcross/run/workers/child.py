@@ -18,13 +18,17 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import psutil
 
 from convcross.machine import memory
 from convcross.measure.process import progress_page
+from convcross.results.schema import DuelResult
 from convcross.text import one_line
+
+if TYPE_CHECKING:  # it loads NumPy, which who only watches does not need
+    from convcross.sweeps.duels import Duel
 
 MARK = "CONVCROSS_WORKER"  # in the environment of the child and of all that it starts
 POLL = 0.2  # seconds between two looks at a child
@@ -101,15 +105,15 @@ class Child:
                 os.set_blocking(end.fileno(), False)
             self._open = stack.pop_all()
 
-    def ask(self, duel: dict[str, Any]) -> dict[str, Any] | Lost:
-        """What ``measure.measure`` returns of a duel, or how the child was lost.
+    def ask(self, duel: Duel) -> DuelResult | Lost:
+        """What ``measure.duel.measure`` returns, or how the child was lost.
 
         Raises Stopped where ``kill`` ended it.
         """
         self._output.clear()
         progress_page.clear(self._page)  # it has been idle since its last duel
         with contextlib.suppress(OSError):  # it has died since: the answer will tell
-            content = memoryview(json.dumps(duel).encode() + b"\n")
+            content = memoryview(duel.model_dump_json().encode() + b"\n")
             while content:
                 content = content[self._requests.write(content) :]
         answer, cut = self._wait(duel)
@@ -120,16 +124,17 @@ class Child:
         if answer is None:
             return self._died(duel)
         if "result" in answer:
-            return dict(answer["result"])
+            result: DuelResult = answer["result"]
+            return result
         if "corrupted" in answer:
             return Lost(answer["corrupted"], "error", answer["reason"], certain=True)
         return Lost(
             None, "error", self._with_output(f"measuring failed: {answer['raised']}"), certain=True
         )
 
-    def _wait(self, duel: dict[str, Any]) -> tuple[dict[str, Any] | None, Lost | None]:
+    def _wait(self, duel: Duel) -> tuple[dict[str, Any] | None, Lost | None]:
         """Its answer, None where it ended without; and why it has to be ended, if so."""
-        limit = duel["limits"]["cell_seconds"]
+        limit = duel.limits.cell_seconds
         content, late = b"", 0.0
         quiet = time.monotonic()
         with selectors.DefaultSelector() as selector:
@@ -162,20 +167,20 @@ class Child:
                 most = OWN if seen.contender is None else limit
                 late = most if seen.seconds > most else 0.0
 
-    def _understood(
-        self, duel: dict[str, Any], content: bytes
-    ) -> tuple[dict[str, Any] | None, Lost | None]:
+    def _understood(self, duel: Duel, content: bytes) -> tuple[dict[str, Any] | None, Lost | None]:
         """The answer, unless a contender has written into its pipe."""
         with contextlib.suppress(ValueError):
             answer = json.loads(content)
             if isinstance(answer, dict) and answer.keys() & {"result", "corrupted", "raised"}:
+                if "result" in answer:
+                    answer["result"] = DuelResult.model_validate(answer["result"])
                 return answer, None
         reason = self._with_output("wrote into the pipe to its parent")
         return None, Lost(
             _name(duel, progress_page.read(self._page)), "error", reason, certain=False
         )
 
-    def _hung(self, duel: dict[str, Any], seen: progress_page.Seen, limit: float) -> Lost:
+    def _hung(self, duel: Duel, seen: progress_page.Seen, limit: float) -> Lost:
         reason = f"hung: a call in its {seen.step} did not return within {limit:g} s"
         if seen.contender is None:
             reason = f"hung: nothing was measured for {OWN:g} s"
@@ -197,7 +202,7 @@ class Child:
         where = "" if seen.contender is None else f" in its {seen.step}"
         return f"held {self._largest / 2**30:.1f} GiB{where}: nearly all of the memory"
 
-    def _died(self, duel: dict[str, Any]) -> Lost:
+    def _died(self, duel: Duel) -> Lost:
         how = "closed the pipe to its parent"
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(DYING)
@@ -247,8 +252,8 @@ class Child:
                     process.kill()
 
 
-def _name(duel: dict[str, Any], seen: progress_page.Seen) -> str | None:
-    return None if seen.contender is None else str(duel["contenders"][seen.contender])
+def _name(duel: Duel, seen: progress_page.Seen) -> str | None:
+    return None if seen.contender is None else duel.contenders[seen.contender]
 
 
 def _memory(stack: contextlib.ExitStack) -> int:

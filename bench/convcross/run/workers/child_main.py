@@ -23,7 +23,7 @@ from convcross.machine import memory
 from convcross.measure.duel import measure
 from convcross.measure.process import progress_page, state
 from convcross.measure.trial import ProcessCorrupted
-from convcross.sweeps.duels import Contender
+from convcross.sweeps.duels import Contender, Duel
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -39,9 +39,9 @@ def main() -> None:
     own = os.getpid()
     with open(answers, "w") as output, open(requests) as duels:
         for line in duels:
-            duel = json.loads(line)
+            duel = Duel.model_validate_json(line)
             state.put_back()
-            if all(Contender.parse(name).device == "cpu" for name in duel["contenders"]):
+            if all(Contender.parse(name).device == "cpu" for name in duel.contenders):
                 _limit_memory()
             answer = _answer(duel)
             if os.getpid() != own:  # a copy, which a contender has made by a fork
@@ -50,9 +50,9 @@ def main() -> None:
             output.flush()
 
 
-def _answer(duel: dict[str, Any]) -> dict[str, Any]:
+def _answer(duel: Duel) -> dict[str, Any]:
     try:
-        return {"result": measure(duel)}
+        return {"result": measure(duel).model_dump(mode="json")}
     except ProcessCorrupted as error:
         return {"corrupted": error.contender, "reason": error.reason}
     except BaseException as error:  # KeyboardInterrupt too: nobody's but a contender's

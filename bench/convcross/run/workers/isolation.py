@@ -13,10 +13,14 @@ import functools
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from convcross.errors import BadInput
+from convcross.results.schema import DuelResult
 from convcross.run.workers.child import Child, Lost, Stopped
+
+if TYPE_CHECKING:
+    from convcross.sweeps.duels import Duel
 
 GivenUp = dict[str, tuple[str, str]]  # contender → (status, reason)
 
@@ -34,7 +38,7 @@ class Isolated:
         self._child: Child | None = None
         self._stopped = threading.Event()
 
-    def measure(self, duel: dict[str, Any]) -> dict[str, Any]:
+    def measure(self, duel: Duel) -> DuelResult:
         """As ``measure.measure``; the time of children lost stands under "rest".
 
         Raises
@@ -45,21 +49,21 @@ class Isolated:
             No child lives long enough to measure anything.
         """
         begin = time.perf_counter()
-        given_up: GivenUp = dict(duel["given_up"])
+        given_up: GivenUp = dict(duel.given_up)
         deaths = 0
         while isinstance(answer := self._ask(duel, given_up), Lost):
             deaths += 1
             given_up |= self._guilty(duel, given_up, answer, deaths)
-        for name, record in zip(duel["contenders"], answer["records"], strict=True):
-            if name in given_up.keys() - duel["given_up"].keys():
-                record["telemetry"]["worker_lost"] = True
-        answer["seconds"]["rest"] += time.perf_counter() - begin - sum(answer["seconds"].values())
+        for name, record in zip(duel.contenders, answer.records, strict=True):
+            if name in given_up.keys() - duel.given_up.keys():
+                record.telemetry.worker_lost = True
+        answer.seconds["rest"] += time.perf_counter() - begin - sum(answer.seconds.values())
         return answer
 
-    def _guilty(self, duel: dict[str, Any], given_up: GivenUp, lost: Lost, deaths: int) -> GivenUp:
+    def _guilty(self, duel: Duel, given_up: GivenUp, lost: Lost, deaths: int) -> GivenUp:
         """Who is not to be measured when the duel is measured again."""
         failure, suspect = (lost.status, lost.reason), lost.contender
-        left = [name for name in duel["contenders"] if name not in given_up]
+        left = [name for name in duel.contenders if name not in given_up]
         if not left:
             raise BadInput(f"a worker process cannot measure: {lost.reason}")
         if suspect is not None and (lost.certain or left == [suspect]):
@@ -81,13 +85,13 @@ class Isolated:
             return dict.fromkeys(left, failure)
         return {suspect: (lost.status, f"{lost.reason}; alone it did not")}
 
-    def _ask(self, duel: dict[str, Any], given_up: GivenUp) -> dict[str, Any] | Lost:
+    def _ask(self, duel: Duel, given_up: GivenUp) -> DuelResult | Lost:
         if self._child is None:
             self._child = Child(self._environment)
         try:
             if self._stopped.is_set():
                 raise Stopped
-            answer = self._child.ask({**duel, "given_up": given_up})
+            answer = self._child.ask(duel.model_copy(update={"given_up": given_up}))
         except BaseException:
             self.close()
             raise
@@ -112,7 +116,7 @@ def _own() -> Isolated:
     return Isolated()
 
 
-def measure_isolated(duel: dict[str, Any]) -> dict[str, Any]:
+def measure_isolated(duel: Duel) -> DuelResult:
     """Measure a duel in the one child of this process, as a worker of a cluster does."""
     return _own().measure(duel)
 

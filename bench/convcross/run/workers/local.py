@@ -5,9 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from convcross.machine import cards, describe
+from convcross.results.schema import DuelResult
 from convcross.run.workers.description import Description
 from convcross.run.workers.isolation import Isolated
 from convcross.sweeps.duels import Contender, Duel, available
@@ -43,24 +43,24 @@ class LocalMachine:
         self._workers = [Isolated(environment) for environment in environments]
         self._idle = list(self._workers)
         self._threads = concurrent.futures.ThreadPoolExecutor(len(environments))
-        self._given: dict[concurrent.futures.Future[dict[str, Any]], Duel] = {}
+        self._given: dict[concurrent.futures.Future[DuelResult], Duel] = {}
 
     def free_slots(self) -> int:
         """How many more duels are taken now."""
         return len(self._workers) - len(self._given)
 
     def submit(self, duel: Duel) -> None:
-        given = self._threads.submit(self._measure, duel.model_dump(mode="json"))
+        given = self._threads.submit(self._measure, duel)
         self._given[given] = duel
 
-    def _measure(self, duel: dict[str, Any]) -> dict[str, Any]:
+    def _measure(self, duel: Duel) -> DuelResult:
         worker = self._idle.pop()
         try:
             return worker.measure(duel)
         finally:
             self._idle.append(worker)
 
-    def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
+    def finished(self, seconds: float) -> list[tuple[Duel, DuelResult]]:
         """What ended, with what measuring gave; waits so long at most for the first.
 
         Raises BadInput where no worker process lives.

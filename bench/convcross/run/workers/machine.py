@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from convcross.results.schema import DuelResult
     from convcross.run.workers.description import Description
     from convcross.sweeps.duels import Contender, Duel
 
@@ -36,8 +37,8 @@ class Machine(Protocol):
     def submit(self, duel: Duel) -> None:
         """One more; ``free_slots`` was not 0."""
 
-    def finished(self, seconds: float) -> list[tuple[Duel, dict[str, Any]]]:
-        """What ended, with what ``measure.measure`` gave; waits so long at most for the first.
+    def finished(self, seconds: float) -> list[tuple[Duel, DuelResult]]:
+        """What ended, with what ``measure.duel.measure`` gave; waits so long at most for the first.
 
         Raises WorkersLost, and BadInput where no process can measure.
         """
