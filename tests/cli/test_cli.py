@@ -96,7 +96,7 @@ RUN = ("run", "small.toml", "--device", "cpu", "--out", "a.jsonl")
         ([*RUN, "--op", "product"], "ops: op is 'product'; allowed: convolution, correlation"),
         (
             [*RUN, "--regime", "cold"],
-            "regime: Input should be 'flushed', 'warm', 'graph' or 'wall'",
+            "regime is 'cold'; allowed: flushed, warm, graph, wall",
         ),
         (
             [*RUN, "--mode", "valid", "--kernels", "13"],

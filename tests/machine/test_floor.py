@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from convcross.machine.floor import floor, impossible, least_bytes
+from convcross.sweeps.regimes import REGIMES
 from convkernels import Problem
 from convkernels.discovery import find
 from convkernels.problem import DIRECTIONS
@@ -54,15 +55,15 @@ def declaring(flops: float, family: str = "direct", arithmetic: str = "ieee") ->
 @pytest.mark.parametrize(("n", "microseconds"), [(3, 31), (7, 31), (11, 61), (15, 113), (31, 481)])
 @pytest.mark.parametrize("regime", ["warm", "flushed"])
 def test_direct_on_the_reference_machine(n: int, microseconds: float, regime: str) -> None:
-    least = floor(find("direct"), image(4096, n), regime, H200)
+    least = floor(find("direct"), image(4096, n), REGIMES[regime].flushed, H200)
     assert least == pytest.approx(microseconds * 1e-6, rel=0.015)
 
 
 def test_one_of_the_two_bounds_is_the_floor() -> None:
     problem = image(1000, 3)
-    assert floor(declaring(2e9), problem, "warm", CPU) == pytest.approx(2e9 / 2e11)
+    assert floor(declaring(2e9), problem, False, CPU) == pytest.approx(2e9 / 2e11)
     moved = 8 * 1000**2 + 36
-    assert floor(declaring(1.0), problem, "warm", CPU) == pytest.approx(moved / 4e11)
+    assert floor(declaring(1.0), problem, False, CPU) == pytest.approx(moved / 4e11)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +81,21 @@ def test_one_of_the_two_bounds_is_the_floor() -> None:
 )
 def test_the_rate_is_that_of_the_arithmetic(dtype: str, arithmetic: str, rate: float) -> None:
     algorithm = declaring(1e15, arithmetic=arithmetic)
-    assert floor(algorithm, image(64, 3, dtype=dtype), "warm", H200) == pytest.approx(1e15 / rate)
+    assert floor(algorithm, image(64, 3, dtype=dtype), False, H200) == pytest.approx(1e15 / rate)
 
 
 def test_halves_on_a_cpu_may_be_computed_in_float32() -> None:
     assert CPU["flops"]["float16"] < CPU["flops"]["float32"]
-    least = floor(declaring(2e11), image(64, 3, dtype="float16"), "warm", CPU)
+    least = floor(declaring(2e11), image(64, 3, dtype="float16"), False, CPU)
     assert least == pytest.approx(1.0)
 
 
 def test_a_library_answers_for_its_bytes_alone() -> None:
     problem = image(1024, 31)
-    library = floor(find("torch-conv2d"), problem, "warm", CPU)
+    library = floor(find("torch-conv2d"), problem, False, CPU)
     assert library == pytest.approx(least_bytes(problem)[0] / 4e11 + (4 << 20) / 4e11, rel=0.01)
-    assert floor(declaring(1e12, "library"), problem, "warm", CPU) == library
-    assert floor(declaring(1e12, "direct"), problem, "warm", CPU) == pytest.approx(5.0)
+    assert floor(declaring(1e12, "library"), problem, False, CPU) == library
+    assert floor(declaring(1e12, "direct"), problem, False, CPU) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("family", ["fft", "winograd", "separable", "direct", "im2col"])
@@ -102,16 +103,16 @@ def test_the_cost_of_the_sum_binds_only_who_computes_it(family: str) -> None:
     """A function declares nothing; README's overlap-add is one."""
     plain = dataclasses.replace(declaring(0.0, family), implementation=Implementation)
     problem = image(256, 31)
-    least = floor(plain, problem, "warm", CPU)
+    least = floor(plain, problem, False, CPU)
     assert least is not None
     assert (least == pytest.approx(problem.flops / 2e11)) == (family in ("direct", "im2col"))
-    declared = floor(declaring(3e9, family), problem, "warm", CPU)
+    declared = floor(declaring(3e9, family), problem, False, CPU)
     assert declared == pytest.approx(3e9 / 2e11)
 
 
 @pytest.mark.parametrize("flops", [math.nan, math.inf, -1.0])
 def test_a_cost_that_is_no_number_gives_no_floor(flops: float) -> None:
-    assert floor(declaring(flops), image(64, 3), "warm", CPU) is None
+    assert floor(declaring(flops), image(64, 3), False, CPU) is None
 
 
 # ---- memory ----------------------------------------------------------------------------------
@@ -130,13 +131,14 @@ def test_a_cost_that_is_no_number_gives_no_floor(flops: float) -> None:
 @pytest.mark.parametrize("regime", ["warm", "wall", "graph"])
 def test_data_in_a_cache_is_held_to_the_cache(size: int, rate: float, regime: str) -> None:
     moved = sum(least_bytes(image(size, 3)))
-    assert floor(declaring(0.0), image(size, 3), regime, CPU) == pytest.approx(moved / rate)
+    least = floor(declaring(0.0), image(size, 3), REGIMES[regime].flushed, CPU)
+    assert least == pytest.approx(moved / rate)
 
 
 def test_a_smaller_set_is_never_slower_even_in_a_table_that_says_so() -> None:
     steps = [[16 << 10, 1e9], [1 << 20, 4e11], [128 << 20, 5e10]]
     moved = sum(least_bytes(image(16, 3)))
-    least = floor(declaring(0.0), image(16, 3), "warm", MEMORY_ONLY | {"bytes": steps})
+    least = floor(declaring(0.0), image(16, 3), False, MEMORY_ONLY | {"bytes": steps})
     assert least == pytest.approx(moved / 4e11)
 
 
@@ -144,13 +146,13 @@ def test_flushed_operands_come_from_main_memory_and_the_result_may_not() -> None
     algorithm = declaring(0.0)
     problem = image(256, 3)
     read, written = least_bytes(problem)
-    assert floor(algorithm, problem, "flushed", CPU) == pytest.approx(read / 5e10)
+    assert floor(algorithm, problem, True, CPU) == pytest.approx(read / 5e10)
     # Mostly written: 64 planes from one.
     wide = Problem((64, 64), (3, 3), in_channels=1, out_channels=64, mode="same")
     read, written = least_bytes(wide)
     slow_cache = CPU | {"bytes": [[16 << 10, 6e10], [128 << 20, 5e10]]}
     assert read / 5e10 < (read + written) / 6e10
-    assert floor(algorithm, wide, "flushed", slow_cache) == pytest.approx((read + written) / 6e10)
+    assert floor(algorithm, wide, True, slow_cache) == pytest.approx((read + written) / 6e10)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -194,9 +196,9 @@ def test_what_a_stride_passes_over_need_not_be_read(
 def test_a_separable_filter_may_be_smaller_than_the_kernel() -> None:
     problem = image(256, 255)
     assert least_bytes(problem)[0] - least_bytes(problem, filtered=False)[0] == 4 * 255**2
-    whole = floor(declaring(0.0, "fft"), problem, "flushed", CPU)
+    whole = floor(declaring(0.0, "fft"), problem, True, CPU)
     assert whole == pytest.approx(4 * (256**2 + 255**2) / 5e10)
-    factors = floor(declaring(0.0, "separable"), problem, "flushed", CPU)
+    factors = floor(declaring(0.0, "separable"), problem, True, CPU)
     assert factors == pytest.approx(4 * 256**2 / 5e10)
 
 
@@ -204,18 +206,18 @@ def test_a_separable_filter_may_be_smaller_than_the_kernel() -> None:
 
 
 def test_no_ceilings_no_floor() -> None:
-    assert floor(find("direct"), image(64, 3), "warm", None) is None
+    assert floor(find("direct"), image(64, 3), False, None) is None
 
 
 @pytest.mark.parametrize(("threads", "told"), [(None, True), (1, True), (2, True), (3, False)])
 def test_more_threads_than_were_measured_have_no_floor(threads: int | None, told: bool) -> None:
-    least = floor(find("direct"), image(64, 3), "warm", CPU, threads)
+    least = floor(find("direct"), image(64, 3), False, CPU, threads)
     assert (least is not None) == told
 
 
 def test_ceilings_of_a_busy_machine_bind_nobody() -> None:
     busy = CPU | {"neighbours": {"others": 0.3, "stolen": 0.0}}
-    assert floor(find("direct"), image(64, 3), "warm", busy) is None
+    assert floor(find("direct"), image(64, 3), False, busy) is None
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ import typer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from convcross.analysis.claims import algebra
 from convcross.cli import app
 from convcross.demo import show
 from convcross.machine import describe, doctor
@@ -72,9 +71,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
         (describe, "describe"),
         (describe, "software"),
-        (algebra, "flipping"),
-        (algebra, "order"),
-        (algebra, "theorem"),
         (page, "_inline"),
     ):
         monkeypatch.setattr(module, name, functools.cache(getattr(module, name)))
@@ -235,7 +231,7 @@ def test_results(here: Path) -> None:
 @pytest.mark.usefixtures("quick")
 def test_command_lines(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are read, and not judged or shown: ``test_results`` does that."""
-    monkeypatch.setattr("convcross.analysis.claims.claims.judged", lambda subjects, machine: [])
+    monkeypatch.setattr("convcross.analysis.claims.claims.judged", lambda subjects, results: [])
     monkeypatch.setattr(report, "_written", lambda results, out, notes: [out / "a", out / "b"])
 
     @INSIDE

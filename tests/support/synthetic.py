@@ -66,6 +66,8 @@ def record(name: str, problem: Problem, **changes: Any) -> Record:
         "regime": "warm",
         "threads": 2,
         "status": "ok",
+        "declared_flops": float(problem.flops),
+        "declared_bytes": float(problem.min_bytes),
         "started_at": "2026-11-01T00:00:00Z",
     }
     return Record.model_validate(keys | changes)

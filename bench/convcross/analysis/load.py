@@ -18,6 +18,7 @@ from convcross.analysis.newest import Changes, Newest
 from convcross.errors import BadInput
 from convcross.results import reader, schema
 from convcross.results.fields import MOST_ROUNDS
+from convcross.results.status import STATUSES
 from convcross.stats.bootstrap import SHORTEST, Array, median
 from convcross.sweeps.spec import LARGEST
 from convcross.text import one_line
@@ -155,7 +156,8 @@ def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
     or found no memory is no choice there, and what timed out is slower than all that did not.
     """
     none: frozenset[str] = frozenset()
-    defect = frame["is_grid"] & ~frame["usable"] & frame["status"].isin(["ok", "wrong", "error"])
+    untimed = ["ok", *(name for name, status in STATUSES.items() if status.untimed)]  # ok: flagged
+    defect = frame["is_grid"] & ~frame["usable"] & frame["status"].isin(untimed)
     if not defect.any():
         return [none] * len(frame)
     cells = list(zip(*(frame[key] for key in [*CONDITIONS, "family", "N", "n"]), strict=True))

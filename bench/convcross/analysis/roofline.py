@@ -5,7 +5,6 @@ Williams, Waterman & Patterson 2009, "Roofline".
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from typing import Any
 import pandas as pd
 
 from convcross.analysis.tables import by_cell
-from convkernels import discovery
-from convkernels.problem import Problem
+from convcross.sweeps.regimes import REGIMES
 from convkernels.toolbox.bounds import compute_dtype
 
 APART = 1.5  # a level of memory is drawn where it is so many times faster than the next larger
@@ -42,12 +40,13 @@ def over(ceilings: Mapping[str, Any] | None, device: str, dtype: str, regime: st
     """
     if ceilings is None or _kind(ceilings.get("device", device)) != _kind(device):
         return None
+    flushed = regime in REGIMES and REGIMES[regime].flushed
     rates = ceilings.get("flops", {})
     peak = rates.get(dtype) or rates.get(compute_dtype(dtype))
     ladder = ceilings.get("bytes")
     if not peak or not ladder:
         return None
-    return Roof(peak, levels(ladder)[: 1 if regime == "flushed" else None])
+    return Roof(peak, levels(ladder)[: 1 if flushed else None])
 
 
 def _kind(device: str) -> str:
@@ -64,8 +63,8 @@ def levels(ladder: Sequence[Sequence[float]]) -> list[tuple[float | None, float]
     return found
 
 
-def points(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Each contender and cell of a usable grid under the roof, and whose FLOP are not its own.
+def points(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each contender and cell of a usable grid under the roof.
 
     A library that chooses by itself is left out: what it runs may be cheaper than what it declares.
 
@@ -73,26 +72,16 @@ def points(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     -------
     frame
         The columns of ``by_cell``, with intensity (FLOP/byte) and rate (FLOP/s), of the FLOP and
-        bytes that the algorithm declares.
-    names : algorithms that are not registered here: those of the defining sum stand for them
+        bytes that the algorithm declared; without cells of records that name none.
     """
     rows = rows[rows["family"] != "library"]
-    known = discovery.algorithms()
-    foreign = sorted({name.partition("/")[0] for name in rows["contender"]} - set(known))
-
-    @functools.cache
-    def cost(name: str, problem: Problem) -> tuple[float, float]:
-        if name not in known:
-            return float(problem.flops), float(problem.min_bytes)
-        own = known[name].implementation.cost(problem)
-        return float(own.flops), float(own.bytes)
-
     cells = by_cell(rows)
-    problems = dict(zip(zip(rows["N"], rows["n"], strict=True), rows["problem"], strict=True))
-    asked = zip(cells["contender"], cells["N"], cells["n"], strict=True)
-    costs = [cost(name.partition("/")[0], problems[N, n]) for name, N, n in asked]
-    flops = pd.Series([flop for flop, _ in costs], index=cells.index)
-    cells["intensity"] = flops / [moved if moved > 0 else math.nan for _, moved in costs]
+    keys = ["contender", "N", "n"]
+    declared = rows.groupby(keys)[["declared_flops", "declared_bytes"]].first()
+    declared = declared.reindex(pd.MultiIndex.from_frame(cells[keys]))
+    flops = pd.Series(declared["declared_flops"].to_numpy(dtype=float), index=cells.index)
+    moved = pd.Series(declared["declared_bytes"].to_numpy(dtype=float), index=cells.index)
+    cells["intensity"] = flops / moved.where(moved > 0)
     cells["rate"] = flops / cells["seconds"]
     sound = (flops > 0) & (cells["intensity"] < math.inf) & (cells["rate"] < math.inf)
-    return cells[sound], foreign
+    return cells[sound]

@@ -12,10 +12,10 @@ import pandas as pd
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.load import FLAGS, why_left_out
+from convcross.results.status import FAILURES
 from convcross.stats.bootstrap import Array
 from convkernels.problem import Problem
 
-FAILURES = ("error", "wrong", "oom", "timeout")
 MOST = 8  # sizes, or image sizes, that are told one by one
 
 

@@ -10,6 +10,7 @@ import typer
 
 from convcross.cli.options import Algorithms, Device, load_algorithms, parse_pair, parse_seconds
 from convcross.errors import BadInput
+from convcross.sweeps.regimes import REGIMES
 
 if TYPE_CHECKING:
     from convcross.run.workers.machine import Machine
@@ -27,7 +28,7 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,
     mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
     op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
-    regime: Annotated[str | None, typer.Option(help="flushed, warm, graph, wall.")] = None,
+    regime: Annotated[str | None, typer.Option(help=f"{', '.join(REGIMES)}.")] = None,
     contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
     device: Device = None,
     scheduler: Annotated[

@@ -27,7 +27,7 @@ from convcross.errors import BadInput
 from convcross.machine import describe, threads
 from convcross.measure.duel import measure_on
 from convcross.results.schema import Record
-from convcross.run.resume import FAILED
+from convcross.results.status import failed
 from convcross.sweeps import data
 from convcross.sweeps.data import Floats
 from convcross.sweeps.duels import Duel, available, matching
@@ -95,7 +95,7 @@ def show(path: Path | None, out: Path, devices: Sequence[str]) -> bool:
     with _writing(out):
         figure.write(out, photo, sought, emboss, blur, timings, _where(devices))
     print(out)
-    return not any(record.status in FAILED for _, records in timings for record in records)
+    return not any(failed(record.status) for _, records in timings for record in records)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ BUSY = 0.25  # of the cores, taken by others while the ceilings were measured
 def floor(
     algorithm: Algorithm,
     problem: Problem,
-    regime: str,
+    flushed: bool,
     ceilings: Mapping[str, Any] | None,
     threads: int | None = None,
 ) -> float | None:
@@ -35,7 +35,7 @@ def floor(
 
     Parameters
     ----------
-    regime : "flushed", "warm", "graph" or "wall"
+    flushed : bool
         Flushed, the operands come from main memory, while the result may stay in a cache. Else the
         data may be in a cache that holds them all.
     ceilings : what ``ceilings.load`` gives for the machine of the contender's device
@@ -58,7 +58,7 @@ def floor(
     read, written = least_bytes(problem, filtered=algorithm.family != "separable")
     steps = ceilings["bytes"]
     memory = (read + written) / _bandwidth(steps, read + written)
-    if regime == "flushed":
+    if flushed:
         memory = max(memory, read / _bandwidth(steps, math.inf))
     return max(arithmetic, memory)
 

@@ -22,7 +22,7 @@ from convcross.measure.prepare import prepare, verify_again
 from convcross.measure.process import progress_page, stray_work
 from convcross.measure.trial import Ledger, Trial, alive, classify, give_up_process, guarded
 from convcross.results.schema import DuelResult, Record, Telemetry
-from convcross.sweeps import data
+from convcross.sweeps import data, regimes
 from convcross.sweeps.duels import Contender, Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.discovery import load_path
@@ -129,7 +129,7 @@ def _trial(duel: Duel, problem: Problem, name: str) -> Trial:
         image_data=duel.image_data,
         kernel_data=duel.kernel_data,
         seed=duel.seed,
-        regime=duel.regime or ("warm" if contender.device == "cpu" else "flushed"),
+        regime=duel.regime or regimes.default(contender.device),
         status="ok",
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     )

@@ -7,9 +7,10 @@ import functools
 from convcross.machine import threads
 from convcross.machine.floor import floor, impossible
 from convcross.machine.telemetry import Gauge, energy
+from convcross.measure.algebra import algebra
 from convcross.measure.observers import kernels, profiler
 from convcross.measure.observers.stages import stages
-from convcross.measure.trial import Ledger, Trial
+from convcross.measure.trial import Ledger, Trial, classify
 from convcross.results.schema import Energy, Kernel
 from convcross.sweeps.duels import Duel
 
@@ -26,7 +27,7 @@ def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
     record, device = trial.record, trial.contender.device
     count = (duel.threads or threads.usable()) if device == "cpu" else None
     record.floor_s = floor(
-        trial.algorithm, trial.problem, record.regime, duel.ceilings.get(device), count
+        trial.algorithm, trial.problem, trial.regime.flushed, duel.ceilings.get(device), count
     )
     if impossible(record.ci_high_s, record.floor_s):
         record.flags.append("impossible")
@@ -34,12 +35,23 @@ def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
     with ledger.charge("preparation"):
         if duel.profiled:
             _profile(trial, duel)
-            if record.regime != "graph":  # a replay names no stage
+            _try_algebra(trial)
+            if not trial.regime.captured:  # a replay names no stage
                 place = trial.contender.namespace, device
                 record.stage_seconds = stages(trial.run, trial.load, *place)
         if duel.energy:
             measured = energy(trial.run, trial.synchronize, gauge(device))
             record.telemetry.energy = Energy.model_validate(measured)
+
+
+def _try_algebra(trial: Trial) -> None:
+    """Record the algebra; a contender that fails at it has been timed all the same."""
+    contender, record = trial.contender, trial.record
+    try:
+        place = contender.namespace, contender.device
+        record.algebra = algebra(contender.algorithm, *place)
+    except Exception as error:
+        record.provenance.algebra_untold = classify(error)[1]
 
 
 def _profile(trial: Trial, duel: Duel) -> None:

@@ -38,7 +38,7 @@ def warm_up(trial: Trial, limits: Limits, ledger: Ledger) -> None:
     """
     assert trial.run is not None
     assert trial.stopwatch is not None
-    flush, longest = trial.record.regime == "flushed", limits.longest_run(trial.contender.device)
+    flush, longest = trial.regime.flushed, limits.longest_run(trial.contender.device)
     times: list[float] = []
     with ledger.charge("warmup"):
         begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
@@ -52,7 +52,7 @@ def warm_up(trial: Trial, limits: Limits, ledger: Ledger) -> None:
                 if abs(late - early) <= STEADY * late:
                     break
     note_rate(trial, min(times))
-    if trial.record.regime in ("warm", "graph"):
+    if trial.regime.batched:
         shortest = SHORTEST[trial.contender.device.partition(":")[0]]
         if min(times) < shortest:
             trial.batch = math.ceil(BATCH * shortest / max(min(times), 1e-9))
@@ -67,7 +67,7 @@ def time_run(
         run, stopwatch, batch = trial.run, trial.stopwatch, trial.batch
         assert run is not None
         assert stopwatch is not None
-        flush = trial.record.regime == "flushed"
+        flush = trial.regime.flushed
 
         def runs() -> Any:
             for _ in itertools.repeat(None, batch - 1):
@@ -92,7 +92,7 @@ def time_run(
         record.settled = series[0].settled
         record.provenance.batch = trial.batch
         record.median_s, record.ci_low_s, record.ci_high_s = median_interval(series[0].samples)
-        if record.device != "cpu" and record.regime != "wall":
+        if record.device != "cpu" and not trial.regime.host_clock:
             record.telemetry.launches_hidden = trial.stopwatch.held
             record.telemetry.sm_hz = trial.stopwatch.pooled_sm_hz()
             record.telemetry.rounds_again = series[0].again
@@ -119,7 +119,7 @@ def time_fresh(
         assert load is not None
         assert run is not None
         assert stopwatch is not None
-        flush = trial.record.regime == "flushed"
+        flush = trial.regime.flushed
 
         def sample() -> list[float]:
             if not flush:

@@ -71,7 +71,7 @@ def _first_run(trial: Trial) -> Any:
     trial.load, trial.run = functools.partial(instance.load, b), functools.partial(instance.run, a)
     trial.load()
     y = trial.run()
-    if trial.record.regime == "graph":
+    if trial.regime.captured:
         place = trial.contender.namespace, trial.contender.device
         try:
             trial.load, trial.run = graphs.capture([trial.load, trial.run], *place)

@@ -13,6 +13,7 @@ from convcross.measure.process import progress_page, state
 from convcross.measure.timing import clock
 from convcross.results.schema import Record
 from convcross.sweeps.duels import Contender
+from convcross.sweeps.regimes import REGIMES, Regime
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import Algorithm, Implementation
 
@@ -65,7 +66,11 @@ class Trial:
     def name(self) -> str:
         return str(self.contender)
 
-    def fail(self, status: Any, reason: str) -> None:
+    @property
+    def regime(self) -> Regime:
+        return REGIMES[self.record.regime]
+
+    def fail(self, status: str, reason: str) -> None:
         self.record.status, self.record.reason = status, reason
         self.release()
 

@@ -57,7 +57,7 @@ def context(results: Results, out: Path) -> dict[str, Any]:
                 files += saved
                 pictures.setdefault(number, []).append(_picture(figure, subject, caption, saved))
     return {
-        "claims": [_shown(claim, pictures) for claim in judged(own, results.machine)],
+        "claims": [_shown(claim, pictures) for claim in judged(own, results)],
         "models": [row for subject in own for row in _model_rows(subject)],
         "predictions": [row for subject in own for row in _prediction_rows(subject)],
         "claim_files": files,

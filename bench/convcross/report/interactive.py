@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from convcross.analysis.crossover import crossover
-from convcross.analysis.crossover.costs import COSTS, PHASE_WORDS
+from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import CONDITIONS, Results
 from convcross.report.figures.style import Appearance
@@ -33,8 +33,6 @@ SYMBOLS = {
     "<": "triangle-left",
     ">": "triangle-right",
 }
-UNITS = {"time": "s", "error": "", "workspace": "B", "energy": "J"}
-AXES = {"error": "relative L2 error", "workspace": "workspace", "energy": "energy of one run"}
 DIGITS = 4  # of numbers on the page; points.csv has them all
 
 
@@ -82,9 +80,9 @@ def data(
     }
     return {
         "sets": shown,
-        "phases": [[key, f"{key}: {PHASE_WORDS[key]}"] for key in PHASE_WORDS if key in known],
+        "phases": [[key, f"{key}: {PHASES[key].words}"] for key in PHASES if key in known],
         "costs": [
-            [cost, cost, AXES.get(cost, "time"), UNITS[cost]]
+            [cost, cost, COSTS[cost].label, COSTS[cost].unit]
             for cost in COSTS
             if cost == "time" or cost in known
         ],

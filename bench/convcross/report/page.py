@@ -22,35 +22,15 @@ from convcross.analysis.break_even import BreakEven
 from convcross.analysis.crossover import crossover
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import Results
-from convcross.report.figures.scenes import KINDS, Picture
+from convcross.report.figures.scenes import FIGURES, Picture
+from convcross.results.status import FAILURES
+from convcross.sweeps.regimes import REGIMES
 from convcross.text import one_line
 
 EMBEDDED = 30  # figures at most that stand in the page itself
 TABLED = 5000  # measurements at most that are tables of the page
-REGIMES = {
-    "warm": "caches as the run before left them",
-    "flushed": "caches hold no operand",
-    "graph": "replayed as a CUDA graph",
-    "wall": "the host's clock around a synchronised call",
-}
 # What the points of one table share; those off the grid are told by their problem.
 SHARED = ["device", "regime", "dtype", "op", "mode", "data"]
-READING = {
-    "time": "A panel an image size; bands are 95 % intervals of the medians. Direct sums grow with "
-    "n², FFT stays almost flat; the dashed line marks where {b} overtakes {a}, the grey band its "
-    "95 % interval. A line breaks where its contender gave no usable time.",
-    "crossover": "The kernel size from which B stays faster than A; bands are 95 % intervals. A "
-    "falling curve: FFT pays off earlier on larger images. Arrows: n* lies beyond the bound drawn.",
-    "fastest": "Colour and marker: the contender with the least median time at that N and n. "
-    "Lines: how many times faster the best of {b} is than the best of {a}; at 1× they are equal.",
-    "error": "Relative L2 distance from a float64 reference. A flat curve does not suffer from "
-    "larger kernels.",
-    "pareto": "Faster is lower, more accurate is further left. What lies off the grey line is "
-    "beaten in both by some contender on it.",
-    "roofline": "Up: more FLOP a second. Right: more FLOP a byte. The nearer a point lies to the "
-    "lines above it, the less is left to gain for its algorithm; FLOP and bytes are those that "
-    "the algorithm declares.",
-}
 
 
 @dataclass(frozen=True)
@@ -123,8 +103,8 @@ def render(
         paid=paid,
         points=list(_points(points)) if len(points) <= TABLED else [],
         layers=tables.layers(results.frame),
-        failures=[row for row in unusable if row["status"] in tables.FAILURES],
-        left_out=[row for row in unusable if row["status"] not in tables.FAILURES],
+        failures=[row for row in unusable if row["status"] in FAILURES],
+        left_out=[row for row in unusable if row["status"] not in FAILURES],
         usable=usable,
         total=len(results.frame),
         notes=notes,
@@ -159,14 +139,14 @@ def _inline(name: str) -> Markup:
 def shown(picture: Picture, embedded: bool) -> Mapping[str, Any]:
     """A figure's title, caption and files, and its SVG: in the page, or by its name."""
     a, b = picture.pair
-    text = READING[picture.kind].format(a=a, b=b)
-    meant = f" ({REGIMES[picture.regime]})" if picture.regime in REGIMES else ""
+    text = FIGURES[picture.kind].caption.format(a=a, b=b)
+    meant = f" ({REGIMES[picture.regime].words})" if picture.regime in REGIMES else ""
     svg = next(path for path in picture.files if path.suffix == ".svg")
     source = svg.name
     if embedded:
         source = f"data:image/svg+xml;base64,{base64.b64encode(svg.read_bytes()).decode()}"
     return {
-        "title": KINDS[picture.kind],
+        "title": FIGURES[picture.kind].title,
         "where": picture.where,
         "caption": f"{text} Regime: {picture.regime}{meant}.",
         "source": source,
@@ -179,7 +159,8 @@ def _missing(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
     where: dict[tuple[str, str], list[str]] = {}
     for picture in pictures:
         if picture.why_none is not None:
-            where.setdefault((KINDS[picture.kind], picture.why_none), []).append(picture.where)
+            key = (FIGURES[picture.kind].title, picture.why_none)
+            where.setdefault(key, []).append(picture.where)
     several = len({picture.where for picture in pictures}) > 1
     return [
         (title, f"{why} ({'; '.join(places)})" if several else why)

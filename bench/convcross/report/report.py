@@ -141,7 +141,7 @@ def _scenes(
         above = roofline.over(
             ceilings[-1] if ceilings else None, conditions["device"], conditions["dtype"], regime
         )
-        under, foreign = roofline.points(grid) if above is not None else (None, [])
+        under = roofline.points(grid) if above is not None else None
         yield Scene(
             stem=out / _slug(conditions),
             where=_where(results.machine, conditions),
@@ -157,7 +157,6 @@ def _scenes(
             },
             roof=above,
             under=under,
-            foreign=foreign,
         )
 
 

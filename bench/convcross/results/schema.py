@@ -10,7 +10,14 @@ import json
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from convcross.results.fields import (
     Ceilings,
@@ -21,6 +28,7 @@ from convcross.results.fields import (
     Seed,
     Threads,
 )
+from convcross.results.status import checked
 from convkernels.problem import Problem
 
 SCHEMA = 1
@@ -166,7 +174,7 @@ class Record(Line):
     seed: Seed
     regime: Name
     threads: Threads | None = None
-    status: Literal["ok", "unsupported", "wrong", "oom", "timeout", "error"]
+    status: Annotated[str, AfterValidator(checked)]
     reason: str | None = None
     phase_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)
     rounds: list[Round] = Field(default_factory=list)  # of each run sample

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 
 from convcross.machine.contention import NOTICED
 from convcross.results.schema import Record
+from convcross.results.status import STATUSES
 from convcross.run.session import Outcome, Progress
 from convcross.run.suspension import ROW
 from convcross.sweeps.duels import Duel
@@ -71,7 +72,7 @@ def summary(outcome: Outcome, budget: str | None) -> None:
     """Print what a run did: failures, where the time went, what disturbed it, and its file."""
     names = sorted({contender for contender, _ in outcome.statuses})
     for name in names:
-        for status in ("unsupported", "timeout", "wrong", "oom", "error"):
+        for status in (status for status in STATUSES if status != "ok"):
             count = outcome.statuses[name, status]
             if count:
                 print(f"{name}: {count} {status}: {one_line(outcome.reasons[name, status])}")

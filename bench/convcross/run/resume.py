@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from convcross.errors import BadInput
 from convcross.results.schema import DuelFooter, Header, Record
+from convcross.results.status import failed
 from convcross.results.writer import begun
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Sweep
 
-FAILED = ("wrong", "oom", "error")
 RETRY = "+retry"  # ends the id of a duel that is measured again, with how often
 
 
@@ -84,7 +84,7 @@ class Earlier:
         kept = (records, sum(footer.seconds.values())) if self._keep else ([], 0.0)
         self.found[cell] = kept
         self.failed.discard(cell)
-        if any(record.status in FAILED for record in records):
+        if any(failed(record.status) for record in records):
             self.failed.add(cell)
 
     def finished(self, retry_failed: bool) -> dict[str, tuple[list[Record], float]]:

@@ -14,9 +14,9 @@ from convcross.errors import BadInput
 from convcross.machine import ceilings, describe
 from convcross.results.reader import reading
 from convcross.results.schema import DuelFooter, Header, Record
+from convcross.results.status import failed
 from convcross.results.writer import Writer
 from convcross.run.resume import (
-    FAILED,
     Earlier,
     cell_of,
     check_place,
@@ -83,7 +83,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether a contender was wrong or failed; refusals and limits are neither."""
-        return any(status in FAILED for _, status in self.statuses)
+        return any(failed(status) for _, status in self.statuses)
 
 
 Progress = Callable[[Duel, int, int, list[Record]], None]

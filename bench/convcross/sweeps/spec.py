@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
 
 from convcross.errors import BadInput, first_complaint
 from convcross.sweeps import data
+from convcross.sweeps.regimes import REGIMES
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
 
 FOLDER = Path(__file__).parent
@@ -61,6 +62,12 @@ def _each(what: str, allowed: tuple[str, ...]) -> AfterValidator:
         return values
 
     return AfterValidator(check)
+
+
+def _regime(value: str | None) -> str | None:
+    if value is not None:
+        one_of("regime", value, tuple(REGIMES))
+    return value
 
 
 def _unique(values: list[Any]) -> list[Any]:
@@ -130,7 +137,7 @@ class Sweep(Strict):
     seed: int = Field(0, strict=True, ge=0, lt=2**63)
     # Draws of the data at which errors are measured: seed, seed + 1, …; times are of the first.
     error_seeds: int = Field(1, strict=True, ge=1)
-    regime: Literal["flushed", "warm", "graph", "wall"] | None = None  # None: the device's default
+    regime: Annotated[str | None, AfterValidator(_regime)] = None  # None: the device's default
     threads: int | None = Field(
         None, strict=True, ge=1, le=1024
     )  # None: the cores this process may use

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from convcross.analysis.claims import claims
+from convcross.analysis.claims.algebra import Relations
 from convcross.analysis.claims.finding import Finding, by_size, seconds, share, span, subjects
 from convcross.analysis.load import Results, load
 from convcross.cli import app
@@ -73,7 +74,7 @@ def load_one(path: Path) -> Results:
 
 def finding(results: Results, number: int) -> Finding:
     sentence = claims.THEORY[number - 1]
-    (one,) = sentence.findings(subjects(results), results.machine)
+    (one,) = sentence.findings(subjects(results), Relations(results))
     json.dumps(asdict(one), allow_nan=False)
     return one
 
@@ -298,7 +299,7 @@ def test_each_device_is_judged_for_itself(tmp_path: Path) -> None:
     slow = {"direct/numpy": products(p=1.0), "fft/numpy": of_padded(1e-9)}
     duels += synthetic.duels(slow, sizes=SIZES, kernels=KERNELS, rounds=4, device="cuda:0")
     results = load_one(synthetic.write(tmp_path / "a.jsonl", duels))
-    first = claims.THEORY[0].findings(subjects(results), results.machine)
+    first = claims.THEORY[0].findings(subjects(results), Relations(results))
     assert [one.verdict for one in first] == ["holds", "false"]
     assert "(cpu)" in first[0].where
     assert "(cuda:0)" in first[1].where

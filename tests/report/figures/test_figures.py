@@ -128,14 +128,14 @@ def test_errors_of_several_seeds_have_bands(tmp_path: Path) -> None:
         assert ("Bands: range over data seeds." in told) == bool(seeds)
 
 
-def test_the_roofline_draws_the_ceilings_and_names_foreign_algorithms(tmp_path: Path) -> None:
-    duels = synthetic.duels({**CONTENDERS, "of-elsewhere/numpy": synthetic.direct()})
+def test_the_roofline_draws_the_ceilings(tmp_path: Path) -> None:
+    duels = synthetic.duels(CONTENDERS)
     results = load([synthetic.write(tmp_path / "a.jsonl", duels)])
     above = roof.over(CEILINGS, "cpu", "float32", "warm")
     assert above is not None
-    points, foreign = roof.points(results.grid)
+    points = roof.points(results.grid)
     with style.settings():
-        sheet = roofline.roofline(points, above, foreign, style.appearances(results.frame), "here")
+        sheet = roofline.roofline(points, above, style.appearances(results.frame), "here")
     panel = sheet.axes[0]
     told = {text.get_text() for text in panel.texts}
     assert "peak arithmetic, 1 TFLOP/s" in told
@@ -149,4 +149,3 @@ def test_the_roofline_draws_the_ceilings_and_names_foreign_algorithms(tmp_path: 
         if top > y
     ]
     assert sorted(slopes) == pytest.approx([2e10, 1e11, 1.9e11])
-    assert "of-elsewhere" in " ".join(text.get_text() for text in sheet.texts)

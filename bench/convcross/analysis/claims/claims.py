@@ -1,8 +1,8 @@
 """The sentences of the theory, each put to the test of measurements: verdict and numbers.
 
-Claims 1 to 4 and 8 are judged on results, for each device under the conditions most measured
-there; 5 to 7 are algebra and computed at once. What the results do not hold is "not measured
-here", with the command that measures it.
+Claims 1 to 4 and 8 are judged on times and errors, for each device under the conditions most
+measured there; 5 to 7 on the algebra of each contender. What the results do not hold is "not
+measured here", with the command that measures it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 
 from convcross.analysis import stages
 from convcross.analysis.claims import algebra, cost
+from convcross.analysis.claims.algebra import Relations
 from convcross.analysis.claims.finding import (
     Claim,
     Finding,
@@ -35,13 +36,14 @@ from convcross.text import one_line
 
 def claims(results: Results) -> list[Claim]:
     """Every claim with its findings."""
-    return judged(subjects(results), results.machine)
+    return judged(subjects(results), results)
 
 
-def judged(subjects: list[Subject], machine: str) -> list[Claim]:
-    """``claims`` of subjects; without any, of a machine that has no usable time."""
+def judged(subjects: list[Subject], results: Results) -> list[Claim]:
+    """``claims`` of results with their subjects; there are none without a usable time."""
+    relations = Relations(results)
     return [
-        Claim(place, sentence.text, sentence.test, sentence.findings(subjects, machine))
+        Claim(place, sentence.text, sentence.test, sentence.findings(subjects, relations))
         for place, sentence in enumerate(THEORY, start=1)
     ]
 
@@ -165,21 +167,24 @@ def _growth_values(fit: Fit | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the theory and the measurement that tests it, on results or computed here."""
+    """A sentence of the theory and what tests it: measured times and errors, or algebra."""
 
     text: str
     test: str
     measured: Callable[[Subject], Finding] | None = None
-    computed: Callable[[], Finding] | None = None
+    related: Callable[[Relations], Finding] | None = None
 
-    def findings(self, subjects: list[Subject], machine: str) -> list[Finding]:
-        if self.computed is not None:
-            return [self.computed()]
+    def findings(self, subjects: list[Subject], relations: Relations) -> list[Finding]:
+        if self.related is not None:
+            if relations:
+                return [self.related(relations)]
+            why = "no record has the algebra of its contender (an earlier version wrote none)"
+            return [Finding(relations.machine, "not measured here", why, command=algebra.COMMAND)]
         assert self.measured is not None
         if subjects:
             return [self.measured(subject) for subject in subjects]
         why = "no usable time of a square image with a square kernel"
-        return [Finding(machine, "not measured here", why, command="convcross run quick")]
+        return [Finding(relations.machine, "not measured here", why, command=algebra.COMMAND)]
 
 
 THEORY = (
@@ -205,18 +210,18 @@ THEORY = (
     ),
     Sentence(
         "Convolution is correlation with a flipped kernel; they are equal for symmetric kernels.",
-        "Both, computed by every contender that NumPy has here.",
-        computed=algebra.judge_flipping,
+        "Both, on small problems, by every contender that was profiled.",
+        related=algebra.judge_flipping,
     ),
     Sentence(
         "Convolution commutes and associates; correlation does neither.",
         "Both orders, computed likewise.",
-        computed=algebra.judge_order,
+        related=algebra.judge_order,
     ),
     Sentence(
         "The convolution theorem: the transform of a convolution is the product of the transforms.",
         "The inverse transform of the product against the convolution itself.",
-        computed=algebra.judge_theorem,
+        related=algebra.judge_theorem,
     ),
     Sentence(
         "FFT gives a considerable speed-up.",

@@ -23,11 +23,11 @@ from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
 from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
 from convcross.analysis.tables import describe
 from convcross.errors import BadInput
+from convcross.results.status import FAILURES
 from convcross.stats.bootstrap import Array, Samples, log_ratio
 from convkernels.problem import Problem
 
 ALPHA = 0.002  # as asv takes it: https://asv.readthedocs.io, `asv compare`
-FAILED = ("wrong", "oom", "timeout", "error")
 _EXACT = 64  # samples a side up to which the exact distribution of U takes a millisecond
 _DRAWS = 1000
 _KEYS = ["problem", "data", "seed", "regime", "contender"]  # what two cells must share
@@ -242,7 +242,7 @@ def _untimed(a: Row | None, b: Row | None) -> Cell:
         seconds=tuple(
             time if statu == "ok" else None for time, statu in zip(seconds, status, strict=True)
         ),
-        verdict="failed" if status[0] == "ok" and status[1] in FAILED else "changed",
+        verdict="failed" if status[0] == "ok" and status[1] in FAILURES else "changed",
     )
 
 

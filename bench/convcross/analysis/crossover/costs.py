@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,33 +12,92 @@ from convcross.analysis.load import ROUNDS_A_GROUP
 from convcross.errors import BadInput
 from convcross.stats.bootstrap import SHORTEST, Array, Samples, in_rounds, join
 
-# What a user pays in each phase: the sum of these measured parts.
-PHASES = {"steady": ("run",), "fresh": ("fresh",), "first": ("plan", "fresh")}
-ROUNDS = {"run": "rounds", "fresh": "fresh_rounds"}  # the column of the rounds of each part
-PHASE_WORDS = {
-    "steady": "run alone",
-    "fresh": "load and run, as when the filter changed",
-    "first": "plan, load and run",
+SEEDS = 5  # data seeds from which on an error has an interval
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a user pays: the sum of these measured parts, in words."""
+
+    parts: tuple[str, ...]
+    words: str
+
+
+PHASES = {
+    "steady": Phase(("run",), "run alone"),
+    "fresh": Phase(("fresh",), "load and run, as when the filter changed"),
+    "first": Phase(("plan", "fresh"), "plan, load and run"),
 }
+ROUND_COLUMNS = {"run": "rounds", "fresh": "fresh_rounds"}  # of the rounds of each part
+
+
+def _times(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]:
+    parts = PHASES[phase].parts
+    if len(parts) == 1:
+        pairs = zip(rows[parts[0]], rows[ROUND_COLUMNS[parts[0]]], strict=True)
+        return [in_rounds(values, rounds) if _known(values) else None for values, rounds in pairs]
+    return [
+        Samples(tuple(map(np.log, own))) if all(map(_known, own)) else None
+        for own in zip(*(rows[part] for part in parts), strict=True)
+    ]
+
+
+def _errors(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]:
+    """Two contenders met the same data where seed and place in the list agree."""
+    _, seeds = np.unique(rows["seed"], return_inverse=True)
+    return [
+        in_rounds(np.maximum(errors, least), seed * ROUNDS_A_GROUP + np.arange(len(errors)))
+        if len(errors)
+        else None
+        for errors, seed in zip(rows["errors"], seeds, strict=True)
+    ]
+
+
+def _workspaces(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]:
+    return [
+        None if np.isnan(value) else Samples((np.log(np.array([max(value, least)])),), exact=True)
+        for value in rows["workspace"]
+    ]
+
+
+def _energies(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]:
+    return [Samples((np.log(windows),)) if _known(windows) else None for windows in rows["energy"]]
+
+
+def _known(values: Array) -> bool:
+    """Whether there are values, and none is under what can be told from nothing."""
+    return len(values) > 0 and bool(values.min() >= SHORTEST)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost: its axis label, what less of it is called, and the least value that is told apart."""
+    """A cost that contenders are compared by.
+
+    Attributes
+    ----------
+    label, unit : of an axis
+    better : what less of it is called
+    least : the least value that is told apart
+    samples : (rows, phase, least) → of each row its samples, None where it has none
+    of_a_run : it is measured of the run alone: no other phase has it
+    """
 
     label: str
+    unit: str
     better: str
     least: float
+    samples: Callable[[pd.DataFrame, str, float], list[Samples | None]]
+    of_a_run: bool = False
 
 
 COSTS = {
-    "time": Cost("time", "faster", 0.0),
-    "error": Cost("relative L2 error", "more accurate", 1e-20),
-    "workspace": Cost("workspace (bytes)", "smaller in workspace", 1.0),
-    "energy": Cost("energy of a run (J)", "more energy-efficient", 0.0),
+    "time": Cost("time", "s", "faster", 0.0, _times),
+    "error": Cost("relative L2 error", "", "more accurate", 1e-20, _errors, of_a_run=True),
+    "workspace": Cost("workspace", "B", "smaller in workspace", 1.0, _workspaces),
+    "energy": Cost(
+        "energy of one run", "J", "more energy-efficient", 0.0, _energies, of_a_run=True
+    ),
 }
-OF_A_RUN = ("error", "energy")  # what is measured of the run alone
-SEEDS = 5  # data seeds from which on an error has an interval
 
 
 def check(phase: str, cost: str) -> None:
@@ -47,7 +106,7 @@ def check(phase: str, cost: str) -> None:
         raise BadInput(f"phase is {phase!r}; allowed: {', '.join(PHASES)}")
     if cost not in COSTS:
         raise BadInput(f"cost is {cost!r}; allowed: {', '.join(COSTS)}")
-    if cost in OF_A_RUN and phase != "steady":
+    if COSTS[cost].of_a_run and phase != "steady":
         raise BadInput(
             f"phase is {phase!r}; allowed with cost {cost!r}: steady, where alone it is measured"
         )
@@ -55,40 +114,7 @@ def check(phase: str, cost: str) -> None:
 
 def samples(rows: pd.DataFrame, phase: str, cost: str) -> list[Samples | None]:
     """Of each row, its samples; None where it has none."""
-    least = COSTS[cost].least
-    if cost == "workspace":
-        return [
-            None
-            if np.isnan(value)
-            else Samples((np.log(np.array([max(value, least)])),), exact=True)
-            for value in rows["workspace"]
-        ]
-    if cost == "energy":
-        return [
-            Samples((np.log(windows),)) if _known(windows) else None for windows in rows["energy"]
-        ]
-    if cost == "error":  # two contenders met the same data where seed and place in the list agree
-        _, seeds = np.unique(rows["seed"], return_inverse=True)
-        return [
-            in_rounds(np.maximum(errors, least), seed * ROUNDS_A_GROUP + np.arange(len(errors)))
-            if len(errors)
-            else None
-            for errors, seed in zip(rows["errors"], seeds, strict=True)
-        ]
-    if len(PHASES[phase]) == 1:
-        (part,) = PHASES[phase]
-        pairs = zip(rows[part], rows[ROUNDS[part]], strict=True)
-        return [in_rounds(values, rounds) if _known(values) else None for values, rounds in pairs]
-    columns = [rows[part] for part in PHASES[phase]]
-    return [
-        Samples(tuple(np.log(part) for part in parts)) if all(map(_known, parts)) else None
-        for parts in zip(*columns, strict=True)
-    ]
-
-
-def _known(values: Array) -> bool:
-    """Whether there are values, and none is under what can be told from nothing."""
-    return len(values) > 0 and bool(values.min() >= SHORTEST)
+    return COSTS[cost].samples(rows, phase, COSTS[cost].least)
 
 
 def by_contender(

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from convcross.analysis.crossover import costs, sides
-from convcross.analysis.crossover.costs import COSTS, PHASE_WORDS
+from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.crossover.verdict import Curve, judge
@@ -283,7 +283,7 @@ def heading(row: Crossover) -> str:
     parts = [row.dtype, row.op, row.mode, f"{row.data} data", f"regime {row.regime}"]
     if (row.batch, row.channels) != (1, 1):
         parts.append(f"batch {row.batch}, channels {row.channels}")
-    parts.append(f"phase {row.phase} ({PHASE_WORDS[row.phase]})")
+    parts.append(f"phase {row.phase} ({PHASES[row.phase].words})")
     if row.cost != "time":
         parts.append(f"cost {row.cost}")
     return f"{row.machine} ({row.device}): {', '.join(parts)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,7 +21,6 @@ PANEL_INCHES = (5.8, 3.9)
 def roofline(
     points: pd.DataFrame,
     roof: Roof,
-    foreign: Sequence[str],
     appearances: Mapping[str, Appearance],
     where: str,
 ) -> Figure:
@@ -29,7 +28,7 @@ def roofline(
 
     Parameters
     ----------
-    points, foreign : see ``analysis.roof.points``
+    points : see ``analysis.roofline.points``
     """
     note = [
         "Higher is better. A point a contender and cell: the FLOP and bytes that its algorithm "
@@ -38,8 +37,6 @@ def roofline(
         "what they run is not known.",
         *curves.marks(points),
     ]
-    if foreign:
-        note.append(f"Not registered here, shown by the sum's FLOP: {', '.join(foreign)}.")
     names = points["contender"]
     made, [panel], side = style.panels(
         1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,14 +17,6 @@ from convcross.analysis.roofline import Roof
 from convcross.report.figures import curves, maps, roofline, style
 from convcross.report.figures.style import Appearance
 
-KINDS = {
-    "time": "Time against kernel size",
-    "crossover": "Crossover against image size",
-    "fastest": "Fastest contender",
-    "error": "Error against kernel size",
-    "pareto": "Time against error",
-    "roofline": "Roofline",
-}
 ALONE = 2  # sets of conditions that are drawn sooner than a process that helps has started
 
 
@@ -42,7 +34,7 @@ class Scene:
     pair : the first pair compared
     speed_up : (N, n) → time of the pair's A over that of B
     roof : ceilings, where they were measured
-    under, foreign : see ``roof.points``
+    under : see ``analysis.roofline.points``
     """
 
     stem: Path
@@ -57,7 +49,6 @@ class Scene:
     appearances: Mapping[str, Appearance]
     roof: Roof | None
     under: pd.DataFrame | None
-    foreign: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -72,17 +63,156 @@ class Picture:
     why_none: str | None = None
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of figure: one row of ``FIGURES``, and nothing else.
+
+    Attributes
+    ----------
+    title, caption : on the page; the caption's {a} and {b} are the pair compared
+    why_not : why it would say nothing of a scene, or None
+    draw : the figure of a scene of which it says something
+    """
+
+    title: str
+    caption: str
+    why_not: Callable[[Scene], str | None]
+    draw: Callable[[Scene], Figure]
+
+
+def _with_errors(scene: Scene) -> pd.DataFrame:
+    return scene.cells[scene.cells["error"] > 0]
+
+
+def _no_curve_of_time(scene: Scene) -> str | None:
+    return _one(scene.cells, "n", "kernel size")
+
+
+def _no_rival(scene: Scene) -> str | None:
+    first, *others = sorted(set(scene.cells["contender"]))
+    if others:
+        return None
+    return f"{first} is the only contender with a usable time, and fastest everywhere"
+
+
+def _no_curve_of_errors(scene: Scene) -> str | None:
+    known = _with_errors(scene)
+    if known.empty:
+        return "no error other than zero was recorded"
+    return _one(known, "n", "kernel size")
+
+
+def _no_trade(scene: Scene) -> str | None:
+    known = _with_errors(scene)
+    if known.empty:
+        return "no error other than zero was recorded"
+    if known["contender"].nunique() < 2:
+        return f"{known['contender'].iloc[0]} is the only contender with a known error"
+    return None
+
+
+def _no_roof(scene: Scene) -> str | None:
+    if scene.roof is None:
+        return "the results name no ceilings of this device (doctor --ceilings)"
+    if scene.under is None or scene.under.empty:
+        return "no record names the FLOP and bytes that its algorithm declares"
+    return None
+
+
+def _time(scene: Scene) -> Figure:
+    first = [row for row in scene.rows if row.pair == scene.pair]
+    return curves.time(scene.drawn, first, scene.appearances, scene.where)
+
+
+def _fastest(scene: Scene) -> Figure:
+    appearances = scene.appearances
+    return maps.fastest_map(scene.cells, scene.speed_up, scene.pair, appearances, scene.where)
+
+
+def _roofline(scene: Scene) -> Figure:
+    assert scene.roof is not None
+    assert scene.under is not None
+    return roofline.roofline(scene.under, scene.roof, scene.appearances, scene.where)
+
+
+def _one(cells: pd.DataFrame, column: str, what: str) -> str | None:
+    """Why there is no curve over a column with one value."""
+    values = cells[column].unique()
+    if len(values) > 1:
+        return None
+    return f"one {what} only ({column} = {values[0]}), and a curve needs two"
+
+
+def _no_n_star(scene: Scene) -> str | None:
+    if not scene.rows:
+        return scene.why_none or "the pair was not measured under these conditions"
+    if not any(row.n_star or row.low or row.high for row in scene.rows):
+        return "no pair differs significantly at any kernel size, so that n* has no bound"
+    sizes = sorted({row.N for row in scene.rows})
+    if len(sizes) > 1:
+        return None
+    return f"one image size only (N = {sizes[0]}), and n* against N needs two"
+
+
+FIGURES = {
+    "time": Kind(
+        "Time against kernel size",
+        "A panel an image size; bands are 95 % intervals of the medians. Direct sums grow with "
+        "n², FFT stays almost flat; the dashed line marks where {b} overtakes {a}, the grey "
+        "band its 95 % interval. A line breaks where its contender gave no usable time.",
+        _no_curve_of_time,
+        _time,
+    ),
+    "crossover": Kind(
+        "Crossover against image size",
+        "The kernel size from which B stays faster than A; bands are 95 % intervals. A falling "
+        "curve: FFT pays off earlier on larger images. Arrows: n* lies beyond the bound drawn.",
+        _no_n_star,
+        lambda scene: maps.n_star(scene.rows, scene.appearances, scene.where),
+    ),
+    "fastest": Kind(
+        "Fastest contender",
+        "Colour and marker: the contender with the least median time at that N and n. Lines: "
+        "how many times faster the best of {b} is than the best of {a}; at 1× they are equal.",
+        _no_rival,
+        _fastest,
+    ),
+    "error": Kind(
+        "Error against kernel size",
+        "Relative L2 distance from a float64 reference. A flat curve does not suffer from "
+        "larger kernels.",
+        _no_curve_of_errors,
+        lambda scene: curves.error(scene.drawn, scene.appearances, scene.where),
+    ),
+    "pareto": Kind(
+        "Time against error",
+        "Faster is lower, more accurate is further left. What lies off the grey line is beaten "
+        "in both by some contender on it.",
+        _no_trade,
+        lambda scene: curves.pareto(scene.cells, scene.appearances, scene.where),
+    ),
+    "roofline": Kind(
+        "Roofline",
+        "Up: more FLOP a second. Right: more FLOP a byte. The nearer a point lies to the lines "
+        "above it, the less is left to gain for its algorithm; FLOP and bytes are those that "
+        "the algorithm declares.",
+        _no_roof,
+        _roofline,
+    ),
+}
+
+
 def draw(scene: Scene) -> list[Picture]:
     """Write the figures of a scene. Raises OSError where the folder takes none."""
     made = []
     with style.settings():
-        for kind, drawing in _drawings(scene):
+        for kind, figure in FIGURES.items():
             picture = Picture(kind, scene.where, scene.regime, scene.pair)
-            if isinstance(drawing, str):
-                made.append(replace(picture, why_none=drawing))
+            if (why := figure.why_not(scene)) is not None:
+                made.append(replace(picture, why_none=why))
             else:
                 stem = scene.stem.with_name(f"{scene.stem.name}-{kind}")
-                made.append(replace(picture, files=tuple(style.save(drawing(), stem))))
+                made.append(replace(picture, files=tuple(style.save(figure.draw(scene), stem))))
     return made
 
 
@@ -105,63 +235,3 @@ def start(scenes: Sequence[Scene]) -> Callable[[], list[Picture]]:
         return [picture for several in reversed(made) for picture in several]
 
     return result
-
-
-def _drawings(scene: Scene) -> Iterable[tuple[str, str | Callable[[], Figure]]]:
-    """Of each kind its figure, to be drawn, or why there is none."""
-    cells, appearances, where = scene.cells, scene.appearances, scene.where
-    contenders = sorted(set(cells["contender"]))
-    only = f"{contenders[0]} is the only contender with a usable time"
-    first = [row for row in scene.rows if row.pair == scene.pair]
-    yield (
-        "time",
-        _one(cells, "n", "kernel size")
-        or (lambda: curves.time(scene.drawn, first, appearances, where)),
-    )
-    yield "crossover", _no_n_star(scene) or (lambda: maps.n_star(scene.rows, appearances, where))
-    if len(contenders) < 2:
-        yield "fastest", f"{only}, and fastest everywhere"
-    else:
-        yield (
-            "fastest",
-            lambda: maps.fastest_map(cells, scene.speed_up, scene.pair, appearances, where),
-        )
-    known = cells[cells["error"] > 0]
-    if known.empty:
-        yield "error", "no error other than zero was recorded"
-    else:
-        yield (
-            "error",
-            _one(known, "n", "kernel size")
-            or (lambda: curves.error(scene.drawn, appearances, where)),
-        )
-        if known["contender"].nunique() < 2:
-            yield "pareto", f"{known['contender'].iloc[0]} is the only contender with a known error"
-        else:
-            yield "pareto", lambda: curves.pareto(cells, appearances, where)
-    under, above = scene.under, scene.roof
-    if above is None:
-        yield "roofline", "the results name no ceilings of this device (doctor --ceilings)"
-    elif under is None or under.empty:
-        yield "roofline", "no contender declares FLOP and bytes"
-    else:
-        yield "roofline", lambda: roofline.roofline(under, above, scene.foreign, appearances, where)
-
-
-def _one(cells: pd.DataFrame, column: str, what: str) -> str | None:
-    """Why there is no curve over a column with one value."""
-    values = cells[column].unique()
-    if len(values) > 1:
-        return None
-    return f"one {what} only ({column} = {values[0]}), and a curve needs two"
-
-
-def _no_n_star(scene: Scene) -> str | None:
-    if not scene.rows:
-        return scene.why_none or "the pair was not measured under these conditions"
-    if not any(row.n_star or row.low or row.high for row in scene.rows):
-        return "no pair differs significantly at any kernel size, so that n* has no bound"
-    sizes = sorted({row.N for row in scene.rows})
-    if len(sizes) > 1:
-        return None
-    return f"one image size only (N = {sizes[0]}), and n* against N needs two"
