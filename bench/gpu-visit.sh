@@ -31,7 +31,7 @@ dry_run= device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweep
 if [ "${1:-}" = --dry-run ]; then
   shift
   dry_run=1 device=cpu budget=20s problems=5 tests=("$root/tests/kernels/toolbox/test_stages.py")
-  sweeps=$root/bench/gpu-visit-dry-run/
+  sweeps=$root/bench/gpu-visit/dry-run/
   cd "$OUT" # its results are no reference
 fi
 chapters=("$@")
@@ -96,13 +96,13 @@ crossover() {
       --budget 3m --out "$file" $([ ! -f "$file" ] || echo --resume-anyway) || status=$?
   done
   convcross report "${files[0]}" || status=$?
-  "$PYTHON" "$root/bench/agreement-table.py" "${files[@]}" || status=$?
+  convcross compare "${files[@]}" || status=$?
   return $status
 }
 profile() {
   local status=0
   sweep profile 3m || status=$?
-  "$PYTHON" "$root/bench/kernels-table.py" "$(ls results/"$card"/*-profile-*.jsonl | tail -n 1)" ||
+  "$PYTHON" "$root/bench/gpu-visit/kernels-table.py" "$(ls results/"$card"/*-profile-*.jsonl | tail -n 1)" ||
     status=$?
   if [ -z "$dry_run" ] && command -v ncu >/dev/null; then
     # The contenders run in a child process.

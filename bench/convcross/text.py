@@ -1,4 +1,4 @@
-"""Text that others wrote (names, reasons, headers of results), made fit to be shown or kept.
+"""Text for people: strangers' text made fit to be shown or kept, and quantities with their units.
 
 A results file may come from anybody: its text must not steer a terminal, reach past its line or
 its folder, nor be a formula to a spreadsheet.
@@ -44,3 +44,46 @@ def csv_cell(text: str) -> str:
     """
     line = one_line(text)
     return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+# ---- quantities ------------------------------------------------------------------------------
+
+TIMES = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9), ("ps", 1e-12))
+NO_TIME = 1e-15  # seconds: less is none
+
+
+def _digits(value: float, count: int) -> str:
+    """So many significant digits, never as a power of ten."""
+    return f"{float(f'{value:.{count}g}'):g}"
+
+
+def seconds(value: float, digits: int = 3) -> str:
+    """A time with its unit: 1.23 ms; with two digits 12 µs."""
+    if value < NO_TIME:
+        return "0 s"
+    unit, scale = next((step for step in TIMES if value >= step[1]), TIMES[-1])
+    return f"{_digits(value / scale, digits)} {unit}"
+
+
+def duration(value: float) -> str:
+    """Seconds that somebody waits: 45 s, 12.3 min, 2.5 h."""
+    for unit, scale, least in (("h", 3600.0, 5400.0), ("min", 60.0, 90.0)):
+        if value >= least:
+            return f"{_digits(value / scale, 3)} {unit}"
+    return seconds(value)
+
+
+def binary(size: float) -> str:
+    """Bytes as 256 KiB or 32 MiB."""
+    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= scale:
+            return f"{_digits(size / scale, 3)} {unit}"
+    return f"{size:g} B"
+
+
+def rate(value: float, unit: str) -> str:
+    """What is done or moved in a second: 1.2 TFLOP/s, 194 GB/s."""
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if value >= scale:
+            return f"{_digits(value / scale, 3)} {prefix}{unit}/s"
+    return f"{_digits(value, 3)} {unit}/s"

@@ -6,12 +6,12 @@ A device is "cpu" or "cuda:0". Nothing here imports torch or CuPy until it is as
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib
 import importlib.util
 from typing import Any
 
+from convkernels.cuda import driver
 from convkernels.problem import one_of
 
 NAMES = ("numpy", "torch", "cupy")
@@ -34,24 +34,7 @@ def installed(module: str) -> bool:
 @functools.cache
 def cuda_devices() -> int:
     """CUDA devices that the driver shows this process; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
-
-
-def cuda_version() -> int | None:
-    """Major version of CUDA that the driver supports, or None without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    version = ctypes.c_int(0)
-    return version.value // 1000 if driver.cuDriverGetVersion(ctypes.byref(version)) == 0 else None
+    return driver.device_count()
 
 
 @functools.cache
@@ -61,7 +44,8 @@ def missing(name: str) -> str | None:
     if name == "cupy" and cuda_devices() == 0:
         return "no CUDA driver or device (cupy needs an NVIDIA GPU)"
     if not installed(name):
-        extra = f"convcross[cuda{12 if cuda_version() == 12 else 13}]"
+        major, _ = driver.version() or (13, 0)
+        extra = f"convcross[cuda{12 if major == 12 else 13}]"
         return f"{name} is not installed: {INSTALL.get(name, f'pip install {extra!r}')}"
     return None
 

@@ -208,13 +208,13 @@ def test_the_printed_table(table: Any, capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().out
     assert "round 1 of 4: direct/numpy 16×16 3×3: stand-in" in said
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
-    ours = ["1,000.0 µs", "-1.0% +2.0%"]
+    ours = ["1 ms", "-1.0% +2.0%"]
     assert ["direct/numpy 16×16 3×3", "warm", *ours, "stand-in"] in [line[:5] for line in lines]
     ends = [line[4:] for line in lines if len(line) == 9]
     assert ends == [
-        ["stand-in", "1,050.0 µs", "0.952", "NO (2%)", "4"],
-        ["sound", "1,000.0 µs", "1.000", "yes (2%)", "4"],
-        ["stand-in", "1,050.0 µs", "0.952", "NO (2%)", "4"],
+        ["stand-in", "1.05 ms", "0.952", "NO (2%)", "4"],
+        ["sound", "1 ms", "1.000", "yes (2%)", "4"],
+        ["stand-in", "1.05 ms", "0.952", "NO (2%)", "4"],
         ["sound", "–", "–", "–", "0"],
     ]
     assert "fixed-work/numpy 8×8 1×1, warm, sound: not such" in said

@@ -56,7 +56,7 @@ def no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def forgetful() -> Iterator[None]:
     """The driver is asked anew in this test, and by the tests after it."""
-    asked = (cards.cards, cards.cuda_version, cards.driver_version, cards._driver)
+    asked = (cards.cards, cards.driver_version, cards.driver.library, cards.driver.load)
     for function in asked:
         function.cache_clear()
     yield

@@ -240,7 +240,7 @@ class Driver:
 
 
 def test_the_driver_tells_address_and_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "_driver", Driver)
+    monkeypatch.setattr(cards.driver, "load", Driver)
     assert [cards.pci_address(f"cuda:{index}") for index in range(3)] == [
         b"0000:40:00.0",
         b"0000:41:00.0",
@@ -250,7 +250,7 @@ def test_the_driver_tells_address_and_context(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_card_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "_driver", lambda: None)
+    monkeypatch.setattr(cards.driver, "load", lambda: None)
     assert cards.pci_address("cuda:0") is None
     assert not cards.holds_context("cuda:0")
 

@@ -55,7 +55,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """A measurement of the CPU in a fraction of a second: figures that say nothing."""
     monkeypatch.setattr(ceilings, "SECONDS", 1e-3)
     monkeypatch.setattr(ceilings, "BATCH", 1e-5)
-    monkeypatch.setattr(ceilings, "MOST_ROUNDS", 3)
+    monkeypatch.setattr(ceilings, "MOST_PASSES", 3)
     monkeypatch.setattr(ceilings, "SMALLEST_PRODUCT", 8)
     monkeypatch.setattr(ceilings, "LARGEST_PRODUCT", 16)
     monkeypatch.setattr(ceilings, "last_level_cache", lambda: 20 << 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import weakref
 from typing import Any
 
@@ -12,7 +13,7 @@ from convcross.measure import data_seeds
 from convcross.measure import duel as measuring
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.prepare import prepare
-from convcross.measure.trial import Ledger, Trial, guarded
+from convcross.measure.trial import Ledger, Measurement, Prepared, guarded
 from convcross.results.schema import Header
 from convcross.run import resume
 from convcross.sweeps import data
@@ -43,19 +44,19 @@ def duel(
     )
 
 
-def prepared(asked: Duel) -> tuple[list[Trial], accuracy.Truth]:
+def prepared(asked: Duel) -> tuple[list[Prepared], Measurement]:
     problem = asked.problem
     truth = accuracy.truth(problem, *data_seeds.operands(asked, problem, asked.seed), asked.seed)
+    measurement = Measurement(asked, truth, random.Random(0), Ledger())
     trials = [measuring._trial(asked, problem, name) for name in asked.contenders]
-    for trial in trials:
-        guarded(trial, "preparation", prepare, asked, truth, Ledger())
-    return trials, truth
+    found = [guarded(trial, "preparation", prepare, measurement) for trial in trials]
+    return [trial for trial in found if trial is not None], measurement
 
 
-def measured(asked: Duel) -> tuple[list[Trial], accuracy.Truth]:
-    trials, truth = prepared(asked)
-    data_seeds.measure_errors(trials, asked, truth, Ledger())
-    return trials, truth
+def measured(asked: Duel) -> tuple[list[Prepared], accuracy.Truth]:
+    trials, measurement = prepared(asked)
+    data_seeds.measure_errors(trials, measurement)
+    return trials, measurement.truth
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -87,7 +88,6 @@ def test_a_contender_ends_as_it_was() -> None:
     for trial in (asked := measured(duel()))[0]:
         for mine, own in ((trial.a, asked[1].x), (trial.b, asked[1].w)):
             assert np.array_equal(namespaces.to_numpy(mine), own)
-        assert trial.run is not None
         bound = trial.algorithm.implementation.error_bound(PROBLEM)
         assert accuracy.verify(trial.run(), bound, asked[1]) is None  # with its own kernel loaded
 
@@ -136,40 +136,39 @@ def test_wrong_on_another_seed_is_wrong(planted: None) -> None:
 def test_a_captured_run_whose_load_is_not(planted: None) -> None:
     """The instance it was captured of is left alone: what it holds may not move."""
     asked = duel(["fft/numpy@cpu"])
-    trials, truth = prepared(asked)
+    trials, measurement = prepared(asked)
     (eager,), (again,) = measured(asked)[0], trials
-    assert again.instance is not None
     held = vars(again.instance).copy()
     again.load = None
     again.run = lambda: pytest.fail("a replay with the kernel of another seed")
-    data_seeds.measure_errors(trials, asked, truth, Ledger())
+    data_seeds.measure_errors(trials, measurement)
     assert again.record.status == "ok"
     assert again.record.error_seeds == eager.record.error_seeds
     assert all(value is held[name] for name, value in vars(again.instance).items())
 
 
 def test_one_truth_of_another_seed_is_alive_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials, truth = prepared(duel())
+    trials, measurement = prepared(duel())
     made: list[Any] = []
     make = accuracy.truth
 
     def watched(*arguments: Any, **options: Any) -> accuracy.Truth:
         assert [reference() for reference in made] == [None] * len(made)
         other = make(*arguments, **options)
-        assert other.place == truth.place
+        assert other.place == measurement.truth.place
         made.append(weakref.ref(other))
         return other
 
     monkeypatch.setattr(accuracy, "truth", watched)
-    data_seeds.measure_errors(trials, duel(), truth, Ledger())
+    data_seeds.measure_errors(trials, measurement)
     assert len(made) == 3
 
 
 def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials, truth = prepared(duel(seed=1))
+    trials, measurement = prepared(duel(seed=1))
     left = iter([1e12, 1e12, 16.0])
     monkeypatch.setattr(accuracy.memory, "free", lambda *place: next(left))
-    data_seeds.measure_errors(trials, duel(seed=1), truth, Ledger())
+    data_seeds.measure_errors(trials, measurement)
     for record in (trial.record for trial in trials):
         assert (record.status, len(record.error_seeds)) == ("ok", 3)
         told = record.provenance.error_seeds
@@ -178,13 +177,13 @@ def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_reference_that_exact_sums_deny_fails_the_duel(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials, truth = prepared(duel())
+    trials, measurement = prepared(duel())
 
     def denied(*arguments: Any, **options: Any) -> accuracy.Truth:
         raise accuracy.ReferenceDisagrees("off")
 
     monkeypatch.setattr(accuracy, "truth", denied)
-    data_seeds.measure_errors(trials, duel(), truth, Ledger())
+    data_seeds.measure_errors(trials, measurement)
     for trial in trials:
         assert trial.record.status == "error"
         assert trial.record.reason == "seed 1: ReferenceDisagrees: off"

@@ -18,8 +18,9 @@ from convcross.measure import duel as measuring
 from convcross.measure import phases, prepare
 from convcross.measure.duel import measure, measure_on
 from convcross.measure.timing import choose, host
+from convcross.measure.timing.sampling import LEAST
 from convcross.results.schema import PHASES, DuelResult, Record
-from convcross.stats.median import LEAST, median_interval
+from convcross.stats.median import median_interval
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from convcross.run.cluster import slurm as jobs
-from convcross.sweeps.spec import load, shipped
+from convcross.sweeps.shipped import shipped
+from convcross.sweeps.spec import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

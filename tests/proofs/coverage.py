@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from convcross.stats.median import Sample, interleave, median_interval
+from convcross.measure.timing.sampling import Sample, interleave
+from convcross.stats.median import median_interval
 
 LIMIT = 400  # samples, as a sweep's at most
 

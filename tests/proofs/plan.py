@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 
 from convcross.measure.phases import PLANS, WARMUP
-from convcross.stats.median import Sample, interleave
+from convcross.measure.timing.sampling import Sample, interleave
 from convcross.sweeps import spec
 
 KERNELS = "3:21:2,25,31,37,41,51,63,77,95,111,127,159,191,223,255"

@@ -23,11 +23,11 @@ from scipy.fft import next_fast_len
 
 from convcross.analysis.crossover.curves import DRAWS, SEED
 from convcross.analysis.crossover.verdict import Curve, Verdict, judge
+from convcross.measure.timing.sampling import Sample, interleave
 from convcross.results.schema import Record
 from convcross.run.search.line import GridLine, standing
 from convcross.run.search.search import DENSE, Search
 from convcross.stats.bootstrap import log_ratio
-from convcross.stats.median import Sample, interleave
 from convcross.sweeps.duels import Duel, available
 from convcross.sweeps.spec import Limits, Sweep
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
+from convcross.measure.timing.sampling import LEAST
 from convcross.results.reader import reading
 from convcross.results.schema import Record
-from convcross.stats.median import LEAST
 
 RESULTS = "a.jsonl"
 CELLS = 30

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from convcross.errors import BadInput
 from convcross.sweeps import data, spec
+from convcross.sweeps.shipped import shipped
 from convkernels.problem import OPS
 
 GRID = "sizes = [16]\nkernels = [3]\n"
@@ -112,12 +113,12 @@ def test_what_is_no_sweep_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(
             BadInput,
-            match=rf"{re.escape(str(place))}.*{why}; allowed: {', '.join(spec.shipped())}, or",
+            match=rf"{re.escape(str(place))}.*{why}; allowed: {', '.join(shipped())}, or",
         ):
             spec.load(str(place))
 
 
-@pytest.mark.parametrize("name", spec.shipped())
+@pytest.mark.parametrize("name", shipped())
 def test_shipped_sweeps_are_sweeps(name: str) -> None:
     sweep = spec.load(name)
     assert sweep.name == name

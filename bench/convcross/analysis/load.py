@@ -29,8 +29,6 @@ log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
 CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "batch", "channels"]
-# Round numbers start anew in each duel and memory group; this keeps those of two apart.
-ROUNDS_A_GROUP = MOST_ROUNDS
 FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
@@ -235,7 +233,8 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
                 f"{source}: duel {record.duel}, {record.contender}: {len(numbers)} rounds for "
                 f"{len(samples)} {phase} samples; allowed: one round a sample"
             )
-        rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * ROUNDS_A_GROUP
+        # Numbers start anew in each duel and memory group.
+        rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * MOST_ROUNDS
     data = record.image_data
     if record.kernel_data != "normal":
         data += f", {record.kernel_data} kernel"

@@ -11,6 +11,7 @@ import typer
 from convcross.cli.options import Algorithms, Device, load_algorithms, parse_pair, parse_seconds
 from convcross.errors import BadInput
 from convcross.sweeps.regimes import REGIMES
+from convcross.sweeps.shipped import shipped
 
 if TYPE_CHECKING:
     from convcross.run.workers.machine import Machine
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
 def run(
     sweep: Annotated[
         str,
-        typer.Argument(
-            help="quick, image, dtypes, cnn, crossover, errors, profile, seed, or a TOML file."
-        ),
+        typer.Argument(help=f"{', '.join(shipped())}, or a TOML file."),
     ],
     sizes: Annotated[str | None, typer.Option(help="Image sizes N: 256,512 or 64:512:64.")] = None,
     kernels: Annotated[str | None, typer.Option(help="Kernel sizes n: 3,5,7 or 3:63:2.")] = None,

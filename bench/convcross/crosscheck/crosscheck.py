@@ -1,7 +1,7 @@
 """Our timer beside other people's, on the same functions in the same run.
 
 Ours is the real path: ``measure`` on a duel, verified, interleaved and settled. Ours and the peers
-take turns, ROUNDS times, so that neighbours and drifting clocks meet all of them. Each turn gives a
+take turns, TURNS times, so that neighbours and drifting clocks meet all of them. Each turn gives a
 median; compared are those of the quietest turns, the lowest of each side. Neighbours only ever add
 time: where they hold the cores for a whole turn, its median is theirs (one of 0.48 ms read 0.9).
 """
@@ -37,10 +37,11 @@ from convcross.measure.duel import measure
 from convcross.results.schema import Record
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
+from convcross.text import seconds
 from convkernels import Problem, namespaces
 from convkernels.discovery import find, load_path
 
-ROUNDS = 4
+TURNS = 4
 # Seconds after which no turn begins. A turn is bounded too: ours by the limits of its duels, a
 # peer's by what it is asked for or by the limit of its process (15 s of pyperf's, 45 s of
 # cuda-bench's). So the table of a CPU ends inside 3 minutes and that of a card inside 5.
@@ -138,7 +139,7 @@ def compare(
     limits: Limits,
     budget: float,
     tell: Tell,
-    rounds: int = ROUNDS,
+    rounds: int = TURNS,
 ) -> list[Row]:
     """Time every case with ours and with every peer in turns.
 
@@ -322,17 +323,12 @@ def _print(rows: Sequence[Row], commands: Mapping[str, str]) -> None:
 def _ours_of(row: Row) -> tuple[str, str]:
     if row.ours_s is None or row.ci_low_s is None or row.ci_high_s is None:
         return "–", "–"
-    return _time(
-        row.ours_s
-    ), f"{row.ci_low_s / row.ours_s - 1:+.1%} {row.ci_high_s / row.ours_s - 1:+.1%}"
+    low, high = (bound / row.ours_s - 1 for bound in (row.ci_low_s, row.ci_high_s))
+    return seconds(row.ours_s, 4), f"{low:+.1%} {high:+.1%}"
 
 
 def _theirs_of(row: Row) -> tuple[str, str, str]:
     limit = f"({row.limit:.0%})"
     if row.peer_s is None or row.ratio is None:
         return "–", "–", "–" if row.within is None else f"no {limit}"
-    return _time(row.peer_s), f"{row.ratio:.3f}", f"{'yes' if row.within else 'NO'} {limit}"
-
-
-def _time(seconds: float) -> str:
-    return f"{1e6 * seconds:,.1f} µs"
+    return seconds(row.peer_s, 4), f"{row.ratio:.3f}", f"{'yes' if row.within else 'NO'} {limit}"

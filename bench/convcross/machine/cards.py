@@ -13,6 +13,8 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from convkernels.cuda import driver
+
 # CUdevice_attribute of cuda.h
 MULTIPROCESSORS, L2_BYTES, MAJOR, MINOR = 16, 38, 75, 76
 
@@ -24,21 +26,17 @@ def cards() -> tuple[dict[str, Any], ...]:
 
     Empty without a driver.
     """
-    cuda = _driver()
+    cuda = driver.load()
     count = ctypes.c_int(0)
     if cuda is None or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return ()
     return tuple(_card(cuda, index) for index in range(count.value))
 
 
-@functools.cache
 def cuda_version() -> str | None:
     """The newest CUDA that the driver takes, "13.0", or None without a driver."""
-    cuda = _driver()
-    version = ctypes.c_int(0)
-    if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:
-        return None
-    return f"{version.value // 1000}.{version.value % 1000 // 10}"
+    found = driver.version()
+    return None if found is None else "{}.{}".format(*found)
 
 
 @functools.cache
@@ -51,7 +49,7 @@ def driver_version() -> str | None:
 
 def pci_address(device: str) -> bytes | None:
     """Where NVML finds the card of this device, "0000:fe:1f.0"; None where there is none."""
-    cuda = _driver()
+    cuda = driver.load()
     index = ctypes.c_int(int(device.partition(":")[2]))
     handle = ctypes.c_int()
     text = ctypes.create_string_buffer(256)
@@ -62,7 +60,7 @@ def pci_address(device: str) -> bytes | None:
 
 def holds_context(device: str) -> bool:
     """Whether this process has begun to use the card: its primary context is active."""
-    cuda = _driver()
+    cuda = driver.load()
     handle, active, flags = ctypes.c_int(), ctypes.c_int(0), ctypes.c_uint()
     index = ctypes.c_int(int(device.partition(":")[2]))
     if cuda is None or cuda.cuDeviceGet(ctypes.byref(handle), index) != 0:
@@ -93,15 +91,6 @@ def nvml() -> Iterator[Any]:
     finally:
         with contextlib.suppress(pynvml.NVMLError):  # a card that was lost, say
             pynvml.nvmlShutdown()
-
-
-@functools.cache
-def _driver() -> Any | None:
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    return cuda if cuda.cuInit(0) == 0 else None
 
 
 def _card(cuda: Any, index: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import convcross
 from convcross.errors import BadInput
 from convcross.machine import cards, threads
 from convcross.machine.caches import caches
+from convcross.text import slug
 
 # Distributions that may provide a library; the first that is installed tells the version.
 DISTRIBUTIONS = {
@@ -236,7 +237,7 @@ def _slug(text: str) -> str:
     """Lower case and hyphens, without marks, clocks and words that say nothing."""
     text = re.sub(r"\((R|TM|C)\)|@.*| w/.*| with .*", " ", text, flags=re.IGNORECASE)
     text = re.sub(r"\b(CPU|Processor|\S+-Cores?)\b", " ", text, flags=re.IGNORECASE)
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48].strip("-") or "unnamed"
+    return slug(text)[:48].strip("-") or "unnamed"
 
 
 def _dotted(number: int, major: int, minor: int) -> str:

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from convcross.machine import cards, ceilings, describe, floor
 from convcross.machine.contention import NOTICED
+from convcross.text import binary, rate
 
 NO_CARD = "needs an NVIDIA GPU"
 
@@ -64,13 +65,13 @@ def print_ceilings(measured: Mapping[str, Any]) -> None:
     """Print peak rates, bandwidths and the file that keeps them."""
     threads = f", {measured['threads']} threads" if measured["threads"] else ""
     table = Table("", "at most", title=f"{measured['machine']}{threads}", title_justify="left")
-    for dtype, rate in measured["flops"].items():
-        table.add_row(dtype, _rate(rate, "FLOP"))
+    for dtype, peak in measured["flops"].items():
+        table.add_row(dtype, rate(peak, "FLOP"))
     table.add_section()
     steps = measured["bytes"]
-    for (size, rate), (_, next_rate) in zip(steps, [*steps[1:], (0, 0.0)], strict=True):
-        if rate != next_rate:  # of working sets that are as fast, the largest
-            table.add_row(f"up to {_binary(size)}", _rate(rate, "B"))
+    for (size, moved), (_, next_moved) in zip(steps, [*steps[1:], (0, 0.0)], strict=True):
+        if moved != next_moved:  # of working sets that are as fast, the largest
+            table.add_row(f"up to {binary(size)}", rate(moved, "B"))
     Console().print(table)
     share = sum(measured["neighbours"].values())
     if share > NOTICED:
@@ -80,20 +81,6 @@ def print_ceilings(measured: Mapping[str, Any]) -> None:
             "is quiet, the better of each figure stays"
         )
     print(ceilings.path(measured["machine"]))
-
-
-def _rate(rate: float, unit: str) -> str:
-    for prefix, size in (("T", 1e12), ("G", 1e9)):
-        if rate >= size:
-            return f"{rate / size:.3g} {prefix}{unit}/s"
-    return f"{rate / 1e6:.3g} M{unit}/s"
-
-
-def _binary(size: int) -> str:
-    for prefix, unit in (("Gi", 1 << 30), ("Mi", 1 << 20)):
-        if size >= unit:
-            return f"{size // unit} {prefix}B"
-    return f"{size >> 10} KiB"
 
 
 def pip(requirement: str, *options: str) -> str:

@@ -26,7 +26,7 @@ from convkernels.cuda import kernel as cuda
 from convkernels.problem import DTYPES
 
 SECONDS = 0.04  # for each figure in a round
-ROUNDS, MOST_ROUNDS = 2, 5  # quiet ones, and in all where other processes take the cores
+QUIET_PASSES, MOST_PASSES = 2, 5  # quiet ones, and in all where other processes take the cores
 BATCH = 5e-4  # seconds of a sample, at least: shorter calls are timed many together
 SMALLEST_PRODUCT, LARGEST_PRODUCT = 256, 8192
 LONGEST_PRODUCT = 0.2  # seconds; some CPUs take minutes for a large one in float16
@@ -75,7 +75,7 @@ def measure(device: str) -> dict[str, Any]:
         else:
             cache = torch.cuda.get_device_properties(device).L2_cache_size
             sets = _sets(64 << 10, max(4 * cache, 1 << 30))
-        while len(shares) < MOST_ROUNDS and sum(map(_quiet, shares)) < ROUNDS:
+        while len(shares) < MOST_PASSES and sum(map(_quiet, shares)) < QUIET_PASSES:
             busy = ContentionWatch()
             for name, rate in _rates(timer, device):
                 flops[name] = max(flops.get(name, 0.0), rate)

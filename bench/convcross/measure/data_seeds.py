@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from convcross.measure.accuracy import truth as accuracy
-from convcross.measure.trial import Ledger, Trial, alive, classify, guarded
+from convcross.measure.trial import Measurement, Prepared, alive, classify, guarded
 from convcross.sweeps import data
 from convcross.sweeps.duels import Duel
 from convkernels import Problem, namespaces
@@ -24,9 +24,7 @@ def operands(duel: Duel, problem: Problem, seed: int) -> tuple[accuracy.Floats, 
     return x, w
 
 
-def measure_errors(
-    trials: Iterable[Trial], duel: Duel, truth: accuracy.Truth, ledger: Ledger
-) -> None:
+def measure_errors(trials: Iterable[Prepared], measurement: Measurement) -> None:
     """Append the error of prepared contenders on each further seed of the duel to their records.
 
     What is timed later is what runs here: the contender's own image and kernel are overwritten,
@@ -34,6 +32,7 @@ def measure_errors(
     memory does not suffice for another truth, the record tells so in its provenance
     (``error_seeds``) and has fewer.
     """
+    duel, truth = measurement.duel, measurement.truth
     group = alive(trials)
     if duel.error_seeds == 1 or not group:
         return
@@ -41,7 +40,7 @@ def measure_errors(
     for trial in group:
         assert trial.record.error is not None
         trial.record.error_seeds = [trial.record.error.rel_l2]
-    with ledger.charge("verification"):
+    with measurement.ledger.charge("verification"):
         for seed in range(duel.seed + 1, duel.seed + duel.error_seeds):
             try:
                 accuracy.require_memory(problem, truth.place)
@@ -57,8 +56,7 @@ def measure_errors(
             guarded(trial, "other seeds", _put_back, truth)
 
 
-def _append_error(trial: Trial, truth: accuracy.Truth, seed: int) -> None:
-    assert trial.run is not None
+def _append_error(trial: Prepared, truth: accuracy.Truth, seed: int) -> None:
     _overwrite(trial, truth)
     if trial.load is not None:
         trial.load()
@@ -76,18 +74,18 @@ def _append_error(trial: Trial, truth: accuracy.Truth, seed: int) -> None:
     trial.record.error_seeds.append(accuracy.errors(y, truth).rel_l2)
 
 
-def _put_back(trial: Trial, truth: accuracy.Truth) -> None:
+def _put_back(trial: Prepared, truth: accuracy.Truth) -> None:
     _overwrite(trial, truth)
     if trial.load is not None:
         trial.load()
     trial.synchronize()
 
 
-def _overwrite(trial: Trial, truth: accuracy.Truth) -> None:
+def _overwrite(trial: Prepared, truth: accuracy.Truth) -> None:
     trial.a[...], trial.b[...] = trial.operands(trial.problem, truth.x, truth.w)
 
 
-def _without(group: list[Trial], seed: int, error: Exception) -> None:
+def _without(group: list[Prepared], seed: int, error: Exception) -> None:
     """No truth of this seed: short of memory, or one that exact sums deny."""
     status, reason = classify(error)
     for trial in group:

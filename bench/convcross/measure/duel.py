@@ -20,7 +20,16 @@ from convcross.measure.observe import gauge, observe
 from convcross.measure.phases import time_fresh, time_plan, time_run, warm_up
 from convcross.measure.prepare import prepare, verify_again
 from convcross.measure.process import progress_page, stray_work
-from convcross.measure.trial import Ledger, Trial, alive, classify, give_up_process, guarded
+from convcross.measure.trial import (
+    Ledger,
+    Measurement,
+    Prepared,
+    Trial,
+    alive,
+    classify,
+    give_up_process,
+    guarded,
+)
 from convcross.results.schema import DuelResult, Record, Telemetry
 from convcross.sweeps import data, regimes
 from convcross.sweeps.duels import Contender, Duel
@@ -28,7 +37,7 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.discovery import load_path
 
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
-ROUNDS = 1000  # more than a group has: rounds of two groups are never paired
+GROUP_STRIDE = 1000  # more than a group has: rounds of two groups are never paired
 
 Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and w
 
@@ -190,7 +199,8 @@ def _in_groups(
             pacer = group[0]
         elif pacer is not None and pacer.record.status == "ok":
             guest = _trial(duel, problem, pacer.name)
-        _compete([*group, *([guest] if guest else [])], duel, truth, order, ledger, number * ROUNDS)
+        measurement = Measurement(duel, truth, order, ledger, number * GROUP_STRIDE)
+        _compete([*group, *([guest] if guest else [])], measurement)
         memory.release()
         for trial in group if number else ():
             trial.record.telemetry.group = number
@@ -229,39 +239,34 @@ def _groups(trials: Iterable[Trial]) -> Iterator[list[Trial]]:
     yield group
 
 
-def _compete(
-    group: list[Trial],
-    duel: Duel,
-    truth: accuracy.Truth,
-    order: random.Random,
-    ledger: Ledger,
-    first: int,
-) -> None:
+def _compete(group: list[Trial], measurement: Measurement) -> None:
+    found: dict[str, Prepared] = {}
     left = {}
     for trial in group:
         others = stray_work.running()
-        guarded(trial, "preparation", prepare, duel, truth, ledger)
+        prepared = guarded(trial, "preparation", prepare, measurement)
+        if prepared is not None:
+            found[trial.name] = prepared
         left[trial.name] = stray_work.running() - others
     for trial in group:
         if (reason := stray_work.busy(left[trial.name])) is not None:
-            give_up_process(trial, reason)
-    measure_errors(group, duel, truth, ledger)
-    for trial in alive(group):
-        guarded(trial, "warm-up", warm_up, duel.limits, ledger)
-    gauges = {trial.contender.device: gauge(trial.contender.device) for trial in alive(group)}
+            give_up_process(found.get(trial.name, trial), reason)
+    ready = list(found.values())
+    measure_errors(ready, measurement)
+    for prepared in alive(ready):
+        guarded(prepared, "warm-up", warm_up, measurement)
+    devices = {prepared.contender.device for prepared in alive(ready)}
+    gauges = {device: gauge(device) for device in devices}
     before = {device: used.read() for device, used in gauges.items()}
-    time_run(alive(group), duel, order, ledger, first)
-    time_fresh(alive(group), duel, order, ledger, first)
+    time_run(alive(ready), measurement)
+    time_fresh(alive(ready), measurement)
     since = {device: used.since(before[device]) for device, used in gauges.items()}
-    for trial in alive(group):
-        trial.record.telemetry = trial.record.telemetry.model_copy(
-            update=Telemetry.model_validate(since[trial.contender.device]).known()
-        )
-    for trial in alive(group):
-        guarded(trial, "planning", time_plan, duel.limits.seconds, ledger)
-    for trial in alive(group):
-        guarded(trial, "last run", verify_again, truth, ledger)
-    for trial in alive(group):
-        guarded(trial, "profile", observe, duel, ledger)
-    for trial in group:
-        trial.release()
+    for prepared in alive(ready):
+        told = Telemetry.model_validate(since[prepared.contender.device])
+        record = prepared.record
+        record.telemetry = record.telemetry.model_copy(update=told.known())
+    for step, action in (("planning", time_plan), ("last run", verify_again), ("profile", observe)):
+        for prepared in alive(ready):
+            guarded(prepared, step, action, measurement)
+    for prepared in ready:
+        prepared.release()

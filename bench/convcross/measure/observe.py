@@ -10,7 +10,7 @@ from convcross.machine.telemetry import Gauge, energy
 from convcross.measure.algebra import algebra
 from convcross.measure.observers import kernels, profiler
 from convcross.measure.observers.stages import stages
-from convcross.measure.trial import Ledger, Trial, classify
+from convcross.measure.trial import Measurement, Prepared, classify
 from convcross.results.schema import Energy, Kernel
 from convcross.sweeps.duels import Duel
 
@@ -21,10 +21,9 @@ def gauge(device: str) -> Gauge:
     return Gauge(device, profiler.processes)
 
 
-def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
+def observe(trial: Prepared, measurement: Measurement) -> None:
     """Hold a contender's time to its floor, and record what ran and its energy where asked."""
-    assert trial.run is not None
-    record, device = trial.record, trial.contender.device
+    record, device, duel = trial.record, trial.contender.device, measurement.duel
     count = (duel.threads or threads.usable()) if device == "cpu" else None
     record.floor_s = floor(
         trial.algorithm, trial.problem, trial.regime.flushed, duel.ceilings.get(device), count
@@ -32,7 +31,7 @@ def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
     if impossible(record.ci_high_s, record.floor_s):
         record.flags.append("impossible")
     record.provenance.libraries = kernels.libraries(trial.contender.namespace, device)
-    with ledger.charge("preparation"):
+    with measurement.ledger.charge("preparation"):
         if duel.profiled:
             _profile(trial, duel)
             _try_algebra(trial)
@@ -44,7 +43,7 @@ def observe(trial: Trial, duel: Duel, ledger: Ledger) -> None:
             record.telemetry.energy = Energy.model_validate(measured)
 
 
-def _try_algebra(trial: Trial) -> None:
+def _try_algebra(trial: Prepared) -> None:
     """Record the algebra; a contender that fails at it has been timed all the same."""
     contender, record = trial.contender, trial.record
     try:
@@ -54,9 +53,8 @@ def _try_algebra(trial: Trial) -> None:
         record.provenance.algebra_untold = classify(error)[1]
 
 
-def _profile(trial: Trial, duel: Duel) -> None:
+def _profile(trial: Prepared, duel: Duel) -> None:
     """Which kernels a run executes; a direct sum that executes an FFT is flagged."""
-    assert trial.run is not None
     record = trial.record
     if trial.contender.device == "cpu":
         profile = kernels.executed(trial.run, "cpu")

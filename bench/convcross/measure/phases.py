@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from convcross.measure.prepare import note_rate
 from convcross.measure.process import progress_page
-from convcross.measure.trial import Ledger, TooSlow, Trial, alive, step_of
-from convcross.stats.median import CLOCKS, Sample, Series, interleave, median_interval
-from convcross.sweeps.duels import Duel
-from convcross.sweeps.spec import Limits
+from convcross.measure.timing.sampling import CLOCKS, Sample, Series, interleave
+from convcross.measure.trial import Measurement, Prepared, TooSlow, alive, step_of
+from convcross.stats.median import median_interval
 
 # Seconds of a warm run, for the host's clock and for CUDA's events. Shorter ones are timed in
 # batches of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is little.
@@ -31,16 +29,15 @@ STEADY = 0.02  # relative change of the running median at which a contender is w
 PLANS = 5  # new instances planned
 
 
-def warm_up(trial: Trial, limits: Limits, ledger: Ledger) -> None:
+def warm_up(trial: Prepared, measurement: Measurement) -> None:
     """Run until the running median has settled, or WARMUP of the limit is spent.
 
     Raises TooSlow.
     """
-    assert trial.run is not None
-    assert trial.stopwatch is not None
+    limits = measurement.duel.limits
     flush, longest = trial.regime.flushed, limits.longest_run(trial.contender.device)
     times: list[float] = []
-    with ledger.charge("warmup"):
+    with measurement.ledger.charge("warmup"):
         begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
         while len(times) < 2 or time.perf_counter() - begin < WARMUP * limits.seconds:
             times += trial.stopwatch.time([trial.run], flush=flush)
@@ -58,15 +55,11 @@ def warm_up(trial: Trial, limits: Limits, ledger: Ledger) -> None:
             trial.batch = math.ceil(BATCH * shortest / max(min(times), 1e-9))
 
 
-def time_run(
-    group: list[Trial], duel: Duel, order: random.Random, ledger: Ledger, first: int = 0
-) -> None:
-    """Time the runs of a group; the first round has the number ``first``."""
+def time_run(group: list[Prepared], measurement: Measurement) -> None:
+    """Time the runs of a group."""
 
-    def sampler(trial: Trial) -> Callable[[], list[float]]:
+    def sampler(trial: Prepared) -> Callable[[], list[float]]:
         run, stopwatch, batch = trial.run, trial.stopwatch, trial.batch
-        assert run is not None
-        assert stopwatch is not None
         flush = trial.regime.flushed
 
         def runs() -> Any:
@@ -84,8 +77,7 @@ def time_run(
         stopwatch.reset_clock()
         return sample
 
-    for trial, series in _rounds("timed runs", group, sampler, duel, 1.0, order, ledger, first):
-        assert trial.stopwatch is not None
+    for trial, series in _rounds("timed runs", group, sampler, 1.0, measurement):
         record = trial.record
         record.phase_seconds["run"] = series[0].samples
         record.rounds = series[0].rounds
@@ -99,7 +91,7 @@ def time_run(
     _flag_power_limited(alive(group))
 
 
-def _flag_power_limited(group: list[Trial]) -> None:
+def _flag_power_limited(group: list[Prepared]) -> None:
     """Those that ran at a lower clock than a rival, although uneven rounds were measured again."""
     clocks = {trial.name: trial.record.telemetry.sm_hz for trial in group}
     fastest = max((clock for clock in clocks.values() if clock is not None), default=0.0)
@@ -109,16 +101,12 @@ def _flag_power_limited(group: list[Trial]) -> None:
             trial.record.flags.append("power-limited")
 
 
-def time_fresh(
-    group: list[Trial], duel: Duel, order: random.Random, ledger: Ledger, first: int = 0
-) -> None:
+def time_fresh(group: list[Prepared], measurement: Measurement) -> None:
     """load + run as one sample, and the load's part of it."""
 
-    def sampler(trial: Trial) -> Callable[[], list[float]]:
+    def sampler(trial: Prepared) -> Callable[[], list[float]]:
         load, run, stopwatch = trial.load, trial.run, trial.stopwatch
-        assert load is not None
-        assert run is not None
-        assert stopwatch is not None
+        assert load is not None  # of those in the group
         flush = trial.regime.flushed
 
         def sample() -> list[float]:
@@ -130,9 +118,7 @@ def time_fresh(
         return sample
 
     group = [trial for trial in group if trial.load is not None]
-    for trial, (fresh, load) in _rounds(
-        "timed loads", group, sampler, duel, 0.5, order, ledger, first
-    ):
+    for trial, (fresh, load) in _rounds("timed loads", group, sampler, 0.5, measurement):
         trial.record.phase_seconds["fresh"] = fresh.samples
         trial.record.phase_seconds["load"] = load.samples
         trial.record.fresh_rounds = fresh.rounds
@@ -140,32 +126,29 @@ def time_fresh(
 
 def _rounds(
     step: str,
-    group: list[Trial],
-    sampler: Callable[[Trial], Callable[[], list[float]]],
-    duel: Duel,
+    group: list[Prepared],
+    sampler: Callable[[Prepared], Callable[[], list[float]]],
     share: float,
-    order: random.Random,
-    ledger: Ledger,
-    first: int = 0,
-) -> Iterator[tuple[Trial, list[Series]]]:
+    measurement: Measurement,
+) -> Iterator[tuple[Prepared, list[Series]]]:
     """Interleave the samplers of a group; the first number of each sample decides when to stop.
 
     A contender that fails on the way is recorded so and leaves the rounds.
     """
+    seconds, limits = measurement.ledger.seconds, measurement.duel.limits
     extra: dict[str, Series] = {trial.name: Series() for trial in group}
 
-    def action(trial: Trial) -> Callable[[], Sample | None]:
+    def action(trial: Prepared) -> Callable[[], Sample | None]:
         take = sampler(trial)
 
         def sample() -> Sample:
-            assert trial.stopwatch is not None
             begin = time.perf_counter()
             with trial.on_device():
                 times = take()
             wall = time.perf_counter() - begin
             inside = times[0] * (trial.batch if len(times) == 1 else 1)
-            ledger.seconds["measured"] += inside
-            ledger.seconds["warmup"] += wall - inside
+            seconds["measured"] += inside
+            seconds["warmup"] += wall - inside
             extra[trial.name].samples += times[1:]
             return Sample(times[0], inside, trial.stopwatch.sm_hz if len(times) == 1 else None)
 
@@ -178,21 +161,22 @@ def _rounds(
 
     found = interleave(
         {trial.name: action(trial) for trial in group},
-        seconds=share * duel.limits.seconds,
-        samples=duel.limits.samples,
-        order=order,
-        first=first,
+        seconds=share * limits.seconds,
+        samples=limits.samples,
+        order=measurement.order,
+        first=measurement.first,
     )
     for trial in alive(group):
         yield trial, [found[trial.name], extra[trial.name]]
 
 
-def time_plan(trial: Trial, seconds: float, ledger: Ledger) -> None:
+def time_plan(trial: Prepared, measurement: Measurement) -> None:
     """New instances, planned: at least one, and PLANS while they stay within the limit."""
     place = trial.contender.namespace, trial.contender.device
+    most = 10 * measurement.duel.limits.seconds
     times: list[float] = []
-    with ledger.charge("measured"):
-        while not times or (len(times) < PLANS and sum(times) < 10 * seconds):
+    with measurement.ledger.charge("measured"):
+        while not times or (len(times) < PLANS and sum(times) < most):
             progress_page.begin(trial.name, "planning")
             begin = time.perf_counter()
             trial.algorithm.prepare(trial.problem, *place)

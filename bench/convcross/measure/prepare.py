@@ -12,9 +12,9 @@ from typing import Any
 
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.timing import choose, graphs
-from convcross.measure.trial import Ledger, TooSlow, Trial
+from convcross.measure.timing.clock import Step
+from convcross.measure.trial import Measurement, Prepared, TooSlow, Trial
 from convcross.results.schema import Certificate, Provenance
-from convcross.sweeps.duels import Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.problem import Size
 from convkernels.registry import Implementation
@@ -27,31 +27,46 @@ HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 _slowest: dict[str, float] = {}  # contender → its least FLOP/s in this process
 
 
-def prepare(trial: Trial, duel: Duel, truth: accuracy.Truth, ledger: Ledger) -> None:
+def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
+    """The contender planned, loaded, run once and verified; None where its result is wrong.
+
+    Raises TooSlow, and whatever the contender raises.
+    """
     contender, problem = trial.contender, trial.problem
-    with ledger.charge("preparation"):
+    duel, truth = measurement.duel, measurement.truth
+    place = contender.namespace, contender.device
+    with measurement.ledger.charge("preparation"):
         _climb(trial, duel.limits.longest_run(contender.device), truth)
-        trial.a, trial.b = trial.operands(problem, truth.x, truth.w)
-        place = contender.namespace, contender.device
-        trial.stopwatch = choose.stopwatch(*place, trial.record.regime)
+        a, b = trial.operands(problem, truth.x, truth.w)
+        stopwatch = choose.stopwatch(*place, trial.record.regime)
         begin = time.perf_counter()
-        trial.instance = trial.algorithm.prepare(problem, *place)
+        instance = trial.algorithm.prepare(problem, *place)
         trial.synchronize()
         trial.record.provenance.first_plan_s = time.perf_counter() - begin
-    with ledger.charge("verification"):
-        trial.first = _first_run(trial)
-        trial.record.provenance = _with_own_words(trial.record.provenance, trial.instance)
-        dtype = namespaces.dtype_name(trial.first)
+    with measurement.ledger.charge("verification"):
+        load, run, first = _first_run(trial, instance, a, b)
+        trial.record.provenance = _with_own_words(trial.record.provenance, instance)
+        dtype = namespaces.dtype_name(first)
         if dtype != problem.dtype:
             trial.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
-            return
+            return None
         bound = trial.algorithm.implementation.error_bound(problem)
-        reason = accuracy.verify(trial.first, bound, truth)
+        reason = accuracy.verify(first, bound, truth)
         trial.record.provenance.reference = Certificate(**truth.certificate)
         if reason is not None:
             trial.fail("wrong", reason)
-            return
-        trial.record.error = accuracy.errors(trial.first, truth)
+            return None
+        trial.record.error = accuracy.errors(first, truth)
+    return Prepared(
+        **vars(trial),
+        instance=instance,
+        stopwatch=stopwatch,
+        a=a,
+        b=b,
+        load=load,
+        run=run,
+        first=first,
+    )
 
 
 def _with_own_words(known: Provenance, instance: Implementation) -> Provenance:
@@ -63,28 +78,29 @@ def _with_own_words(known: Provenance, instance: Implementation) -> Provenance:
     return Provenance.model_validate({**own, **known.model_dump()})
 
 
-def _first_run(trial: Trial) -> Any:
-    """Load and run once, and make the entry's ``load`` and ``run``. Returns the result."""
-    instance, a, b = trial.instance, trial.a, trial.b
-    assert instance is not None
+def _first_run(
+    trial: Trial, instance: Implementation, a: Any, b: Any
+) -> tuple[Step | None, Step, Any]:
+    """Load and run once: the load and the run as they are timed, and the result."""
     # partial: a Python function around each call would add its own 0.1 µs
-    trial.load, trial.run = functools.partial(instance.load, b), functools.partial(instance.run, a)
-    trial.load()
-    y = trial.run()
+    load: Step | None = functools.partial(instance.load, b)
+    run: Step = functools.partial(instance.run, a)
+    instance.load(b)
+    y = run()
     if trial.regime.captured:
         place = trial.contender.namespace, trial.contender.device
         try:
-            trial.load, trial.run = graphs.capture([trial.load, trial.run], *place)
+            load, run = graphs.capture([functools.partial(instance.load, b), run], *place)
         except UnsupportedProblem as refusal:  # a load that looks at values, perhaps
-            trial.load()  # what the capture left in the instance has no values
-            (trial.run,) = graphs.capture([trial.run], *place)
-            trial.load = None
+            instance.load(b)  # what the capture left in the instance has no values
+            (run,) = graphs.capture([run], *place)
+            load = None
             trial.record.provenance.fresh = str(refusal)
         else:
-            trial.load()
-        y = trial.run()
+            load()
+        y = run()
     trial.synchronize()
-    return y
+    return load, run, y
 
 
 def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
@@ -154,7 +170,7 @@ def _ladder(problem: Problem) -> Iterator[Problem]:
             batch = min(4 * batch, problem.batch)
 
 
-def verify_again(trial: Trial, truth: accuracy.Truth, ledger: Ledger) -> None:
+def verify_again(trial: Prepared, measurement: Measurement) -> None:
     """The result of one more run, as it stands when the run returns.
 
     The earlier result is overwritten with NaN and the image negated, so that neither a result that
@@ -163,17 +179,15 @@ def verify_again(trial: Trial, truth: accuracy.Truth, ledger: Ledger) -> None:
     right after: work on another stream, which does not wait for its input or is not waited for,
     comes too early or too late. On the CPU a thread that goes on after the return is too late.
     """
-    assert trial.run is not None
-    assert trial.stopwatch is not None
+    truth = measurement.truth
     xp = namespaces.namespace(trial.contender.namespace)
 
     def run_on_negated() -> Any:
         trial.first[...] = math.nan
         trial.a *= -1
-        assert trial.run is not None
         return xp.asarray(trial.run(), copy=True)
 
-    with ledger.charge("verification"):
+    with measurement.ledger.charge("verification"):
         reason = _modified(trial, truth)
         if reason is None:
             if trial.contender.device != "cpu":  # no module may be loaded first inside the hold
@@ -188,7 +202,7 @@ def verify_again(trial: Trial, truth: accuracy.Truth, ledger: Ledger) -> None:
         trial.fail("wrong", f"after timing: {reason}")
 
 
-def _modified(trial: Trial, truth: accuracy.Truth) -> str | None:
+def _modified(trial: Prepared, truth: accuracy.Truth) -> str | None:
     """What the contender has done to its inputs, or None."""
     xp = namespaces.namespace(trial.contender.namespace)
     fresh = trial.operands(trial.problem, truth.x, truth.w)

@@ -1,18 +1,20 @@
-"""A contender on its way through a duel, and the ledger of where the duel's time goes."""
+"""A contender on its way through a duel, before and after it is prepared, and the duel's ledger."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from convcross.measure.accuracy import arrays
+from convcross.measure.accuracy.truth import Truth
 from convcross.measure.process import progress_page, state
 from convcross.measure.timing import clock
 from convcross.results.schema import Record
-from convcross.sweeps.duels import Contender
+from convcross.sweeps.duels import Contender, Duel
 from convcross.sweeps.regimes import REGIMES, Regime
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import Algorithm, Implementation
@@ -43,24 +45,12 @@ class Ledger:
 
 @dataclasses.dataclass
 class Trial:
-    """A contender on its way through a duel.
-
-    ``load`` and ``run`` are its phases as they are timed: calls of the instance or, in regime
-    graph, replays of what was captured of them; ``load`` is None where only the run could be.
-    """
+    """A contender on its way through a duel, before it is prepared (see ``Prepared``)."""
 
     contender: Contender
     algorithm: Algorithm
     problem: Problem
     record: Record
-    instance: Implementation | None = None
-    a: Any = None
-    b: Any = None
-    load: Callable[[], Any] | None = None
-    run: Callable[[], Any] | None = None
-    first: Any = None  # the verified result, poisoned before the last run
-    stopwatch: clock.Stopwatch | None = None
-    batch: int = 1
 
     @property
     def name(self) -> str:
@@ -72,10 +62,6 @@ class Trial:
 
     def fail(self, status: str, reason: str) -> None:
         self.record.status, self.record.reason = status, reason
-        self.release()
-
-    def release(self) -> None:
-        self.instance = self.a = self.b = self.load = self.run = self.first = self.stopwatch = None
 
     def on_device(self) -> contextlib.AbstractContextManager[Any]:
         return namespaces.on(self.contender.namespace, self.contender.device)
@@ -93,21 +79,78 @@ class Trial:
         return 2.0 * self.problem.min_bytes + (self.record.workspace_bytes or 0.0)
 
 
-def alive(group: Iterable[Trial]) -> list[Trial]:
+@dataclasses.dataclass
+class Prepared(Trial):
+    """A contender that is planned, loaded, run once and verified: ready to be timed.
+
+    ``load`` and ``run`` are its phases as they are timed: calls of the instance or, in regime
+    graph, replays of what was captured of them; ``load`` is None where only the run could be.
+    Once it has failed or is done with, what it held is gone.
+    """
+
+    instance: Implementation
+    stopwatch: clock.Stopwatch
+    a: Any
+    b: Any
+    load: Callable[[], Any] | None
+    run: Callable[[], Any]
+    first: Any  # the verified result, poisoned before the last run
+    batch: int = 1
+
+    def fail(self, status: str, reason: str) -> None:
+        super().fail(status, reason)
+        self.release()
+
+    def release(self) -> None:
+        """Give up what it holds in memory."""
+        for name in ("instance", "stopwatch", "a", "b", "load", "run", "first"):
+            self.__dict__.pop(name, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What all contenders of a memory group of a duel are measured with.
+
+    Attributes
+    ----------
+    order : seeded source of each round's order
+    first : number of the first round
+    """
+
+    duel: Duel
+    truth: Truth
+    order: random.Random
+    ledger: Ledger
+    first: int = 0
+
+
+Group = TypeVar("Group", bound=Trial)
+Result = TypeVar("Result")
+
+
+def alive(group: Iterable[Group]) -> list[Group]:
     return [trial for trial in group if trial.record.status == "ok"]
 
 
-def guarded(trial: Trial, step: str, action: Callable[..., None], *arguments: Any) -> None:
-    """A contender that fails at a step (``beacon.STEPS``) costs its own cell.
+def guarded(
+    trial: Group, step: str, action: Callable[..., Result], *arguments: Any
+) -> Result | None:
+    """What the action returns; a contender that fails at this step costs its own cell, and None.
+
+    Parameters
+    ----------
+    step : one of ``progress_page.STEPS``
+    action : (trial, *arguments) → result
 
     Raises ProcessCorrupted.
     """
     with step_of(trial, step):
         try:
             with trial.on_device():
-                action(trial, *arguments)
+                return action(trial, *arguments)
         finally:
             state.put_back()
+    return None  # it failed
 
 
 @contextlib.contextmanager

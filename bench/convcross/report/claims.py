@@ -18,14 +18,14 @@ from convcross.analysis import stages as staged
 from convcross.analysis.claims import cost, model
 from convcross.analysis.claims.claims import judged
 from convcross.analysis.claims.cost import CONSIDERABLE
-from convcross.analysis.claims.finding import Claim, Subject, interval, seconds, subjects
+from convcross.analysis.claims.finding import Claim, Subject, interval, subjects
 from convcross.analysis.crossover.sides import FAMILIES
 from convcross.analysis.load import Results
 from convcross.analysis.tables import by_cell
 from convcross.report.figures import curves, labels, stages, style
 from convcross.report.figures.labels import End
 from convcross.report.figures.style import PANEL, Appearance
-from convcross.text import slug
+from convcross.text import seconds, slug
 
 MOST_SIZES = 8  # lines of image sizes in a panel
 N_AXIS, KERNEL_AXIS = "image size N (N × N)", "kernel size n (n × n)"
@@ -114,8 +114,8 @@ def _model_rows(subject: Subject) -> Iterable[tuple[str, ...]]:
 
 def _constant(a: model.Estimate) -> str:
     if a.value == 0:
-        return f"0 [up to {seconds(a.high)}]" if a.high else "0"
-    return f"{seconds(a.value)} [{seconds(a.low) if a.low else 0}, {seconds(a.high)}]"
+        return f"0 [up to {seconds(a.high, 2)}]" if a.high else "0"
+    return f"{seconds(a.value, 2)} [{seconds(a.low, 2) if a.low else 0}, {seconds(a.high, 2)}]"
 
 
 def _prediction_rows(subject: Subject) -> Iterable[tuple[str, ...]]:

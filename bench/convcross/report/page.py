@@ -25,7 +25,7 @@ from convcross.analysis.load import Results
 from convcross.report.figures.scenes import FIGURES, Picture
 from convcross.results.status import FAILURES
 from convcross.sweeps.regimes import REGIMES
-from convcross.text import one_line
+from convcross.text import one_line, seconds
 
 EMBEDDED = 30  # figures at most that stand in the page itself
 TABLED = 5000  # measurements at most that are tables of the page
@@ -273,11 +273,3 @@ def flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]
             yield name, ", ".join(map(str, value)) or "none"
         else:
             yield name, "none" if value is None else str(value)
-
-
-def seconds(value: float) -> str:
-    """A time with three digits and its unit: 1.23 ms."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-9:.3g} ns"

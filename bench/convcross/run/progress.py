@@ -16,7 +16,7 @@ from convcross.results.status import STATUSES
 from convcross.run.session import Outcome, Progress
 from convcross.run.suspension import ROW
 from convcross.sweeps.duels import Duel
-from convcross.text import one_line
+from convcross.text import duration, one_line, seconds
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def showing() -> Iterator[Progress]:
             nonlocal first
             first = first or number
             left = (time.perf_counter() - begin) / (number - first + 1) * (of - number)
-            until = f"; {_time(left)} left" if number < of else ""
+            until = f"; {duration(left)} left" if number < of else ""
             ok = [
                 record
                 for record in records
@@ -49,7 +49,7 @@ def showing() -> Iterator[Progress]:
             best = min(ok, key=lambda record: record.median_s or 0.0, default=None)
             winner = "none ok"
             if best is not None:
-                winner = f"{best.contender.partition('@')[0]} {_time(best.median_s or 0.0)}"
+                winner = f"{best.contender.partition('@')[0]} {seconds(best.median_s or 0.0)}"
             console.print(
                 f"[{number}/{of}] {duel.id.rpartition('-')[0]:20} fastest: {winner:34} "
                 f"{len(ok)} of {len(records)} timed{until}",
@@ -59,13 +59,6 @@ def showing() -> Iterator[Progress]:
             bar.refresh()
 
         yield tell
-
-
-def _time(seconds: float) -> str:
-    for unit, size, least in (("h", 3600, 5400), ("min", 60, 90), ("s", 1, 1), ("ms", 1e-3, 1e-3)):
-        if seconds >= least:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
 
 
 def summary(outcome: Outcome, budget: str | None) -> None:
@@ -88,8 +81,8 @@ def summary(outcome: Outcome, budget: str | None) -> None:
     total = sum(outcome.seconds.values())
     if total:
         labels = {"measured": "measured code", "warmup": "warm-up and flushes", "rest": "the rest"}
-        parts = (f"{labels.get(key, key)} {_time(s)}" for key, s in outcome.seconds.items())
-        print(f"time: {', '.join(parts)}; in all {_time(outcome.wall)}")
+        parts = (f"{labels.get(key, key)} {duration(s)}" for key, s in outcome.seconds.items())
+        print(f"time: {', '.join(parts)}; in all {duration(outcome.wall)}")
     takers = {"others": "other processes", "stolen": "a hypervisor"}
     for who, share in outcome.neighbours.items():
         if share > NOTICED * total:

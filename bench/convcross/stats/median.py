@@ -1,31 +1,24 @@
-"""The median of a series of times, how sure it is, and when to stop taking more."""
+"""The median of a series of times, how sure it is, and when it has settled."""
 
 from __future__ import annotations
 
 import functools
 import math
-import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
 
 # Of the interval at one look. A series stops at the look where it happens to be narrow, which takes
 # its toll: what is reported then covers the median in 95 % of series (tests/proofs/coverage.py).
-CONFIDENCE = 0.98
+LOOK_CONFIDENCE = 0.98
 PRECISION = 0.01  # half-width of the interval at which a median counts as settled, relative
-FIRST_LOOK, GROWTH = 8, 1.5
-LEAST = 5  # samples, however slow the contender
-# Rivals of one round may run at clocks so far apart; else the round is measured again, so often.
-CLOCKS, AGAIN = 0.02, 2
 
 
 @functools.cache
 def _rank(count: int) -> int:
-    """The largest k for which [x₍ₖ₎, x₍ₙ₊₁₋ₖ₎] covers the median with CONFIDENCE; 0 for none."""
+    """The largest k of which [x₍ₖ₎, x₍ₙ₊₁₋ₖ₎] has LOOK_CONFIDENCE to cover the median, or 0."""
     tail, rank = 0.0, 0
     for k in range(count // 2):
         tail += math.comb(count, k) * 0.5**count
-        if 2 * tail > 1 - CONFIDENCE:
+        if 2 * tail > 1 - LOOK_CONFIDENCE:
             break
         rank = k + 1
     return rank
@@ -39,85 +32,6 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float, float]:
     middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
     rank = max(1, _rank(count))
     return middle, ordered[rank - 1], ordered[count - rank]
-
-
-class Sample(NamedTuple):
-    """Seconds of one run, seconds spent in the whole sample, and the device's clock in Hz."""
-
-    seconds: float
-    spent: float
-    clock: float | None = None
-
-
-@dataclass
-class Series:
-    """Samples of one contender, the round of each, and whether the median has settled."""
-
-    samples: list[float] = field(default_factory=list)
-    rounds: list[int] = field(default_factory=list)
-    settled: bool = False
-    spent: float = 0.0  # seconds inside samples, batches and rounds measured again included
-    again: int = 0  # rounds measured again
-
-
-def interleave(
-    actions: Mapping[str, Callable[[], Sample | None]],
-    *,
-    seconds: float,
-    samples: int,
-    order: random.Random,
-    first: int = 0,
-) -> dict[str, Series]:
-    """Sample each action in rounds of random order until its median has settled.
-
-    All contenders meet the same clocks, temperatures and neighbours, round by round. Looks come
-    at 8, 12, 18, 27, … samples, so that few of them can stop by chance. A round in which the clocks
-    of two contenders differ by more than CLOCKS is measured again, at most AGAIN times.
-
-    Parameters
-    ----------
-    actions : name → callable that takes one sample, or returns None to leave the rounds
-    seconds, samples : limits of each series; at least LEAST samples are taken all the same.
-    order : seeded source of each round's order
-    first : number of the first round
-    """
-    series = {name: Series() for name in actions}
-    looks = dict.fromkeys(actions, FIRST_LOOK)
-    active = list(actions)
-    number = first
-    while active:
-        for trial in range(1 + AGAIN):
-            order.shuffle(active)
-            taken: dict[str, Sample] = {}
-            for name in active:
-                sample = actions[name]()
-                if sample is not None:
-                    taken[name] = sample
-                    series[name].spent += sample.spent
-            active = list(taken)
-            if trial == AGAIN or not _uneven(taken.values()):
-                break
-            for name in active:
-                series[name].again += 1
-        for name, sample in taken.items():
-            kept = series[name]
-            kept.samples.append(sample.seconds)
-            kept.rounds.append(number)
-            count = len(kept.samples)
-            if count >= looks[name]:
-                looks[name] = math.ceil(count * GROWTH)
-                kept.settled = is_settled(kept.samples)
-            at_limit = count >= samples or (kept.spent >= seconds and count >= LEAST)
-            if kept.settled or at_limit:
-                kept.settled = kept.settled or is_settled(kept.samples)
-                active.remove(name)
-        number += 1
-    return series
-
-
-def _uneven(samples: Iterable[Sample]) -> bool:
-    clocks = [sample.clock for sample in samples if sample.clock is not None]
-    return len(clocks) > 1 and max(clocks) > (1 + CLOCKS) * min(clocks)
 
 
 def is_settled(samples: Sequence[float]) -> bool:

@@ -18,8 +18,8 @@ import numpy as np
 from scipy import optimize, stats
 
 from convcross.stats.bootstrap import Array
+from convcross.stats.confidence import CONFIDENCE
 
-CONFIDENCE = 0.95
 MOST_CONSTANT = 1.5  # a, over the least time: it may exceed what noise made the least
 LOSS_SCALE = 2.0  # standard deviations of misfit from which on it counts less than squared
 LEAST_SCALE = 1e-6  # of log residuals: below it they are rounding

@@ -23,9 +23,9 @@ from pydantic import (
 from convcross.errors import BadInput, first_complaint
 from convcross.sweeps import data
 from convcross.sweeps.regimes import REGIMES
+from convcross.sweeps.shipped import FOLDER, shipped
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
 
-FOLDER = Path(__file__).parent
 LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
 MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
 RUN_SECONDS = {"cpu": 5.0, "cuda": 0.25}  # the longest run, where a sweep does not say
@@ -185,11 +185,6 @@ class Sweep(Strict):
             yield "kernels", {"image": (size, size), "kernel": (kernel, kernel)}
         for layer in self.layers:
             yield f"layer {layer.name!r}", layer.model_dump(exclude={"name"})
-
-
-def shipped() -> list[str]:
-    """Names of the sweeps that come with convcross."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep:

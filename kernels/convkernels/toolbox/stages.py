@@ -1,10 +1,10 @@
-"""Named stages of a run: free when nobody listens, timed or marked (NVTX) when somebody does."""
+"""Named stages of a run: free when nobody listens, timed when somebody does."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 
 class Listener(Protocol):
@@ -52,21 +52,3 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener = before
-
-
-class NVTX:
-    """A listener that makes each stage an NVTX range, for Nsight Systems.
-
-    Parameters
-    ----------
-    nvtx : ``torch.cuda.nvtx`` or an object with ``range_push(name)`` and ``range_pop()``
-    """
-
-    def __init__(self, nvtx: Any) -> None:
-        self._nvtx = nvtx
-
-    def begin(self, name: str) -> None:
-        self._nvtx.range_push(name)
-
-    def end(self, name: str) -> None:
-        self._nvtx.range_pop()

@@ -15,11 +15,12 @@ import pytest
 
 from convcross.analysis.claims import claims
 from convcross.analysis.claims.algebra import Relations
-from convcross.analysis.claims.finding import Finding, by_size, seconds, share, span, subjects
+from convcross.analysis.claims.finding import Finding, by_size, share, span, subjects
 from convcross.analysis.load import Results, load
 from convcross.cli import app
 from convcross.report import claims as shown
 from convcross.results.schema import Record
+from convcross.text import seconds
 from convkernels.algorithms.fft.fft import padded_size
 from convkernels.problem import Problem
 from support import synthetic
@@ -321,7 +322,7 @@ def test_the_conditions_most_measured_are_judged_and_of_equals_float32(tmp_path:
 
 
 def test_words() -> None:
-    assert [seconds(value) for value in (0.0, 4.56e-10, 1.04e-7, 2.0)] == [
+    assert [seconds(value, 2) for value in (0.0, 4.56e-10, 1.04e-7, 2.0)] == [
         "0 s",
         "460 ps",
         "100 ns",

@@ -21,10 +21,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from convcross.measure.timing.sampling import LEAST
 from convcross.run.workers import child as process
 from convcross.run.workers.child import Stopped
 from convcross.run.workers.isolation import Isolated
-from convcross.stats.median import LEAST
 from convcross.sweeps.duels import Duel
 from convkernels import Problem
 from soak.sweeping import start, workers

@@ -17,7 +17,6 @@ from convcross.analysis.claims.finding import (
     by_size,
     interval,
     misfit,
-    seconds,
     share,
     span,
     told_from,
@@ -27,6 +26,7 @@ from convcross.analysis.crossover.crossover import number
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import FAMILIES
 from convcross.analysis.tables import by_cell
+from convcross.text import seconds
 
 ORDER = 0.2  # an exponent is that of the theory within this
 MOSTLY = 0.9  # a direct sum is n²·N² where its products take this share of the time
@@ -105,11 +105,11 @@ def _below(name: str, own: pd.DataFrame, parts: Parts, since: Mapping[int, int |
     floor = first["floor"] / first["seconds"]
     needs = f" (the hardware needs {share(floor)} at least)" if floor > 0 else ""
     return (
-        f"{name}: {seconds(parts.call)} a call, {seconds(parts.pixel)} a pixel and "
-        f"{seconds(parts.product)} a product; products take {share(MOSTLY)} of it "
+        f"{name}: {seconds(parts.call, 2)} a call, {seconds(parts.pixel, 2)} a pixel and "
+        f"{seconds(parts.product, 2)} a product; products take {share(MOSTLY)} of it "
         f"{by_size(_from(since))}. At N = {first['N']}, n = {first['n']} the call takes "
         f"{share(call)}, the pixels {share(pixels)}, the products {share(products)} of "
-        f"{seconds(first['seconds'])}{needs}."
+        f"{seconds(first['seconds'], 2)}{needs}."
     )
 
 

@@ -105,15 +105,6 @@ def subjects(results: Results) -> list[Subject]:
 # ---- words ---------------------------------------------------------------------------------
 
 
-def seconds(value: float) -> str:
-    """A time with two digits and its unit: 12 µs."""
-    if value < 1e-15:
-        return "0 s"
-    scales = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9), ("ps", 1e-12))
-    unit, scale = next((step for step in scales if value >= step[1]), scales[-1])
-    return f"{float(f'{value / scale:.2g}'):g} {unit}"
-
-
 def interval(estimate: Estimate) -> str:
     """1.98 [1.95, 2.01]"""
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

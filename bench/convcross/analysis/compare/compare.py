@@ -19,12 +19,13 @@ from pydantic import BaseModel
 from scipy import stats
 
 from convcross.analysis.crossover.crossover import Crossover, of_results
-from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
+from convcross.analysis.crossover.verdict import TIE
 from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
 from convcross.analysis.tables import describe
 from convcross.errors import BadInput
 from convcross.results.status import FAILURES
 from convcross.stats.bootstrap import Array, Samples, log_ratio
+from convcross.stats.confidence import CONFIDENCE
 from convkernels.problem import Problem
 
 ALPHA = 0.002  # as asv takes it: https://asv.readthedocs.io, `asv compare`

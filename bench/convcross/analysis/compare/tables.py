@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convcross.analysis.claims.finding import seconds
 from convcross.analysis.compare.compare import Cell, Comparison, Tally, Verdict, named
 from convcross.analysis.crossover.crossover import Crossover, cells
-from convcross.text import one_line
+from convcross.text import one_line, seconds
 
 
 def print_comparison(found: Comparison) -> None:
@@ -33,7 +32,7 @@ def print_comparison(found: Comparison) -> None:
         [
             [
                 cell.where,
-                *(seconds(time or 0.0) for time in cell.seconds),
+                *(seconds(time or 0.0, 2) for time in cell.seconds),
                 _ratio(cell),
                 f"{cell.p_adjusted:.1g}",
                 cell.verdict,

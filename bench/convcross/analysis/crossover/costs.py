@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from convcross.analysis.load import ROUNDS_A_GROUP
 from convcross.errors import BadInput
+from convcross.results.fields import MOST_ROUNDS
 from convcross.stats.bootstrap import SHORTEST, Array, Samples, in_rounds, join
 
 SEEDS = 5  # data seeds from which on an error has an interval
@@ -46,7 +46,7 @@ def _errors(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None
     """Two contenders met the same data where seed and place in the list agree."""
     _, seeds = np.unique(rows["seed"], return_inverse=True)
     return [
-        in_rounds(np.maximum(errors, least), seed * ROUNDS_A_GROUP + np.arange(len(errors)))
+        in_rounds(np.maximum(errors, least), seed * MOST_ROUNDS + np.arange(len(errors)))
         if len(errors)
         else None
         for errors, seed in zip(rows["errors"], seeds, strict=True)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array
+from convcross.stats.confidence import CONFIDENCE
 from convcross.stats.simultaneous import Signs
 
-CONFIDENCE = 0.95
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
 _STEPS = 32  # places between two measured kernels where the interval is looked at
 
@@ -41,7 +41,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer for one curve; see DESIGN's "Verdicts". Bounds of n* stand in low and high."""
+    """The answer for one curve, in the words of bench/reading-the-numbers.md.
+
+    The bounds of n* stand in low and high.
+    """
 
     verdict: str
     n_star: float | None = None

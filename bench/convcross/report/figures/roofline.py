@@ -14,6 +14,7 @@ from convcross.analysis.roofline import Roof
 from convcross.report.figures import curves, labels, style
 from convcross.report.figures.labels import End
 from convcross.report.figures.style import Appearance
+from convcross.text import binary, rate
 
 PANEL_INCHES = (5.8, 3.9)
 
@@ -77,7 +78,7 @@ def _ceilings(panel: Axes, roof: Roof) -> None:
     """The arithmetic ceiling, and one of each level of memory up to it, named along the lines."""
     (left, right), low = panel.get_xlim(), panel.get_ylim()[0]
     panel.plot([left, right], [roof.flops] * 2, color=style.INK, linewidth=1.3, zorder=1)
-    label = f"peak arithmetic, {_quantity(roof.flops, 'FLOP/s')}"
+    label = f"peak arithmetic, {rate(roof.flops, 'FLOP')}"
     panel.annotate(
         label,
         xy=(right, roof.flops),
@@ -86,23 +87,23 @@ def _ceilings(panel: Axes, roof: Roof) -> None:
         ha="right",
         fontsize=8,
     )
-    for size, rate in roof.memory:
-        first, last = max(left, low / rate), min(right, roof.flops / rate)
+    for size, moved in roof.memory:
+        first, last = max(left, low / moved), min(right, roof.flops / moved)
         if first >= last:
             continue
         main = size is None
         panel.plot(
             [first, last],
-            [first * rate, last * rate],
+            [first * moved, last * moved],
             color=style.INK if main else style.SOFT,
             linewidth=1.3 if main else 0.9,
             linestyle="-" if main else "--",
             zorder=1,
         )
-        name = "main memory" if size is None else f"cache, {_binary(size)}"
+        name = "main memory" if size is None else f"cache, {binary(size)}"
         panel.annotate(
-            f"{name}, {_quantity(rate, 'B/s')}",
-            xy=(last, last * rate),
+            f"{name}, {rate(moved, 'B')}",
+            xy=(last, last * moved),
             xytext=(-18, -8),
             textcoords="offset points",
             ha="right",
@@ -119,15 +120,3 @@ def _slope(panel: Axes) -> float:
     across = PANEL_INCHES[0] / math.log(right / left)
     up = PANEL_INCHES[1] / math.log(high / low)
     return math.degrees(math.atan2(up, across))
-
-
-def _quantity(value: float, unit: str) -> str:
-    return EngFormatter(unit=unit, places=0)(value)
-
-
-def _binary(size: float) -> str:
-    """Bytes as 256 KiB or 32 MiB."""
-    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size >= scale:
-            return f"{size / scale:.3g} {unit}"
-    return f"{size:.0f} B"

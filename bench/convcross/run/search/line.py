@@ -19,11 +19,12 @@ import numpy as np
 
 from convcross.analysis.crossover.curves import DRAWS, SEED
 from convcross.analysis.crossover.sides import representative
-from convcross.analysis.crossover.verdict import CONFIDENCE, TIE
+from convcross.analysis.crossover.verdict import TIE
 from convcross.results.schema import Record
 from convcross.run.search.strategy import Answer
 from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array, Samples, in_rounds, log_ratio
+from convcross.stats.confidence import CONFIDENCE
 from convcross.sweeps.duels import Contender, Duel
 
 FIRST_LOOK = 8  # samples

@@ -1,6 +1,6 @@
 """Print which kernels each contender of a results file ran, for bench/gpu-visit.sh.
 
-python bench/kernels-table.py FILE
+python bench/gpu-visit/kernels-table.py FILE
 """
 
 import sys
