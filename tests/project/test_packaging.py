@@ -81,3 +81,19 @@ def test_wheel_holds_every_file_of_both_packages(tmp_path: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == expected
+
+
+def test_every_file_is_linted() -> None:
+    """An exclusion of a folder's name at the top would skip the rooms of that name."""
+    listed = subprocess.check_output(
+        [sys.executable, "-m", "ruff", "check", "--show-files", "."], cwd=ROOT, text=True
+    )
+    linted = {Path(line).relative_to(ROOT) for line in listed.splitlines() if line.endswith(".py")}
+    there = {
+        path.relative_to(ROOT)
+        for root in ("bench", "kernels", "tests")
+        for path in (ROOT / root).rglob("*.py")
+    }
+    assert there <= linted
+    assert Path("bench/convcross/report/report.py") in linted
+    assert Path("bench/convcross/results/schema.py") in linted

@@ -1,4 +1,11 @@
-"""Samples of a cost, and the paired bootstrap of their medians' ratio."""
+"""Samples of a cost, and the paired bootstrap of their medians' ratio.
+
+    log ratio = median over rounds of (log a − log b), resampled with replacement
+
+Rounds are resampled as pairs, so that what slows a round down slows both sides (Davison & Hinkley
+1997, sections 2.4 and 3.4). The resampled medians are drawn from their own distribution, not by
+resampling (see ``resampled_median``). tests/proofs/crossovers.py simulates what is made of them.
+"""
 
 from __future__ import annotations
 

@@ -19,12 +19,10 @@ often a curve without any difference gets a verdict at 8 to 127 cells.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from convcross.stats.bootstrap import Array
-
-Signs = npt.NDArray[np.int64]
+from convcross.stats.percentile import Signs
 
 
 def critical(samples: Array, cells: int, error: float) -> Array:

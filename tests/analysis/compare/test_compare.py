@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convcross.analysis.compare.compare import ALPHA, Cell, Comparison, _least_p, _p, compare
+from convcross.analysis.compare.compare import ALPHA, Cell, Comparison, compare
 from convcross.cli import app
 from convcross.errors import BadInput
+from convcross.stats.two_samples import least_p, mann_whitney
 from convkernels import Problem
 from support import synthetic
 from support.synthetic import Curve, direct, fft
@@ -114,11 +115,11 @@ def test_p_is_adjusted_for_all_cells(tmp_path: Path) -> None:
 
 
 def test_p_of_samples_that_do_not_overlap_is_exact() -> None:
-    assert _p(np.arange(5.0), np.arange(5.0, 10.0)) == pytest.approx(2 / 252)
-    assert _least_p(10, 10) == pytest.approx(2 / 184756)
-    assert _p(np.ones(9), np.ones(9)) == 1.0
+    assert mann_whitney(np.arange(5.0), np.arange(5.0, 10.0)) == pytest.approx(2 / 252)
+    assert least_p(10, 10) == pytest.approx(2 / 184756)
+    assert mann_whitney(np.ones(9), np.ones(9)) == 1.0
     tied = np.array([1.0, 1.0, 1.0, 2.0]), np.array([2.0, 2.0, 3.0, 3.0])
-    assert _p(*tied) == stats.mannwhitneyu(*tied, method="asymptotic").pvalue
+    assert mann_whitney(*tied) == stats.mannwhitneyu(*tied, method="asymptotic").pvalue
 
 
 def test_too_few_samples_are_said(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ read for itself, and only its own verdicts and ratios stand beside the other's.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -16,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
-from scipy import stats
 
 from convcross.analysis.crossover.crossover import Crossover, of_results
 from convcross.analysis.crossover.verdict import TIE
@@ -25,11 +23,11 @@ from convcross.analysis.tables import describe
 from convcross.errors import BadInput
 from convcross.results.status import FAILURES
 from convcross.stats.bootstrap import Array, Samples, log_ratio
-from convcross.stats.confidence import CONFIDENCE
+from convcross.stats.percentile import interval
+from convcross.stats.two_samples import adjusted, least_p, mann_whitney
 from convkernels.problem import Problem
 
 ALPHA = 0.002  # as asv takes it: https://asv.readthedocs.io, `asv compare`
-_EXACT = 64  # samples a side up to which the exact distribution of U takes a millisecond
 _DRAWS = 1000
 _KEYS = ["problem", "data", "seed", "regime", "contender"]  # what two cells must share
 
@@ -218,9 +216,8 @@ def _judged(pairs: Iterable[CellPair]) -> list[tuple[Cell, Array]]:
         elif not (a and b) or "ok" in (a["state"], b["state"]):
             found.append((_untimed(a, b), np.empty(0)))
     timed = [cell for cell, _ in found if cell.ratio is not None]
-    adjusted = stats.false_discovery_control([cell.p for cell in timed]) if timed else []
-    for cell, p in zip(timed, adjusted, strict=True):
-        cell.p_adjusted = float(p)
+    for cell, p in zip(timed, adjusted([cell.p or 0.0 for cell in timed]), strict=True):
+        cell.p_adjusted = p
         if p < ALPHA and cell.ratio is not None and abs(math.log(cell.ratio)) >= TIE:
             cell.verdict = "slower" if cell.ratio > 1 else "faster"
         else:
@@ -251,35 +248,11 @@ def _timed(a: Row, b: Row, rng: np.random.Generator) -> tuple[Cell, Array]:
     """A cell that both timed, not yet judged."""
     first, second = (Samples((np.log(row["run"]),)) for row in (a, b))  # no rounds, so no pairs
     point, replicates = log_ratio(second, first, _DRAWS, rng)
-    low, high = _interval(replicates)
+    low, high = np.exp(interval(replicates))
     cell = _untimed(a, b)
-    cell.ratio, cell.low, cell.high = math.exp(point), low, high
-    cell.p = _p(a["run"], b["run"])
+    cell.ratio, cell.low, cell.high = math.exp(point), float(low), float(high)
+    cell.p = mann_whitney(a["run"], b["run"])
     return cell, replicates
-
-
-def _interval(replicates: Array) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.exp(np.quantile(replicates, [tail, 1 - tail]))
-    return float(low), float(high)
-
-
-def _p(a: Array, b: Array) -> float:
-    """Of the two-sided Mann–Whitney test; exact for few samples without ties.
-
-    The normal approximation of 10 samples a side stays above 1e-4: a single cell could not stand
-    out of many.
-    """
-    tied = len(np.unique([*a, *b])) < len(a) + len(b)
-    exact = not tied and max(len(a), len(b)) <= _EXACT
-    return float(stats.mannwhitneyu(a, b, method="exact" if exact else "asymptotic").pvalue)
-
-
-@functools.cache
-def _least_p(a: int, b: int) -> float:
-    """The p of so many samples on either side that do not overlap."""
-    ranks = np.arange(a + b, dtype=np.float64)
-    return _p(ranks[:a], ranks[a:])
 
 
 def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
@@ -289,7 +262,7 @@ def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
     found = []
     for (contender, device), group in sorted(groups.items()):
         verdicts = Counter(cell.verdict for cell, _ in group)
-        low, high = _interval(np.mean([replicates for _, replicates in group], axis=0))
+        low, high = np.exp(interval(np.mean([replicates for _, replicates in group], axis=0)))
         found.append(
             Tally(
                 contender=contender,
@@ -298,8 +271,8 @@ def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
                 faster=verdicts["faster"],
                 same=verdicts["same"],
                 ratio=math.exp(np.mean([math.log(cell.ratio or 1.0) for cell, _ in group])),
-                low=low,
-                high=high,
+                low=float(low),
+                high=float(high),
             )
         )
     return found
@@ -307,7 +280,7 @@ def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
 
 def _too_few(counts: Sequence[tuple[int, int]]) -> list[str]:
     """What so many samples a cell, in A and in B, cannot show."""
-    least = [_least_p(*pair) for pair in counts]
+    least = [least_p(*pair) for pair in counts]
     never = sum(p >= ALPHA for p in least)
     alone = sum(p >= ALPHA / len(least) for p in least)
     if not alone:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from convcross.stats import simultaneous
+from convcross.stats import percentile, simultaneous
 from convcross.stats.bootstrap import Array
 from convcross.stats.confidence import CONFIDENCE
-from convcross.stats.simultaneous import Signs
+from convcross.stats.percentile import Signs
 
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
 _STEPS = 32  # places between two measured kernels where the interval is looked at
@@ -71,7 +71,7 @@ def judge(curve: Curve, N: int) -> Verdict:
     - beyond-grid: B is not better to the end (n* > low), or A is nowhere (n* ≤ high).
     """
     n, ratio = curve.n, curve.ratio
-    each = _significant(curve.replicates, 1 - CONFIDENCE)
+    each = percentile.signs(curve.replicates)
     if (each > 0).all():
         return Verdict("always", high=n[0])
     if (each < 0).all():  # the largest odd kernel of an even image is N−1
@@ -110,21 +110,6 @@ def judge(curve: Curve, N: int) -> Verdict:
     )
 
 
-def _significant(replicates: Array, error: float) -> Signs:
-    """The sign of each row whose interval, of confidence 1 − error, leaves out zero; else 0."""
-    across = _across(replicates.shape[1], error)
-    above = np.count_nonzero(replicates <= 0, axis=1) <= across
-    below = np.count_nonzero(replicates >= 0, axis=1) <= across
-    signs: Signs = above.astype(np.int64) - below
-    return signs
-
-
-def _across(draws: int, error: float) -> int:
-    """How many replicates may lie across zero: one less than a tail holds, as what was measured
-    counts among them (Davison & Hinkley 1997, section 4.2)."""
-    return max(int(error / 2 * draws + 1e-9), 1) - 1
-
-
 def _zero(curve: Curve, left: int, right: int) -> float:
     """The last zero in the direction of the change between two cells of opposite signs."""
     part = curve.ratio[left : right + 1] * np.sign(curve.ratio[right])
@@ -161,7 +146,7 @@ def _interval(n: Array, replicates: Array, signs: Signs, zero: float) -> tuple[f
     ----------
     n, replicates, signs : of places of which A is significantly better at the first, B at the last
     """
-    rank = _across(replicates.shape[1], 1 - CONFIDENCE)
+    rank = percentile.across(replicates.shape[1])
 
     def edge(place: int, side: int) -> float:
         """Between this place and the next, the zero of the bound of the ratio on that side."""
@@ -184,7 +169,7 @@ def _interval_and_tie_band(
     first = int(before[-1]) if len(before) else 0
     last = right + int(after[0]) if len(after) else len(clear) - 1
     n, ratio, replicates = _refined(curve, first, last)
-    signs = _significant(replicates, 1 - CONFIDENCE)
+    signs = percentile.signs(replicates)
     tie = _hull(n, (np.abs(ratio) < TIE) | (signs == 0), zero)
     if curve.exact:
         return (None, None), tie

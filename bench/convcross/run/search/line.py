@@ -25,6 +25,7 @@ from convcross.run.search.strategy import Answer
 from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array, Samples, in_rounds, log_ratio
 from convcross.stats.confidence import CONFIDENCE
+from convcross.stats.percentile import interval
 from convcross.sweeps.duels import Contender, Duel
 
 FIRST_LOOK = 8  # samples
@@ -96,7 +97,7 @@ def beaten(records: Sequence[Record], sides: Sides) -> set[str]:
             rng = np.random.default_rng(SEED)
             if best is not None and name != best:
                 replicates = log_ratio(found[name], found[best], DRAWS, rng)[1]
-                if np.quantile(replicates, (1 - CONFIDENCE) / 2) > math.log(CLEARLY):
+                if interval(replicates)[0] > math.log(CLEARLY):
                     lost.add(name)
     return lost
 
