@@ -25,7 +25,7 @@ from convcross.analysis.crossover.curves import DRAWS, SEED
 from convcross.analysis.crossover.verdict import Curve, Verdict, judge
 from convcross.measure.timing.sampling import Sample, interleave
 from convcross.results.schema import Record
-from convcross.run.search.line import GridLine, standing
+from convcross.run.search.line import GridLine, representing
 from convcross.run.search.search import DENSE, Search
 from convcross.stats.bootstrap import log_ratio
 from convcross.sweeps.duels import Duel, available
@@ -211,7 +211,7 @@ def verdict(cells: Iterable[tuple[float, list[Record]]], line: GridLine) -> Verd
     rng = np.random.default_rng(SEED)
     sizes, points, replicates, samples = [], [], [], []
     for n, records in sorted(dict(cells).items()):
-        a, b = (standing(records, side) for side in line.sides)
+        a, b = (representing(records, side) for side in line.sides)
         assert a is not None
         assert b is not None
         point, draws = log_ratio(a, b, DRAWS, rng)

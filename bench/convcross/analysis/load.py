@@ -86,7 +86,7 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     Raises
     ------
     BadInput
-        No file, a file that ``records.Reader`` refuses, files of several machines or thread counts,
+        No file, a file that ``reader.Reader`` refuses, files of several machines or thread counts,
         or no record at all.
     """
     if not paths:

@@ -51,7 +51,7 @@ def path(machine_name: str) -> Path:
 
 
 def load(machine_name: str) -> dict[str, Any] | None:
-    """The ceilings of a machine (``machine.name``), None where they were never measured.
+    """The ceilings of a machine (``describe.name``), None where they were never measured.
 
     Raises BadInput on a file that is damaged or of another machine.
     """

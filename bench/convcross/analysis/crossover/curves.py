@@ -98,7 +98,7 @@ class Grid:
         failed: who stands in its stead would make a crossing of its failure."""
         found = {}
         for n, places in kernels.items():
-            representatives = self._stands(places)
+            representatives = self._representative(places)
             if representatives is not None:
                 found[n] = representatives
         if "/" in who:
@@ -119,7 +119,7 @@ class Grid:
             )
         return found
 
-    def _stands(self, places: list[int]) -> tuple[Samples, list[str]] | None:
+    def _representative(self, places: list[int]) -> tuple[Samples, list[str]] | None:
         """Samples of the contender that is fastest in a cell, and its name.
 
         Two names where the halves of the rounds chose two.

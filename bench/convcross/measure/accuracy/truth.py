@@ -282,7 +282,7 @@ def relative_error(y: Array, truth: Truth) -> float:
 
 
 def errors(y: Array, truth: Truth) -> Errors:
-    """Distances of a verified result from what is true (see ``records.Errors``).
+    """Distances of a verified result from what is true (see ``schema.Errors``).
 
     Those of a float64 problem are measured at its sample: the relative L2 error is an estimate of
     that of all outputs, the largest ones are the largest there. ULP are those of the storage type

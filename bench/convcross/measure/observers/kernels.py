@@ -131,9 +131,10 @@ def engine(kernels: Iterable[dict[str, Any]]) -> str | None:
 def libraries(namespace: str, device: str) -> dict[str, Any]:
     """Versions and the state that changes arithmetic, as they are outside of any contender.
 
-    The array library's version; on a card "runtime", "cudnn" and "cufft" (`machine.cuda_libraries`,
-    asked once a process); and of torch, where it is imported, "tf32_matmul", "tf32_cudnn",
-    "cudnn_benchmark" and "cudnn_deterministic" on a card, and on a CPU what oneDNN may compute
+    The array library's version; on a card "runtime", "cudnn" and "cufft"
+    (`describe.cuda_libraries`, asked once a process); and of torch, where it is imported,
+    "tf32_matmul", "tf32_cudnn", "cudnn_benchmark" and "cudnn_deterministic" on a card, and on a CPU
+    what oneDNN may compute
     float32 in ("onednn_matmul", "onednn_conv": "none", "ieee", "tf32" or "bf16"). A contender that
     sets them for its own run is seen in its kernels' names at most ("…_tf32f32_…").
     """

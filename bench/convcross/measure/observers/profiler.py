@@ -21,7 +21,7 @@ from convkernels.discovery import load_path
 
 
 def executed(duel: Duel, contender: str) -> dict[str, Any]:
-    """What ``provenance.executed`` tells of one run of this contender of the duel.
+    """What ``kernels.executed`` tells of one run of this contender of the duel.
 
     Where the other process failed there are no kernels, and its error is the reason.
     """

@@ -45,7 +45,7 @@ class Worker:
     folder : its own, by which Dask tells it from another one that later has its address
     process : its name for itself, which no other process has
     asked : it has not yet told what it is
-    crew : those that it measures with; None where it is left alone
+    pool : those that it measures with; None where it is left alone
     """
 
     address: str

@@ -46,8 +46,8 @@ def times(records: Sequence[Record]) -> dict[str, Samples]:
     }
 
 
-def standing(records: Sequence[Record], side: Sequence[str]) -> Samples | None:
-    """Samples of the contender that stands for a side (``pairs.represent``), if any was timed."""
+def representing(records: Sequence[Record], side: Sequence[str]) -> Samples | None:
+    """Samples of the representative of a side (``sides.representative``), if any was timed."""
     found = times(records)
     there = {name: found[name] for name in side if name in found}
     return representative(there)[1] if there else None
@@ -59,7 +59,7 @@ def compare(records: Sequence[Record], sides: Sides, duel: Duel, cells: int) -> 
     A side whose runs would outlast the limit counts as slower by what the limit shows. That steers
     the search only: no crossover is made of it.
     """
-    a, b = (standing(records, side) for side in sides)
+    a, b = (representing(records, side) for side in sides)
     if a is not None and b is not None:
         ratio, replicates = log_ratio(a, b, DRAWS, np.random.default_rng(SEED))
         # As strict as the analysis of the whole grid is with each of its cells.

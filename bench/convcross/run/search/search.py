@@ -191,10 +191,8 @@ class Search:
                 f"{shared} = {fixed}{where}: {_sentence(verdict, self.pair, self.along)} "
                 f"({len(curve.n)} of {whole[fixed]} cells)"
             )
-        looks, cells = (
-            sum(line.looks for line in begun),
-            sum(len(line.cells) for line in begun),
-        )
+        looks = sum(line.looks for line in begun)
+        cells = sum(len(line.cells) for line in begun)
         spent, grid = sum(line.spent for line in begun), sum(line.grid_seconds() for line in begun)
         sentences.append(
             f"search: {looks} duels for a grid of {cells} cells ({looks / cells:.0%}); "

@@ -44,7 +44,7 @@ class Answer:
     Attributes
     ----------
     ratio : log(A/B), positive where B is faster
-    sign : that of the ratio where it is clear (as ``analysis.verdict`` has it), else 0
+    sign : that of the ratio where it is clear (as ``verdict.judge`` has it), else 0
     """
 
     ratio: float

@@ -1,6 +1,6 @@
 """The process in which contenders run: duels come through one pipe, answers go through another.
 
-Started by ``process.Child`` with the numbers of its pipes and of the page on which it tells who
+Started by ``child.Child`` with the numbers of its pipes and of the page on which it tells who
 runs what. It outlives nobody: when its parent is gone, so is it, and all that it started.
 """
 

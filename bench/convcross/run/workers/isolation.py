@@ -1,7 +1,7 @@
 """Duels measured in a child process, so that a contender's failure costs its own cell and no more.
 
 All records of a duel come from one child: where one was lost, the duel is measured again without
-the contender that lost it. A hang, and a process spoiled, name their contender. A death may be
+the contender that lost it. A hang, and a corrupted process, name their contender. A death may be
 another's doing, as memory is that one contender has corrupted and another meets, or a stranger's
 kill: the suspect is guilty if it dies alone too. Else the whole duel is tried once more, then each
 contender alone, then each beside the suspect: who brings a child down is guilty.
@@ -39,7 +39,7 @@ class Isolated:
         self._stopped = threading.Event()
 
     def measure(self, duel: Duel) -> DuelResult:
-        """As ``measure.measure``; the time of children lost stands under "rest".
+        """As ``measure.duel.measure``; the time of children lost stands under "rest".
 
         Raises
         ------

@@ -84,7 +84,7 @@ class LocalMachine:
 
 
 def machines(groups: Sequence[Sequence[str]]) -> list[LocalMachine]:
-    """Those of the devices (``duels.devices_named``): cards of one name share their duels.
+    """Those of the devices (``sweeps.duels.devices_named``): cards of one name share their duels.
 
     Of several, each worker sees one alone, as cuda:0.
     """
