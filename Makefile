@@ -34,8 +34,8 @@ STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
 bench: $(READY)
 	@machine=$$($(BIN)/python -c "from convcross.machine import describe; \
-	  from convcross.sweeps import duels; \
-	  print(describe.name(duels.devices_named(None)[0][0]))") && \
+	  from convcross.sweeps import contenders; \
+	  print(describe.name(contenders.devices_named(None)[0][0]))") && \
 	{ [ -f "results/$$machine/ceilings.json" ] || $(BIN)/convcross doctor --ceilings; }
 	@$(BIN)/convcross run quick; status=$$?; [ $$status -le 1 ] || exit $$status; \
 	results=$$(ls -t results/*/*-quick-*.jsonl | head -n 1) && \

@@ -15,7 +15,7 @@ from convcross.demo import photo, show, words
 from convcross.errors import BadInput
 from convcross.results.schema import Record
 from convcross.sweeps import data
-from convcross.sweeps.duels import available, matching
+from convcross.sweeps.contenders import available, matching
 from convcross.sweeps.spec import Limits
 from convkernels import Problem
 

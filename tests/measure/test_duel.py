@@ -270,7 +270,8 @@ def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_who_runs_at_a_lower_clock_than_a_rival_is_power_limited() -> None:
-    trials = [measuring._trial(duel(SOUND[:2]), SMALL, name) for name in SOUND[:2]]
+    asked = duel(SOUND[:2])
+    trials = [measuring._trial(asked, SMALL, contender) for contender in asked.contenders]
     for clocks, flagged in (((1.98e9, 1.95e9), 0), ((1.98e9, 1.9e9), 1), ((None, 1.9e9), 0)):
         for trial, clock in zip(trials, clocks, strict=True):
             trial.record.flags = []

@@ -13,7 +13,8 @@ from convcross.measure import observe
 from convcross.measure.duel import measure
 from convcross.measure.observers import profiler
 from convcross.results.schema import Energy, Record
-from convcross.sweeps.duels import Duel, available, duels
+from convcross.sweeps.contenders import available
+from convcross.sweeps.duels import Duel, duels
 from convcross.sweeps.spec import Limits, Sweep
 from convkernels import Problem
 from support.planted import forgotten, plant

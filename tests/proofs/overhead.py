@@ -13,7 +13,8 @@ import sys
 
 from convcross.run.workers.isolation import Isolated
 from convcross.sweeps import spec
-from convcross.sweeps.duels import available, duels
+from convcross.sweeps.contenders import available
+from convcross.sweeps.duels import duels
 
 LEAST = 1e-3  # seconds of a run, of every contender of a duel that is counted
 ALLOWED = 0.10

@@ -28,7 +28,8 @@ from convcross.results.schema import Record
 from convcross.run.search.line import GridLine, representing
 from convcross.run.search.search import DENSE, Search
 from convcross.stats.bootstrap import log_ratio
-from convcross.sweeps.duels import Duel, available
+from convcross.sweeps.contenders import available
+from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits, Sweep
 
 N = 512

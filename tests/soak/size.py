@@ -28,7 +28,8 @@ from convcross.results.schema import DuelResult
 from convcross.run.session import run
 from convcross.run.workers.description import Description
 from convcross.sweeps import spec
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel
 from convkernels import Problem
 from soak.table import Row, note, show
 
@@ -45,7 +46,7 @@ class Stub:
 
     def __init__(self, description: Any, answer: DuelResult, stop_after: int) -> None:
         self.description, self.devices = description, ["cpu"]
-        self.contenders = [Contender.parse(name) for name in CONTENDERS]
+        self.contenders = [Contender(name) for name in CONTENDERS]
         self.answer, self.stop_after = answer, stop_after
         self.given: list[Duel] = []
         self.first: float | None = None  # when the first duel came

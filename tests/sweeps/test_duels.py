@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from convcross.errors import BadInput
 from convcross.sweeps import duels as dueling
-from convcross.sweeps.duels import Contender, available, devices_named, duels, matching
+from convcross.sweeps.contenders import available
+from convcross.sweeps.duels import duels
 from convcross.sweeps.spec import Sweep
-from convkernels import Problem, namespaces
+from convkernels import Problem
 
 
 def sweep(**keys: Any) -> Sweep:
@@ -62,100 +63,9 @@ def test_a_duel_holds_all_that_measuring_needs() -> None:
     assert dueling.Duel.model_validate_json(duel.model_dump_json()) == duel
 
 
-def test_contenders_are_written_and_parsed_alike() -> None:
-    for contender in available(["cpu"]):
-        assert Contender.parse(str(contender)) == contender
-        assert contender.found.name == contender.algorithm
-    assert str(Contender.parse("fft/torch@cuda:0")) == "fft/torch@cuda:0"
-
-
-@pytest.mark.parametrize(
-    ("patterns", "names"),
-    [
-        (["fft"], {"fft/numpy", "fft/torch"}),
-        (["fft/*"], {"fft/numpy", "fft/torch"}),
-        (["fft/torch"], {"fft/torch"}),
-        (["fft/torch@cpu"], {"fft/torch"}),
-        (["direct/*@cpu", "fft/numpy"], {"direct/numpy", "direct/torch", "fft/numpy"}),
-        (["fft/*", "fft/torch", " fft "], {"fft/numpy", "fft/torch"}),
-        (["scipy-*"], {"scipy-convolve2d/numpy", "scipy-fftconvolve/numpy"}),
-    ],
-)
-def test_patterns(patterns: list[str], names: set[str]) -> None:
-    found = [str(one) for one in matching(patterns, available(["cpu"]))]
-    assert found == sorted(f"{name}@cpu" for name in names)
-
-
-def test_everything_matches_a_star() -> None:
-    assert {str(one) for one in matching(["*"], available(["cpu"]))} == {
-        str(one) for one in available(["cpu"])
-    }
-    on_torch = matching(["*/torch"], available(["cpu"]))
-    assert on_torch
-    assert {one.namespace for one in on_torch} == {"torch"}
-
-
-@pytest.mark.parametrize("pattern", ["fftt", "FFT", "fft/jax", "", "*@cuda:7", "fft/torch@cpu:0"])
-def test_a_pattern_that_matches_nothing(pattern: str) -> None:
-    with pytest.raises(BadInput) as raised:
-        matching(["fft/*", pattern], available(["cpu"]))
-    told = str(raised.value)
-    assert told.startswith(f"contenders: {pattern!r} matches nothing here; ")
-    assert "fft/numpy" in told
-    with pytest.raises(BadInput, match="sweep 'test': contenders: "):
-        duels(sweep(contenders=[pattern]), available(["cpu"]))
-
-
-def test_a_pattern_for_what_is_not_installed_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    namespaces.missing.cache_clear()
-    namespaces.devices.cache_clear()
-    monkeypatch.setattr(namespaces, "installed", lambda module: module != "torch")
-    try:
-        with pytest.raises(BadInput, match="fft on torch: torch is not installed: pip install"):
-            matching(["fft/torch"], available(["cpu"]))
-    finally:
-        monkeypatch.undo()
-        namespaces.missing.cache_clear()
-        namespaces.devices.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("cards", "text", "groups"),
-    [
-        (0, None, [["cpu"]]),
-        (2, None, [["cuda:0"]]),
-        (0, "cpu", [["cpu"]]),
-        (2, "cpu", [["cpu"]]),
-        (2, "cuda:1", [["cuda:1"]]),
-        (2, "cuda:all", [["cuda:0"], ["cuda:1"]]),
-        (2, "cuda:1,cpu", [["cuda:1", "cpu"]]),
-        (2, " cuda:1 , cuda:0,cuda:1", [["cuda:1"], ["cuda:0"]]),
-    ],
-)
-def test_devices(
-    cards: int, text: str | None, groups: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(namespaces, "cuda_devices", lambda: cards)
-    assert devices_named(text) == groups
-
-
-@pytest.mark.parametrize(
-    ("cards", "text", "told"),
-    [
-        (0, "cuda:0", "device is 'cuda:0'; allowed: cpu (no CUDA driver or device here)"),
-        (0, "cuda:all", "device is 'cuda:all'; allowed: cpu (no CUDA driver or device here)"),
-        (2, "cuda:2", "device is 'cuda:2'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
-        (2, "cuda", "device is 'cuda'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
-        (2, "cuda:all,cpu", "device is 'cuda:all,cpu': duels on several cards at once would"),
-        (2, "cpu,gpu", "device is 'gpu'; allowed: cpu, cuda:0, cuda:1, cuda:all"),
-        (2, "", "device is ''; allowed: cpu, cuda:0, cuda:1, cuda:all"),
-    ],
-)
-def test_no_such_device(cards: int, text: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(namespaces, "cuda_devices", lambda: cards)
-    with pytest.raises(BadInput) as raised:
-        devices_named(text)
-    assert str(raised.value).startswith(told)
+def test_a_pattern_that_matches_nothing_is_told_with_its_sweep() -> None:
+    with pytest.raises(BadInput, match="sweep 'test': contenders: 'fftt' matches nothing here; "):
+        duels(sweep(contenders=["fftt"]), available(["cpu"]))
 
 
 def test_a_sweep_cut_short_is_a_coarser_sweep() -> None:

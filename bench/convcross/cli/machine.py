@@ -47,7 +47,7 @@ def check(
 ) -> None:
     """Verify every contender available here against SciPy in float64."""
     from convcross.measure.accuracy import check as checking
-    from convcross.sweeps.duels import available, devices_named, matching
+    from convcross.sweeps.contenders import available, devices_named, matching
 
     load_algorithms(algorithms)
     devices = sorted({name for group in devices_named(device) for name in group})
@@ -88,7 +88,7 @@ def doctor(
     to 3 minutes on a CPU and up to 5 on a GPU, and exits with 1 where a peer disagrees.
     """
     from convcross.machine import doctor as examining
-    from convcross.sweeps.duels import devices_named
+    from convcross.sweeps.contenders import devices_named
 
     devices = list(dict.fromkeys(name for group in devices_named(device) for name in group))
     if cross_check:
@@ -123,7 +123,7 @@ def demo(
 ) -> None:
     """Blur a photograph, find a patch in it, and time every algorithm on it; one figure."""
     from convcross.demo import show as showing
-    from convcross.sweeps.duels import devices_named
+    from convcross.sweeps.contenders import devices_named
 
     devices = list(dict.fromkeys(name for group in devices_named(device) for name in group))
     if not showing.show(image, out, devices):

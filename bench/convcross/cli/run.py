@@ -64,7 +64,7 @@ def run(
     from convcross.run.session import run as run_sweep
     from convcross.run.workers import local
     from convcross.sweeps import spec
-    from convcross.sweeps.duels import devices_named
+    from convcross.sweeps.contenders import devices_named
 
     if pair is not None and not find_crossover:
         raise BadInput("--pair is given without --find-crossover; allowed: both")

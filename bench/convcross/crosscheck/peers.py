@@ -27,7 +27,7 @@ from convcross.machine import threads
 from convcross.measure.phases import SHORTEST
 from convcross.measure.timing.cuda import Handle
 from convcross.sweeps import data
-from convcross.sweeps.duels import Contender
+from convcross.sweeps.contenders import Contender
 from convkernels import Problem, namespaces
 from convkernels.discovery import find, load_path
 
@@ -71,7 +71,7 @@ def subject(case: Case) -> Iterator[Callable[[], Any]]:
     contender's ``run`` on operands of the same values, threads pinned, its device the current one.
     """
     load_path(KNOWN_WORK)
-    problem, place = case.problem, Contender.parse(case.contender)
+    problem, place = case.problem, Contender(case.contender)
     namespaces.namespace(place.namespace)  # before threads are pinned
     x = data.image("normal", problem.x_shape, SEED)
     w = data.kernel("normal", problem.w_shape, SEED)
@@ -179,7 +179,7 @@ class DoBench:
     modules: tuple[str, ...] = ("triton", "torch")
 
     def refuses(self, case: Case) -> str | None:
-        if case.regime == "warm" and Contender.parse(case.contender).namespace != "torch":
+        if case.regime == "warm" and Contender(case.contender).namespace != "torch":
             return "do_bench_cudagraph captures torch's stream only"
         return None
 
@@ -189,7 +189,7 @@ class DoBench:
         testing = importlib.import_module("triton.testing")
         found: dict[Case, float | str] = {}
         for case in cases:
-            place = Contender.parse(case.contender)
+            place = Contender(case.contender)
             with namespaces.on("torch", place.device), subject(case) as run:
                 if case.regime == "warm":
                     for _ in range(max(3, round(0.05 / expected[case]))):
@@ -266,7 +266,7 @@ class KnownLength:
         self, cases: Sequence[Case], expected: Mapping[Case, float]
     ) -> dict[Case, float | str]:
         load_path(KNOWN_WORK)
-        found = {case: find(Contender.parse(case.contender).algorithm) for case in cases}
+        found = {case: find(Contender(case.contender).algorithm) for case in cases}
         return {case: float(known.implementation.seconds) for case, known in found.items()}  # type: ignore[attr-defined]
 
 
@@ -318,7 +318,7 @@ def _cuda_bench(out: str, *cases: str) -> None:
     bench = importlib.import_module("cuda.bench")
     devices = set()
     for index, case in enumerate(map(Case.from_json, cases)):
-        devices.add(Contender.parse(case.contender).device)
+        devices.add(Contender(case.contender).device)
         bench.register(functools.partial(_state, case)).set_name(f"case-{index}")
     [device] = devices
     bench.run_all_benchmarks(
@@ -335,7 +335,7 @@ def _cuda_bench(out: str, *cases: str) -> None:
 
 
 def _state(case: Case, state: Any) -> None:
-    place = Contender.parse(case.contender)
+    place = Contender(case.contender)
     # The stream of every launch of this state: entered once, so that a batch does not pay for it.
     with _stream(place, state.get_stream()), subject(case) as run:
         for _ in range(3):

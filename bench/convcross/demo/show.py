@@ -29,8 +29,9 @@ from convcross.measure.duel import measure_on
 from convcross.results.schema import Record
 from convcross.results.status import failed
 from convcross.sweeps import data
+from convcross.sweeps.contenders import available, matching
 from convcross.sweeps.data import Floats
-from convcross.sweeps.duels import Duel, available, matching
+from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem
 from convkernels.problem import ROUNDOFF
@@ -50,7 +51,7 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
     duel = Duel(
         id=f"demo-{kernel.shape[0]}",
         problem=problem,
-        contenders=[str(contender) for contender in matching(["*"], available(devices))],
+        contenders=matching(["*"], available(devices)),
         image_data="photograph",
         kernel_data="gaussian",
         seed=SEED,

@@ -32,7 +32,8 @@ from convcross.measure.trial import (
 )
 from convcross.results.schema import DuelResult, Record, Telemetry
 from convcross.sweeps import data, regimes
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.discovery import load_path
 
@@ -77,7 +78,7 @@ def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
     watch = ContentionWatch()
     progress_page.begin_duel(duel.contenders)
     with ledger.charge("preparation"):
-        trials = [_trial(duel, problem, name) for name in duel.contenders]
+        trials = [_trial(duel, problem, contender) for contender in duel.contenders]
         _import_libraries(trials)
     count = duel.threads or threads.usable()
     with threads.pinned(count):
@@ -124,8 +125,7 @@ def _place(trials: list[Trial]) -> Place:
     return "torch" if cards[0] in namespaces.devices("torch") else "cupy", cards[0]
 
 
-def _trial(duel: Duel, problem: Problem, name: str) -> Trial:
-    contender = Contender.parse(name)
+def _trial(duel: Duel, problem: Problem, contender: Contender) -> Trial:
     algorithm = contender.found
     record = Record(
         duel=duel.id,
@@ -143,8 +143,8 @@ def _trial(duel: Duel, problem: Problem, name: str) -> Trial:
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     )
     trial = Trial(contender, algorithm, problem, record)
-    if name in duel.given_up:
-        trial.fail(*duel.given_up[name])
+    if contender in duel.given_up:
+        trial.fail(*duel.given_up[contender])
     else:
         guarded(trial, "answers", _ask)
     return trial
@@ -198,7 +198,7 @@ def _in_groups(
         if number == 0:
             pacer = group[0]
         elif pacer is not None and pacer.record.status == "ok":
-            guest = _trial(duel, problem, pacer.name)
+            guest = _trial(duel, problem, pacer.contender)
         measurement = Measurement(duel, truth, order, ledger, number * GROUP_STRIDE)
         _compete([*group, *([guest] if guest else [])], measurement)
         memory.release()

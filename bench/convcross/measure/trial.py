@@ -14,7 +14,8 @@ from convcross.measure.accuracy.truth import Truth
 from convcross.measure.process import progress_page, state
 from convcross.measure.timing import clock
 from convcross.results.schema import Record
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel
 from convcross.sweeps.regimes import REGIMES, Regime
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.registry import Algorithm, Implementation

@@ -1,47 +1,24 @@
-"""From a sweep to duels: which contenders meet on which problem, and which duel comes first."""
+"""From a sweep to duels: who meets on which problem, and which duel comes first."""
 
 from __future__ import annotations
 
 import copy
-import fnmatch
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from pydantic import BaseModel
 
 from convcross.errors import BadInput
+from convcross.sweeps.contenders import Contender, matching
 from convcross.sweeps.spec import Cell, Limits, Sweep
-from convkernels import Problem, namespaces
-from convkernels.discovery import algorithms, find
-from convkernels.registry import Algorithm
+from convkernels import Problem
+from convkernels.discovery import find
 
 FEW = 4  # kernels of a sweep, of which each is profiled
-
-
-class Contender(BaseModel, frozen=True):
-    """An algorithm on an array library on a device."""
-
-    algorithm: str
-    namespace: str
-    device: str
-
-    def __str__(self) -> str:
-        return f"{self.algorithm}/{self.namespace}@{self.device}"
-
-    @classmethod
-    def parse(cls, text: str) -> Contender:
-        """The contender that ``str`` wrote."""
-        name, _, device = text.partition("@")
-        algorithm, _, namespace = name.partition("/")
-        return cls(algorithm=algorithm, namespace=namespace, device=device)
-
-    @property
-    def found(self) -> Algorithm:
-        return find(self.algorithm)
 
 
 class Duel(BaseModel):
@@ -49,7 +26,7 @@ class Duel(BaseModel):
 
     id: str
     problem: Problem
-    contenders: list[str]
+    contenders: list[Contender]
     image_data: str
     kernel_data: str
     seed: int
@@ -64,89 +41,6 @@ class Duel(BaseModel):
     given_up: dict[str, tuple[str, str]] = {}  # contender → (status, reason): not run, recorded so
 
 
-def available(devices: Sequence[str]) -> list[Contender]:
-    """Every contender that can run on these devices."""
-    return [
-        Contender(algorithm=algorithm.name, namespace=namespace, device=device)
-        for algorithm in algorithms().values()
-        for namespace in algorithm.namespaces
-        if algorithm.missing(namespace) is None
-        for device in namespaces.devices(namespace)
-        if device in devices
-    ]
-
-
-def matching(patterns: Sequence[str], there: Sequence[Contender]) -> list[Contender]:
-    """Contenders of those there that match a pattern: ``fft``, ``fft/*``, ``*/torch``,
-    ``*@cuda:0``.
-
-    Raises
-    ------
-    BadInput
-        A pattern matches nothing; tells what there is, or why it is not available.
-    """
-    chosen: dict[str, Contender] = {}
-    for pattern in patterns:
-        names = {
-            contender: (contender.algorithm, str(contender).partition("@")[0], str(contender))
-            for contender in there
-        }
-        found = [
-            contender
-            for contender, spellings in names.items()
-            if any(fnmatch.fnmatchcase(spelling, pattern.strip()) for spelling in spellings)
-        ]
-        if not found:
-            raise BadInput(f"contenders: {pattern!r} matches nothing here; {_why(pattern, there)}")
-        chosen.update((str(contender), contender) for contender in found)
-    return [chosen[name] for name in sorted(chosen)]
-
-
-def _why(pattern: str, there: Iterable[Contender]) -> str:
-    name, _, namespace = pattern.partition("@")[0].partition("/")
-    if name in algorithms():
-        known = algorithms()[name]
-        for candidate in known.namespaces:
-            reason = known.missing(candidate)
-            if reason and namespace in ("", "*", candidate):
-                return f"{name} on {candidate}: {reason}"
-    return "available: " + ", ".join(str(contender).partition("@")[0] for contender in there)
-
-
-def devices_named(text: str | None) -> list[list[str]]:
-    """Groups of devices, each of which measures whole duels: one a card.
-
-    Named as "cpu", "cuda:0", "cuda:all" or several with commas; None is the best device here, the
-    first card or else the CPU.
-
-    Raises
-    ------
-    BadInput
-        An unknown device, a card that is not there, or the CPU beside several cards.
-    """
-    count = namespaces.cuda_devices()
-    if text is None:
-        return [["cuda:0" if count else "cpu"]]
-    allowed = ["cpu", *(f"cuda:{index}" for index in range(count)), *(["cuda:all"] * bool(count))]
-    cards: list[str] = []
-    others: list[str] = []
-    for part in (part.strip() for part in text.split(",")):
-        if part not in allowed:
-            why = "" if count else " (no CUDA driver or device here)"
-            raise BadInput(f"device is {part!r}; allowed: {', '.join(allowed)}{why}")
-        if part == "cuda:all":
-            cards += [f"cuda:{index}" for index in range(count)]
-        else:
-            (others if part == "cpu" else cards).append(part)
-    cards, others = list(dict.fromkeys(cards)), list(dict.fromkeys(others))
-    if len(cards) > 1 and others:
-        raise BadInput(
-            f"device is {text!r}: duels on several cards at once would share the CPU that they "
-            "time; allowed: several cards, or one with cpu"
-        )
-    return [[card, *others] for card in cards] or [others]
-
-
 def duels(
     sweep: Sweep,
     there: Sequence[Contender],
@@ -158,10 +52,10 @@ def duels(
     Raises BadInput where a pattern matches no contender.
     """
     try:
-        contenders = [str(contender) for contender in matching(sweep.contenders, there)]
+        contenders = matching(sweep.contenders, there)
     except BadInput as error:
         raise BadInput(f"sweep {sweep.name!r}: {error}") from None
-    devices = {Contender.parse(name).device for name in contenders}
+    devices = {contender.device for contender in contenders}
     known = {device: rates for device, rates in (ceilings or {}).items() if device in devices}
     return Duels(sweep, contenders, list(algorithm_paths), known)
 
@@ -184,7 +78,7 @@ class Duels(Sequence[Duel]):
     def __init__(
         self,
         sweep: Sweep,
-        contenders: list[str],
+        contenders: list[Contender],
         algorithm_paths: list[str],
         ceilings: dict[str, dict[str, Any]],
     ) -> None:

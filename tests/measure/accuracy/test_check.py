@@ -11,7 +11,7 @@ import pytest
 
 from convcross.measure.accuracy import check as checking
 from convcross.sweeps import data
-from convcross.sweeps.duels import Contender, available
+from convcross.sweeps.contenders import Contender, available
 from convkernels.discovery import load_path
 from support.planted import FAILURES, forgotten, plant
 
@@ -28,7 +28,7 @@ def registry_as_it_was() -> Iterator[None]:
 
 
 def contenders(*names: str) -> list[Contender]:
-    return [Contender.parse(f"{name}@cpu") for name in names]
+    return [Contender(f"{name}@cpu") for name in names]
 
 
 def test_every_contender_here_passes_a_few() -> None:

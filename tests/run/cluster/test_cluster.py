@@ -88,7 +88,7 @@ def one_duel(**changes: object) -> Duel:
         {"name": "one", "sizes": [16], "kernels": [3], "contenders": ["direct/numpy"]}
         | {"limits": Limits(seconds=0.001, samples=5, run_seconds=60.0)}
     )
-    from convcross.sweeps.duels import available
+    from convcross.sweeps.contenders import available
 
     return duels(sweep, available(["cpu"]))[0].model_copy(update=changes)
 

@@ -16,7 +16,8 @@ from convcross.results.schema import Record
 from convcross.run.search import line as lines
 from convcross.run.search.search import DENSE, Search, dense
 from convcross.run.search.strategy import LEAST, MOST, Answer, strategy
-from convcross.sweeps.duels import Duel, available
+from convcross.sweeps.contenders import available
+from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits, Sweep
 from proofs.search import SCENARIOS, Clock, Scenario, double, missed, single, steps, tried
 from support.synthetic import record

@@ -13,7 +13,7 @@ from convcross.measure.accuracy import reference
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.trial import classify
 from convcross.sweeps import data
-from convcross.sweeps.duels import Contender
+from convcross.sweeps.contenders import Contender
 from convkernels import Problem, namespaces
 from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from convcross.measure.observers import kernels
 from convcross.sweeps import data
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel
 from convkernels import namespaces
 from convkernels.discovery import load_path
 
@@ -50,7 +51,7 @@ def _process() -> concurrent.futures.ProcessPoolExecutor:
 
 
 def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:
-    duel, contender = Duel.model_validate(duel_json), Contender.parse(name)
+    duel, contender = Duel.model_validate(duel_json), Contender(name)
     for path in duel.algorithm_paths:
         load_path(path)
     problem = duel.problem

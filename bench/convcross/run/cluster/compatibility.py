@@ -9,7 +9,6 @@ from typing import Any
 from convcross.machine import describe
 from convcross.run.cluster.scheduler import reason_of
 from convcross.run.workers.description import Description, digest
-from convcross.sweeps.duels import Contender
 from convkernels.discovery import algorithms
 
 
@@ -49,9 +48,11 @@ class Requirements:
         for path, its in found.algorithms.items():
             if its != self._files[path]:
                 return f"has another {path}; allowed: the same file here and on every worker"
-        for name in found.contenders:
-            if Contender.parse(name).algorithm not in algorithms():
-                return f"has {name}, which is not here; allowed: the same packages here and there"
+        for contender in found.contenders:
+            if contender.algorithm not in algorithms():
+                return (
+                    f"has {contender}, which is not here; allowed: the same packages here and there"
+                )
         return None
 
 

@@ -11,7 +11,8 @@ from convcross.measure.duel import measure
 from convcross.results.schema import DuelResult
 from convcross.run.workers.description import Description
 from convcross.run.workers.machine import WorkersLost
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -93,7 +94,7 @@ class Pool:
     @property
     def contenders(self) -> list[Contender]:
         """All that are available on each of its workers."""
-        return [Contender.parse(name) for name in self.description.contenders]
+        return self.description.contenders
 
     def free_slots(self) -> int:
         """How many more duels are taken now."""

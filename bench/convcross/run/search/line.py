@@ -26,12 +26,13 @@ from convcross.stats import simultaneous
 from convcross.stats.bootstrap import Array, Samples, in_rounds, log_ratio
 from convcross.stats.confidence import CONFIDENCE
 from convcross.stats.percentile import interval
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel
 
 FIRST_LOOK = 8  # samples
 CLEARLY = 2.0  # times slower
 
-Sides = tuple[list[str], list[str]]  # contenders of A and of B
+Sides = tuple[list[Contender], list[Contender]]  # contenders of A and of B
 
 
 def times(records: Sequence[Record]) -> dict[str, Samples]:
@@ -206,9 +207,9 @@ def _declared(cell: Duel, sides: Sides) -> float:
     flops = []
     for side in sides:
         costs = []
-        for name in side:
+        for contender in side:
             with contextlib.suppress(Exception):  # a contender's own code: measuring it will tell
-                costs.append(Contender.parse(name).found.implementation.cost(problem).flops)
+                costs.append(contender.found.implementation.cost(problem).flops)
         flops.append(max(1.0, min(costs, default=1.0)))
     return math.log(flops[0] / flops[1])
 

@@ -23,7 +23,8 @@ from convcross.errors import BadInput
 from convcross.results.schema import Record
 from convcross.run.search.line import GridLine
 from convcross.run.search.strategy import Strategy, strategy
-from convcross.sweeps.duels import Contender, Duel, duels
+from convcross.sweeps.contenders import Contender
+from convcross.sweeps.duels import Duel, duels
 from convcross.sweeps.spec import Sweep
 
 DENSE, FEW = range(3, 128, 2), 20  # kernels where a sweep has fewer
@@ -221,21 +222,21 @@ def _sentence(verdict: Verdict, pair: Pair, along: str) -> str:
     return f"{b} overtakes {a} at or below {along} = {high}"
 
 
-def _belongs(contender: str, side_name: str) -> bool:
-    side, parsed = Side.parse(side_name), Contender.parse(contender)
-    if side.device not in (None, parsed.device):
+def _belongs(contender: Contender, side_name: str) -> bool:
+    side = Side.parse(side_name)
+    if side.device not in (None, contender.device):
         return False
-    return side.who in (parsed.found.family, contender.partition("@")[0])
+    return side.who in (contender.found.family, contender.short)
 
 
-def _check(pair: Pair, names: set[str]) -> None:
-    sides = [{name for name in names if _belongs(name, side)} for side in pair]
+def _check(pair: Pair, contenders: set[Contender]) -> None:
+    sides = [{contender for contender in contenders if _belongs(contender, side)} for side in pair]
     for name, side in zip(pair, sides, strict=True):
         if not side:
-            families = sorted({Contender.parse(contender).found.family for contender in names})
+            families = sorted({contender.found.family for contender in contenders})
             raise BadInput(
                 f"pair names {name!r}, to which no contender of the sweep belongs here; allowed: "
-                f"{', '.join([*families, *sorted(names)])}"
+                f"{', '.join([*families, *sorted(contenders)])}"
             )
     if sides[0] == sides[1]:
         raise BadInput(

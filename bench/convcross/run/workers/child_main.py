@@ -23,7 +23,7 @@ from convcross.machine import memory
 from convcross.measure.duel import measure
 from convcross.measure.process import progress_page, state
 from convcross.measure.trial import ProcessCorrupted
-from convcross.sweeps.duels import Contender, Duel
+from convcross.sweeps.duels import Duel
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -41,7 +41,7 @@ def main() -> None:
         for line in duels:
             duel = Duel.model_validate_json(line)
             state.put_back()
-            if all(Contender.parse(name).device == "cpu" for name in duel.contenders):
+            if all(contender.device == "cpu" for contender in duel.contenders):
                 _limit_memory()
             answer = _answer(duel)
             if os.getpid() != own:  # a copy, which a contender has made by a fork

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from convcross.errors import BadInput
 from convcross.machine import describe as machine
-from convcross.sweeps.duels import available, devices_named
+from convcross.sweeps.contenders import Contender, available, devices_named
 from convcross.sweeps.user_files import register
 
 
@@ -28,14 +28,14 @@ class Description(BaseModel):
     Attributes
     ----------
     devices : those that share a duel there
-    contenders : all that are available there, as ``str`` of ``duels.Contender``
+    contenders : all that are available there
     algorithms : path → digest of what was loaded from it
     """
 
     devices: list[str]
     machine: dict[str, Any]
     software: dict[str, Any]
-    contenders: list[str]
+    contenders: list[Contender]
     algorithms: dict[str, str]
 
     @property
@@ -89,7 +89,7 @@ def describe(device: str | None, algorithm_paths: Sequence[str]) -> Description:
         devices=groups[0],
         machine=machine.describe(first),
         software=machine.software(first),
-        contenders=[str(contender) for contender in available(groups[0])],
+        contenders=available(groups[0]),
         algorithms={path: digest(path) for path in algorithm_paths},
     )
 

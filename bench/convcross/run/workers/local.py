@@ -10,7 +10,8 @@ from convcross.machine import cards, describe
 from convcross.results.schema import DuelResult
 from convcross.run.workers.description import Description
 from convcross.run.workers.isolation import Isolated
-from convcross.sweeps.duels import Contender, Duel, available
+from convcross.sweeps.contenders import Contender, available
+from convcross.sweeps.duels import Duel
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -37,7 +38,7 @@ class LocalMachine:
             devices=self.devices,
             machine=describe.describe(here or devices[0]),
             software=describe.software(here or devices[0]),
-            contenders=[str(contender) for contender in self.contenders],
+            contenders=self.contenders,
             algorithms={},
         )
         self._workers = [Isolated(environment) for environment in environments]
@@ -84,7 +85,7 @@ class LocalMachine:
 
 
 def machines(groups: Sequence[Sequence[str]]) -> list[LocalMachine]:
-    """Those of the devices (``sweeps.duels.devices_named``): cards of one name share their duels.
+    """Those of the devices, grouped by `devices_named`: cards of one name share their duels.
 
     Of several, each worker sees one alone, as cuda:0.
     """

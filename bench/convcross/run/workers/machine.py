@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from convcross.results.schema import DuelResult
     from convcross.run.workers.description import Description
-    from convcross.sweeps.duels import Contender, Duel
+    from convcross.sweeps.contenders import Contender
+    from convcross.sweeps.duels import Duel
 
 
 class WorkersLost(RuntimeError):
