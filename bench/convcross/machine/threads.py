@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 
-
-def usable() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from convkernels.toolbox import threads
+from convkernels.toolbox.threads import usable as usable
 
 
 @contextlib.contextmanager
@@ -23,6 +20,7 @@ def pinned(count: int) -> Iterator[None]:
     import threadpoolctl
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(threads.limited(count))
         stack.enter_context(threadpoolctl.threadpool_limits(limits=count))
         stack.enter_context(scipy.fft.set_workers(count))
         for name, get, put in (
