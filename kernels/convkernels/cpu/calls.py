@@ -1,0 +1,96 @@
+"""What drivers in Numba's code need: kernels by their address, and memory by its.
+
+Addresses are whole numbers, and so is all that drivers know: they compile in a fraction of the time
+that arrays take, and one machine code serves every type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from convkernels.problem import Size
+
+BYTE, WORD = ir.IntType(8), ir.IntType(64)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Compile a driver: serial code, which releases the interpreter's lock, kept on disk."""
+    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def call(typingctx: Any, address: Any, arguments: Any) -> Any:
+    """Call the kernel at an address with a tuple of whole numbers."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        numbers = cgutils.unpack_tuple(builder, values[1])
+        kind = ir.FunctionType(ir.VoidType(), [WORD] * len(numbers))
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), numbers)
+        return context.get_dummy_value()
+
+    words = types.UniTuple(types.int64, len(arguments))  # type: ignore[attr-defined]
+    return types.void(types.int64, words), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy(typingctx: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copy ``count`` bytes, of memory that does not overlap."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        to, of = (builder.inttoptr(value, BYTE.as_pointer()) for value in values[:2])
+        cgutils.raw_memcpy(builder, to, of, values[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def clear(typingctx: Any, target: Any, count: Any) -> Any:
+    """Set ``count`` bytes to zero."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        cgutils.memset(builder, builder.inttoptr(values[0], BYTE.as_pointer()), values[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
+
+
+@compiled
+def padded_stride(columns: int, item: int) -> int:
+    """Numbers between rows of a buffer: an odd count of cache lines, so that rows that lie one
+    below the other fall on different sets of the cache."""
+    line = 64 // item
+    return ((columns + line - 1) // line | 1) * line
+
+
+@compiled
+def copy_padded(
+    target: int, stride: int, x: int, image: Size, origin: Size, size: Size, item: int
+) -> None:
+    """A rectangle of an image from ``origin`` on, with zeros for what lies outside.
+
+    Parameters
+    ----------
+    target, x : addresses
+    stride : numbers between rows of the target
+    image, size : (rows, columns)
+    item : bytes of a number
+    """
+    low = min(size[1], max(0, -origin[1]))
+    high = max(low, min(size[1], image[1] - origin[1]))
+    for row in range(size[0]):
+        at, i = target + item * row * stride, origin[0] + row
+        if i < 0 or i >= image[0]:
+            clear(at, item * size[1])
+        else:
+            clear(at, item * low)
+            copy(at + item * low, x + item * (i * image[1] + origin[1] + low), item * (high - low))
+            clear(at + item * high, item * (size[1] - high))

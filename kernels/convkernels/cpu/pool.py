@@ -1,0 +1,125 @@
+"""Threads of our own for kernels that release the interpreter's lock.
+
+Not Numba's threading layers: those share one set of threads that two callers must not use at once,
+abort or lose the work of a forked child, and spin on after a call, on a core that the next
+contender needs. These sleep, serve any number of callers at once, and are made anew after a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+class _Job:
+    """Pieces of work, taken one at a time by whoever is free."""
+
+    def __init__(self, work: Callable[[int], None], pieces: int) -> None:
+        self.work, self.pieces = work, pieces
+        self.next = itertools.count()  # an increment is one step of the interpreter
+        self.left, self.lock = pieces, threading.Lock()
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def help(self) -> None:
+        """Take pieces until none is left to take."""
+        while (piece := next(self.next)) < self.pieces:
+            try:
+                if self.error is None:
+                    self.work(piece)
+            except BaseException as error:
+                self.error = error
+            with self.lock:
+                self.left -= 1
+                last = self.left == 0
+            if last:
+                self.done.release()
+
+
+class _Pool:
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.workers, self.lock = 0, threading.Lock()
+
+    def grow(self, workers: int) -> None:
+        with self.lock:
+            for _ in range(self.workers, workers):
+                threading.Thread(target=self.serve, name="convkernels", daemon=True).start()
+                self.workers += 1
+
+    def serve(self) -> None:
+        while True:
+            self.jobs.get().help()
+
+
+_pool = _Pool()
+
+
+def _anew() -> None:
+    """Of a forked child, which has none of its parent's threads."""
+    global _pool
+    _pool = _Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_anew)
+
+
+def share(work: Callable[[int], None], pieces: int, threads: int) -> None:
+    """``work(piece)`` for each piece below ``pieces``, by the caller and ``threads`` − 1 others.
+
+    Which thread takes which piece is left open. Any number of callers may share at once. Raises
+    what a piece raised first, when none is running any more.
+    """
+    helpers = min(threads, pieces) - 1
+    if helpers < 1:
+        for piece in range(pieces):
+            work(piece)
+        return
+    job = _Job(work, pieces)
+    if _pool.workers < helpers:
+        _pool.grow(helpers)
+    for _ in range(helpers):
+        _pool.jobs.put(job)
+    job.help()
+    job.done.acquire()
+    if job.error is not None:
+        raise job.error
+
+
+class Buffers:
+    """Scratch memory of a plan, one array for each piece of work that is under way.
+
+    Parameters
+    ----------
+    words : of 8 bytes that an array has
+    """
+
+    LINE = 8  # words: a vector that straddles two cache lines costs both
+
+    def __init__(self, words: int) -> None:
+        self.words = words
+        self.free: list[Any] = []
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Any]:
+        """An array of nobody else's, beginning on a cache line."""
+        try:
+            buffer = self.free.pop()
+        except IndexError:
+            buffer = self._new()
+        yield buffer
+        self.free.append(buffer)
+
+    def _new(self) -> Any:
+        import numpy as np
+
+        raw = np.empty(self.words + self.LINE, np.int64)
+        first = -raw.ctypes.data // 8 % self.LINE
+        return raw[first : first + self.words]
