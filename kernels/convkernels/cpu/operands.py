@@ -1,4 +1,4 @@
-"""A problem's arrays as the planes that compiled kernels read, and back; memory is shared."""
+"""A problem's arrays as the planes that compiled kernels read and write; memory is shared."""
 
 from __future__ import annotations
 
@@ -32,33 +32,63 @@ def item_bytes(problem: Problem) -> int:
     return 8 if bounds.compute_dtype(problem.dtype) == "float64" else 4
 
 
-def before(problem: Problem) -> Size:
-    """(top, left) zeros before the planes of ``images``."""
-    if problem.boundary == "circular":  # they have been grown
-        return (0, 0)
-    (top, _), (left, _) = problem.pads
-    return (top, left)
+def address(array: Array) -> int:
+    """Of a NumPy array's or a torch tensor's first number."""
+    pointer = getattr(array, "data_ptr", None)
+    return int(pointer() if pointer is not None else array.__array_interface__["data"][0])
 
 
-def images(a: Array, problem: Problem, xp: Any) -> Array:
-    """(B·G, C/G, H, W), contiguous, in the dtype of the arithmetic; a view where it can be.
+class Planes:
+    """What a run needs of a problem's geometry, worked out once, and the way to its memory.
 
-    A circular image is grown by what wraps round.
+    Attributes
+    ----------
+    dtype : of the arithmetic, "float32" or "float64"
+    item : bytes of a number of it
+    batch, groups, filters, depth : B, G, K/G and C/G
+    image : (H, W) of the planes that ``images`` gives; a circular image is grown
+    before : (top, left) zeros before them
+    output : (OH, OW)
+    kernel : (kh, kw)
     """
-    import numpy as np
 
-    x = layout.images(a, problem, xp)
-    if problem.boundary == "circular":
-        x = layout.padded(x, problem, xp)
-    x = np.ascontiguousarray(namespaces.to_numpy(x))
-    return x.reshape(-1, *x.shape[2:])
+    def __init__(self, problem: Problem, xp: Any) -> None:
+        self.problem, self.xp = problem, xp
+        self.dtype, self.item = bounds.compute_dtype(problem.dtype), item_bytes(problem)
+        self.batch, self.groups = problem.batch, problem.groups
+        self.filters = problem.out_channels // problem.groups
+        self.depth = problem.in_channels // problem.groups
+        (top, bottom), (left, right) = problem.pads
+        self.image: Size = problem.image
+        self.before: Size = (top, left)
+        self.output: Size = problem.output
+        self.kernel: Size = problem.kernel
+        self.grown = problem.boundary == "circular"
+        if self.grown:
+            self.image = (self.image[0] + top + bottom, self.image[1] + left + right)
+            self.before = (0, 0)
+        self._real = getattr(xp, self.dtype)
+        self._y_shape, self._converted = problem.y_shape, problem.dtype != self.dtype
 
+    def images(self, a: Array) -> Array:
+        """(B, G, C/G, H, W), contiguous, in the arithmetic's dtype; a itself where it can be."""
+        x = a
+        if self.grown or self._converted:
+            x = layout.images(a, self.problem, self.xp)
+        if self.grown:
+            x = layout.padded(x, self.problem, self.xp)
+        if hasattr(x, "contiguous"):  # torch
+            return x.contiguous()
+        return x if x.flags.c_contiguous else x.copy()
 
-def filters(b: Array, problem: Problem, xp: Any) -> Array:
-    """(G, K/G, C/G, kh, kw), flipped for a convolution, in the dtype of the arithmetic."""
-    return namespaces.to_numpy(layout.filters(b, problem, xp))
+    def filters_of(self, b: Array) -> Array:
+        """(G, K/G, C/G, kh, kw) in NumPy, flipped for a convolution, in the arithmetic's dtype."""
+        return namespaces.to_numpy(layout.filters(b, self.problem, self.xp))
 
+    def outputs(self) -> Array:
+        """Memory for (B, G, K/G, OH, OW) in the dtype of the arithmetic, not yet written."""
+        return self.xp.empty(self._y_shape, dtype=self._real)
 
-def result(y: Array, problem: Problem, xp: Any) -> Array:
-    """(B·G, K/G, OH, OW) of NumPy as the problem's y."""
-    return layout.result(xp.asarray(y), problem, xp)
+    def result(self, y: Array) -> Array:
+        """The problem's y in its storage type."""
+        return layout.result(y, self.problem, self.xp) if self._converted else y

@@ -16,10 +16,11 @@ ACM TOMS 41(3)), with a loop over kernel elements in the place of the common dim
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from convkernels.cpu.instructions import Instructions
+from convkernels.problem import Size
 
 if TYPE_CHECKING:
     from convkernels.cpu.objects import Compiled
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 NAME = "direct_block"
 ROWS = 4
-UNROLLED = 13  # kernel columns; a wider kernel's are a loop
 TERMS = 64  # that are summed in registers before they join the outputs
 
 
@@ -46,34 +46,42 @@ def rows_at_once(kernel_columns: int) -> int:
     return max(1, TERMS // kernel_columns)
 
 
+def rounded(tile: Size, block: Size, output: Size) -> Size:
+    """A tile in whole blocks, none larger than the output needs."""
+    rows, columns = (
+        min(-(-out // side), max(1, most // side)) * side
+        for out, side, most in zip(output, block, tile, strict=True)
+    )
+    return rows, columns
+
+
 @functools.cache
-def block_kernel(kernel: tuple[int, int], dtype: str, instructions: Instructions) -> Compiled:
+def block_kernel(kernel: Size, dtype: str, instructions: Instructions) -> Compiled:
     """``direct_block`` for this kernel size, compiled.
 
     Its arguments are x, stride of x, w, y, stride of y, kernel rows, kernel columns, input rows at
     once, add: y[i, j] = Σ w[c·kh + r] · x[i + r, j + c] over a block, added to what y has where
-    ``add`` is 1. One machine code serves all kernels of at least ROWS rows and of equal columns up
-    to UNROLLED, and one all that are wider: 56 codes a type are the most that there can be.
+    ``add`` is 1. One machine code serves all kernels of at least ROWS rows, and one each those of
+    fewer. Unrolling a kernel's columns was tried: the loop is as fast or faster from n = 3 on.
     """
     from convkernels.cpu import objects, vectors
 
     rows = min(kernel[0], ROWS)
-    columns = kernel[1] if kernel[1] <= UNROLLED else 0
     wide, lanes = vectors_wide(instructions), instructions.lanes(dtype)
 
     def emit(v: Vectors, arguments: Sequence[Any]) -> None:
-        _block(v, wide, rows, columns, arguments)
+        _block(v, wide, rows, arguments)
 
     return objects.load(
         [NAME],
-        (NAME, objects.source(__file__), rows, columns, wide, lanes, dtype),
+        (NAME, objects.source(__file__), rows, wide, lanes, dtype),
         lambda: vectors.module({NAME: (9, emit)}, dtype, lanes, instructions),
         instructions,
     )
 
 
-def _block(v: Vectors, wide: int, rows: int, columns: int, arguments: Sequence[Any]) -> None:
-    """The code; ``rows`` below ROWS and ``columns`` above 0 are constants of this machine code."""
+def _block(v: Vectors, wide: int, rows: int, arguments: Sequence[Any]) -> None:
+    """The code; kernel rows below ROWS are a constant of it."""
     from convkernels.cpu.vectors import Variable
 
     x, x_stride, w, y, y_stride, kh, kw, at_once, add = arguments
@@ -85,24 +93,20 @@ def _block(v: Vectors, wide: int, rows: int, columns: int, arguments: Sequence[A
             for one in row:
                 one.set(v.constant(0.0))
 
-    def input_row(row: Any, fed: Sequence[int]) -> None:
-        """What input row ``row`` adds to the output rows that it feeds."""
-        pixels = v.at(x, v.times(row, x_stride))
-        weights = v.at(w, row)
-
-        def column(shift: Any) -> None:
-            operands = [v.load(pixels, v.plus(shift, k * v.lanes)) for k in range(wide)]
-            for i in fed:
-                weight = v.splat(weights, v.minus(v.times(shift, kh), i))
-                for k in range(wide):
-                    sums[i][k].set(v.fma(weight, operands[k], sums[i][k].get()))
-
-        if columns:
-            for shift in range(columns):
-                column(shift)
-        else:
-            with v.loop(kw) as shift:
-                column(shift)
+    def input_rows(fed: Mapping[int, Sequence[int]], first: Any = 0) -> None:
+        """What input rows first + r add to the output rows that they feed, all columns; rows that
+        feed few are taken together, so that enough sums are under way at once."""
+        with v.loop(kw) as shift:
+            weights = v.plus(v.times(shift, kh), first)
+            splats: dict[int, Any] = {}
+            for r, outputs in fed.items():
+                pixels = v.plus(v.times(v.plus(first, r), x_stride), shift)
+                operands = [v.load(x, v.plus(pixels, k * v.lanes)) for k in range(wide)]
+                for i in outputs:
+                    if r - i not in splats:
+                        splats[r - i] = v.splat(w, v.plus(weights, r - i))
+                    for k in range(wide):
+                        sums[i][k].set(v.fma(splats[r - i], operands[k], sums[i][k].get()))
 
     def flush() -> None:
         keep = v.builder.icmp_signed("!=", total.get(), v.whole(0))
@@ -116,19 +120,17 @@ def _block(v: Vectors, wide: int, rows: int, columns: int, arguments: Sequence[A
     clear()
     if rows < ROWS:
         kh = v.whole(rows)
-        for row in range(rows + ROWS - 1):
-            input_row(v.whole(row), [i for i in range(ROWS) if 0 <= row - i < rows])
+        every = {r: [i for i in range(ROWS) if 0 <= r - i < rows] for r in range(rows + ROWS - 1)}
+        input_rows(every)
     else:
-        for row in range(ROWS - 1):
-            input_row(v.whole(row), range(row + 1))
-        with v.loop(v.minus(kh, ROWS - 1), at_once) as first:
-            count = v.least(at_once, v.minus(v.minus(kh, ROWS - 1), first))
+        input_rows({r: range(r + 1) for r in range(ROWS - 1)})
+        whole = v.minus(kh, ROWS - 1)  # input rows that feed every output row
+        with v.loop(whole, at_once) as first:
+            count = v.least(at_once, v.minus(whole, first))
             with v.loop(count) as row:
-                input_row(v.plus(v.plus(first, row), ROWS - 1), range(ROWS))
-            last = v.builder.icmp_signed(">=", v.plus(first, count), v.minus(kh, ROWS - 1))
-            with v.unless(last):
+                input_rows({ROWS - 1: range(ROWS)}, v.plus(first, row))
+            with v.unless(v.builder.icmp_signed(">=", v.plus(first, count), whole)):
                 flush()
                 clear()
-        for row in range(1, ROWS):
-            input_row(v.plus(kh, row - 1), range(row, ROWS))
+        input_rows({r: range(r + 1, ROWS) for r in range(ROWS - 1)}, kh)
     flush()

@@ -9,6 +9,8 @@ Memory is given by address, so that one machine code serves every type.
 
 from __future__ import annotations
 
+from typing import Any
+
 from convkernels.cpu.calls import call, compiled, copy, copy_padded, padded_stride
 from convkernels.problem import Size
 
@@ -28,7 +30,7 @@ def direct_tiles(
     tile: Size,
     at_once: int,
     item: int,
-    buffer: int,
+    words: Any,
     tasks: Size,
 ) -> None:
     """Some tiles of all planes of y, counted row by row, plane by plane.
@@ -45,9 +47,10 @@ def direct_tiles(
     block, tile : (rows, columns) of outputs; a tile's are multiples of a block's
     at_once : input rows that are summed in registers
     item : bytes of a number
-    buffer : address of ``buffer_words`` words
+    words : ``buffer_words`` of them, of 8 bytes: the buffer
     tasks : (first, last)
     """
+    buffer = words.ctypes.data
     groups, filters, depth = channels
     down = (output[0] + tile[0] - 1) // tile[0]
     across = (output[1] + tile[1] - 1) // tile[1]

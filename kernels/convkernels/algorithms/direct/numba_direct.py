@@ -14,14 +14,13 @@ from typing import Any
 
 from convkernels.algorithms.direct import _micro_kernel as micro
 from convkernels.cpu import instructions, operands, pool
-from convkernels.problem import Problem
+from convkernels.problem import Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm
 from convkernels.toolbox import bounds, threads
 from convkernels.toolbox.stages import stage
 
 TILE = (32, 256)  # outputs, rounded to blocks
 GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
-PIECES = 4  # of work that a thread takes: an uneven machine is evened out
 
 
 @algorithm(
@@ -57,63 +56,47 @@ class NumbaDirect(Implementation):
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         from convkernels.algorithms.direct import _tiles
 
-        self.problem, self.xp = problem, xp
-        dtype, chosen = (
-            bounds.compute_dtype(problem.dtype),
-            self.instructions or instructions.here(),
-        )
+        self.problem, self.planes = problem, operands.Planes(problem, xp)
+        dtype, item = self.planes.dtype, self.planes.item
+        chosen = self.instructions or instructions.here()
         self.compiled = micro.block_kernel(problem.kernel, dtype, chosen)
         self.block = (micro.ROWS, micro.width(chosen, dtype))
-        height, width = (
-            min(-(-out // block), max(1, most // block)) * block
-            for out, block, most in zip(problem.output, self.block, TILE, strict=True)
-        )
-        self.tile = (height, width)
-        tiles = -(-problem.output[0] // height) * -(-problem.output[1] // width)
-        self.tasks = problem.batch * problem.out_channels * tiles
+        self.tile = micro.rounded(TILE, self.block, problem.output)
+        tiles = -(-problem.output[0] // self.tile[0]) * -(-problem.output[1] // self.tile[1])
         self.threads = min(threads.count(), 1 + int(problem.flops / GRAIN))
-        self.pieces = 1 if self.threads == 1 else min(self.tasks, PIECES * self.threads)
-        item = operands.item_bytes(problem)
+        self.tasks = pool.Tasks(problem.batch * problem.out_channels * tiles, self.threads)
         self.buffers = pool.Buffers(_tiles.buffer_words(problem.kernel, self.tile, item))
-        self.run_tiles = _tiles.direct_tiles
+        self.run_tiles: Any = _tiles.direct_tiles
 
     def load(self, b: Any) -> None:
         import numpy as np
 
-        w = operands.filters(b, self.problem, self.xp).swapaxes(-1, -2)
-        self.w = np.ascontiguousarray(w.reshape(*w.shape[:3], -1))
-
-    def run(self, a: Any) -> Any:
-        import numpy as np
-
-        problem = self.problem
-        groups, filters = problem.groups, problem.out_channels // problem.groups
-        x = operands.images(a, problem, self.xp)
-        y = np.empty((len(x), filters, *problem.output), x.dtype)
-        arguments: tuple[Any, ...] = (
-            self.compiled.addresses[micro.NAME],
-            *(x.ctypes.data, self.w.ctypes.data, y.ctypes.data),
-            (groups, filters, x.shape[1]),
-            x.shape[2:],
-            operands.before(problem),
-            problem.kernel,
-            problem.output,
+        planes, w = self.planes, self.planes.filters_of(b)
+        self.w = np.ascontiguousarray(w.swapaxes(-1, -2))
+        self.constants = (
+            (planes.groups, planes.filters, planes.depth),
+            planes.image,
+            planes.before,
+            planes.kernel,
+            planes.output,
             self.block,
             self.tile,
-            micro.rows_at_once(problem.kernel[1]),
-            x.itemsize,
+            micro.rows_at_once(planes.kernel[1]),
+            planes.item,
         )
 
-        run_tiles: Any = self.run_tiles
+    def run(self, a: Any) -> Any:
+        x, y = self.planes.images(a), self.planes.outputs()
+        kernel = self.compiled.addresses[micro.NAME]
+        memory = (operands.address(x), operands.address(self.w), operands.address(y))
 
-        def work(piece: int) -> None:
-            tasks = tuple(self.tasks * (piece + k) // self.pieces for k in (0, 1))
+        def work(tasks: Size) -> None:
             with self.buffers.one() as buffer:
-                run_tiles(*arguments, buffer.ctypes.data, tasks)
+                self.run_tiles(kernel, *memory, *self.constants, buffer, tasks)
 
         with stage("sum"):
-            pool.share(work, self.pieces, self.threads)
-        return operands.result(y, problem, self.xp)
+            self.tasks.share(work)
+        return self.planes.result(y)
 
     def provenance(self) -> dict[str, Any]:
         return {"threads": self.threads, "compiled_s": self.compiled.seconds}

@@ -32,7 +32,7 @@ def overlap_save_tiles(
     side: Size,
     lanes: int,
     item: int,
-    buffer: Any,
+    words: Any,
     tasks: Size,
 ) -> None:
     """Some groups of tiles of all planes of y; a group is 2·lanes tiles of one filter.
@@ -51,7 +51,7 @@ def overlap_save_tiles(
     side : (rows, columns) of a tile
     lanes : of a vector
     item : bytes of a number
-    buffer : words, ``buffer_words`` of them; their memory holds numbers too
+    words : ``buffer_words`` of them, of 8 bytes: the buffer
     tasks : (first, last)
     """
     forward_rows, columns, inverse_rows, add_row = kernels
@@ -60,12 +60,12 @@ def overlap_save_tiles(
     stride = (side[1] + 1) * step  # one element more: a column falls on many sets of the cache
     rows_of, work, scratch, edges, zeros = _places(side, lanes, item)
     work, scratch, edges, zeros = (
-        buffer.ctypes.data + 8 * work,
-        buffer.ctypes.data + 8 * scratch,
-        buffer.ctypes.data + 8 * edges,
-        buffer.ctypes.data + 8 * zeros,
+        words.ctypes.data + 8 * work,
+        words.ctypes.data + 8 * scratch,
+        words.ctypes.data + 8 * edges,
+        words.ctypes.data + 8 * zeros,
     )
-    addresses = buffer.ctypes.data
+    addresses = words.ctypes.data
     clear(zeros, item * side[1])
     kept = (side[0] - size[0] + 1, side[1] - size[1] + 1)
     down = (output[0] + kept[0] - 1) // kept[0]
@@ -78,61 +78,60 @@ def overlap_save_tiles(
         here = min(many, tiles - first)
         for channel in range(depth):
             crossing = 0  # tiles that reach over the image's border
+            clear(edges, item * many * side[1])
             for t in range(many):
                 tile = first + min(t, here - 1)
                 b, place = tile // (down * across), tile % (down * across)
                 i = place // across * kept[0] - pads[0]
                 j = place % across * kept[1] - pads[1]
                 plane = x + item * ((b * groups + group) * depth + channel) * image[0] * image[1]
-                buffer[t] = plane + item * (i * image[1] + j)
+                words[t] = plane + item * (i * image[1] + j)
                 if i < 0 or i + side[0] > image[0] or j < 0 or j + side[1] > image[1]:
                     at = rows_of + WORDS * crossing
-                    buffer[at], buffer[at + 1], buffer[at + 2], buffer[at + 3] = t, i, j, plane
+                    words[at], words[at + 1], words[at + 2], words[at + 3] = t, i, j, plane
                     crossing += 1
             for row in range(side[0]):
                 for number in range(crossing):
                     at = rows_of + WORDS * number
-                    t, i, j = buffer[at], buffer[at + 1] + row, buffer[at + 2]
+                    t, i, j = words[at], words[at + 1] + row, words[at + 2]
                     low, high = max(0, -j), min(side[1], image[1] - j)
-                    pixels = buffer[at + 3] + item * (i * image[1] + j)
+                    pixels = words[at + 3] + item * (i * image[1] + j)
                     edge = edges + item * t * side[1]
                     if i < 0 or i >= image[0] or high <= low:
-                        buffer[t] = zeros
+                        words[t] = zeros
                     elif low == 0 and high == side[1]:
-                        buffer[t] = pixels
+                        words[t] = pixels
                     else:
-                        clear(edge, item * low)
                         copy(edge + item * low, pixels + item * low, item * (high - low))
-                        clear(edge + item * high, item * (side[1] - high))
-                        buffer[t] = edge
+                        words[t] = edge  # zero outside, since no row of a tile reaches further
                 call(forward_rows, (addresses, scratch, work + item * row * stride, factors[0]))
                 for t in range(many):
-                    buffer[t] += item * image[1]
+                    words[t] += item * image[1]
             spectrum = w + item * 2 * (filter_ * depth + channel) * side[0] * side[1]
             for column in range(side[1]):
                 at = work + item * column * step
                 of_column = spectrum + item * 2 * column * side[0]
                 call(columns, (at, stride, scratch, of_column, factors[1]))
             for t in range(many):
-                buffer[t] = edges + item * t * side[1]
+                words[t] = edges + item * t * side[1]
             for t in range(here):
                 tile = first + t
                 b, place = tile // (down * across), tile % (down * across)
                 i, j = place // across * kept[0], place % across * kept[1]
                 plane = (b * groups * filters + filter_) * output[0] * output[1]
                 at = rows_of + WORDS * t
-                buffer[at] = y + item * (plane + i * output[1] + j)
-                buffer[at + 1], buffer[at + 2] = output[0] - i, min(kept[1], output[1] - j)
+                words[at] = y + item * (plane + i * output[1] + j)
+                words[at + 1], words[at + 2] = output[0] - i, min(kept[1], output[1] - j)
             for row in range(kept[0]):
                 call(inverse_rows, (work + item * row * stride, scratch, addresses, factors[0]))
                 for t in range(here):
                     at = rows_of + WORDS * t
-                    if row < buffer[at + 1]:
-                        target = buffer[at] + item * row * output[1]
+                    if row < words[at + 1]:
+                        target = words[at] + item * row * output[1]
                         if channel == 0:
-                            copy(target, buffer[t], item * buffer[at + 2])
+                            copy(target, words[t], item * words[at + 2])
                         else:
-                            call(add_row, (target, buffer[t], buffer[at + 2]))
+                            call(add_row, (target, words[t], words[at + 2]))
 
 
 @compiled

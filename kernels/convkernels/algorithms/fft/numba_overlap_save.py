@@ -27,6 +27,7 @@ from convkernels.toolbox.stages import stage
 
 LARGEST = max(transform.SIDES) // 2  # rows or columns of a kernel
 CACHE = 512 << 10  # bytes of a core's own cache, at least, in the last ten years
+ROW = 300  # FLOP in whose time a row of a tile is fetched or stored
 GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
 
 
@@ -41,18 +42,16 @@ def tile_flops(side: Size, kept: Size) -> float:
 def tile_side(problem: Problem, lanes: int, workers: int) -> Size:
     """(rows, columns) of the tile that costs least.
 
-    Work is done in groups of 2·lanes tiles, a group to a thread; a group that overflows the cache
-    goes at two thirds of the pace.
+    Work is done in groups of 2·lanes tiles, a group to a thread. ROW and the pace at which a group
+    goes that overflows the cache were fitted to times of all tiles, of N = 64 to 2048.
     """
 
     def seconds(side: Size) -> float:
         kept = _kept(problem, side)
-        tiles = problem.batch * math.prod(
-            -(-out // keep) for out, keep in zip(problem.output, kept, strict=True)
-        )
-        groups = -(-tiles // (2 * lanes)) * problem.out_channels
-        pace = 1.0 if _group_bytes(side, lanes, problem) <= CACHE else 1.5
-        return -(-groups // workers) * pace * tile_flops(side, kept)
+        groups = -(-_tiles(problem, side) // (2 * lanes)) * problem.out_channels
+        over = _group_bytes(side, lanes, problem) / CACHE
+        pace = 1.0 if over <= 1 else 1.2 if over <= 4 else 1.5
+        return -(-groups // workers) * pace * (tile_flops(side, kept) + ROW * (side[0] + kept[0]))
 
     rows, columns = (
         [side for side in transform.SIDES if side >= lanes and side >= 2 * (size - 1)]
@@ -65,6 +64,13 @@ def _kept(problem: Problem, side: Size) -> Size:
     """Outputs of a tile."""
     (rows, columns), (kh, kw) = side, problem.kernel
     return (rows - kh + 1, columns - kw + 1)
+
+
+def _tiles(problem: Problem, side: Size) -> int:
+    """Of all images, for one filter."""
+    kept = _kept(problem, side)
+    down, across = (-(-out // keep) for out, keep in zip(problem.output, kept, strict=True))
+    return problem.batch * down * across
 
 
 def _group_bytes(side: Size, lanes: int, problem: Problem) -> float:
@@ -97,10 +103,7 @@ class NumbaOverlapSave(Implementation):
     def cost(problem: Problem) -> Cost:
         lanes = 32 // operands.item_bytes(problem)
         side = tile_side(problem, lanes, 1)
-        kept = _kept(problem, side)
-        tiles = problem.batch * math.prod(
-            -(-out // keep) for out, keep in zip(problem.output, kept, strict=True)
-        )
+        kept, tiles = _kept(problem, side), _tiles(problem, side)
         depth = problem.in_channels // problem.groups
         overlap = math.prod(side) / math.prod(kept)
         return Cost(
@@ -117,16 +120,15 @@ class NumbaOverlapSave(Implementation):
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         from convkernels.algorithms.fft import _overlap_save as driver
 
-        self.problem, self.xp = problem, xp
-        self.dtype, chosen = bounds.compute_dtype(problem.dtype), instructions.here()
-        chosen = self.instructions or chosen
-        self.lanes = chosen.lanes(self.dtype)
-        flops = self.cost(problem).flops
-        self.threads = min(threads.count(), 1 + int(flops / GRAIN))
-        self.tile = self.side or tile_side(problem, self.lanes, self.threads)
+        self.problem, self.planes = problem, operands.Planes(problem, xp)
+        dtype, item = self.planes.dtype, self.planes.item
+        chosen = self.instructions or instructions.here()
+        lanes = chosen.lanes(dtype)
+        self.threads = min(threads.count(), 1 + int(self.cost(problem).flops / GRAIN))
+        self.tile = self.side or tile_side(problem, lanes, self.threads)
         self.radices = tuple(transform.radices(side, chosen) for side in self.tile)
-        rows = transform.row_kernels(self.tile[1], self.dtype, chosen)
-        columns = transform.column_kernel(self.tile[0], self.dtype, chosen)
+        rows = transform.row_kernels(self.tile[1], dtype, chosen)
+        columns = transform.column_kernel(self.tile[0], dtype, chosen)
         self.compiled = (rows, columns)
         self.kernels = (
             rows.addresses["forward_rows"],
@@ -134,57 +136,45 @@ class NumbaOverlapSave(Implementation):
             rows.addresses["inverse_rows"],
             rows.addresses["add_row"],
         )
-        self.factors = tuple(transform.twiddles(r, self.dtype) for r in self.radices[::-1])
-        tiles = problem.batch * math.prod(
-            -(-out // keep)
-            for out, keep in zip(problem.output, _kept(problem, self.tile), strict=True)
+        self.factors = tuple(transform.twiddles(passes, dtype) for passes in self.radices[::-1])
+        groups = -(-_tiles(problem, self.tile) // (2 * lanes))
+        self.tasks = pool.Tasks(groups * problem.out_channels, self.threads)
+        self.buffers = pool.Buffers(driver.buffer_words(self.tile, lanes, item))
+        self.run_tiles: Any = driver.overlap_save_tiles
+        self.constants = (
+            tuple(operands.address(table) for table in self.factors),
+            (self.planes.batch, self.planes.groups, self.planes.filters, self.planes.depth),
+            self.planes.image,
+            self.planes.before,
+            self.planes.kernel,
+            self.planes.output,
+            self.tile,
+            lanes,
+            item,
         )
-        self.tasks = -(-tiles // (2 * self.lanes)) * problem.out_channels
-        item = operands.item_bytes(problem)
-        self.buffers = pool.Buffers(driver.buffer_words(self.tile, self.lanes, item))
-        self.run_tiles = driver.overlap_save_tiles
 
     def load(self, b: Any) -> None:
         import numpy as np
 
-        w = operands.filters(b, self.problem, self.xp)
+        w = self.planes.filters_of(b).astype(np.float64)
         # A correlation multiplies by the conjugate; no inverse transform divides by T².
-        spectrum = np.conj(np.fft.fft2(w.astype(np.float64), s=self.tile)) / math.prod(self.tile)
-        rows, columns = (transform.order(radices) for radices in self.radices)
+        spectrum = np.conj(np.fft.fft2(w, s=self.tile)) / math.prod(self.tile)
+        rows, columns = (transform.order(passes) for passes in self.radices)
         spectrum = spectrum[..., rows[:, None], columns].swapaxes(-1, -2)
-        spectrum = np.stack([spectrum.real, spectrum.imag], -1)
-        self.spectrum = np.ascontiguousarray(spectrum, dtype=self.dtype)  # stack keeps strides
+        both = np.stack([spectrum.real, spectrum.imag], -1)  # which keeps their strides
+        self.spectrum = np.ascontiguousarray(both, dtype=self.planes.dtype)
 
     def run(self, a: Any) -> Any:
-        import numpy as np
+        x, y = self.planes.images(a), self.planes.outputs()
+        memory = (operands.address(x), operands.address(self.spectrum), operands.address(y))
 
-        problem = self.problem
-        filters = problem.out_channels // problem.groups
-        x = operands.images(a, problem, self.xp)
-        y = np.empty((len(x), filters, *problem.output), x.dtype)
-        arguments: tuple[Any, ...] = (
-            self.kernels,
-            *(x.ctypes.data, self.spectrum.ctypes.data, y.ctypes.data),
-            tuple(table.ctypes.data for table in self.factors),
-            (problem.batch, problem.groups, filters, x.shape[1]),
-            x.shape[2:],
-            operands.before(problem),
-            problem.kernel,
-            problem.output,
-            self.tile,
-            self.lanes,
-            x.itemsize,
-        )
-
-        run_tiles: Any = self.run_tiles
-
-        def work(task: int) -> None:
+        def work(tasks: Size) -> None:
             with self.buffers.one() as buffer:
-                run_tiles(*arguments, buffer, (task, task + 1))
+                self.run_tiles(self.kernels, *memory, *self.constants, buffer, tasks)
 
         with stage("tiles"):
-            pool.share(work, self.tasks, self.threads)
-        return operands.result(y, problem, self.xp)
+            self.tasks.share(work)
+        return self.planes.result(y)
 
     def provenance(self) -> dict[str, Any]:
         seconds = sum(compiled.seconds for compiled in self.compiled)

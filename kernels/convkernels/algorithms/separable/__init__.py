@@ -1,0 +1,1 @@
+"""Kernels of rank 1 as two one-dimensional passes."""

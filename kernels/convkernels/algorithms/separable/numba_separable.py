@@ -1,0 +1,110 @@
+"""A kernel of rank 1, w = column · row, as two passes of one dimension, on the CPU.
+
+Costs 2·2n·N² FLOP instead of 2·n²·N², and moves every pixel through memory once: a tile is passed
+along its rows into the cache and out of it along its columns. The factors are found in ``load``, by
+a singular value decomposition; a kernel of higher rank is refused there, with the measure of it.
+
+The inner loops are those of ``numba-direct``, compiled for this processor. Refuses strides and
+dilation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkernels.algorithms.direct import _micro_kernel as micro
+from convkernels.cpu import instructions, operands, pool
+from convkernels.problem import Problem, Size
+from convkernels.registry import Cost, Implementation, algorithm
+from convkernels.toolbox import rank, threads
+from convkernels.toolbox.stages import stage
+
+TILE = (64, 256)  # outputs, rounded to blocks
+GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
+
+
+@algorithm(
+    name="numba-separable",
+    family="separable",
+    namespaces=("numpy", "torch"),
+    arithmetic="ieee, float32 for 16-bit storage",
+    source="two passes: Prewitt 1970; register blocking: Van Zee & van de Geijn 2015",
+)
+class NumbaSeparable(Implementation):
+    instructions: instructions.Instructions | None = None  # None for this processor's
+
+    @staticmethod
+    def missing(namespace: str) -> str | None:
+        return operands.missing()
+
+    @staticmethod
+    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
+        return operands.refuses(problem, device, "numba-separable")
+
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        (height, width), (kh, kw) = TILE, problem.kernel
+        halo = (height + kh - 1) * (width + kw - 1)  # that a tile reads
+        workspace = operands.item_bytes(problem) * (2.0 * halo + height * width)
+        pairs = problem.batch * problem.out_channels * problem.in_channels // problem.groups
+        traffic = problem.min_bytes * (1 + halo / (height * width)) / 2
+        return Cost(pairs * rank.flops(problem), traffic, workspace)
+
+    @staticmethod
+    def error_bound(problem: Problem) -> float:
+        return rank.error_bound(problem)
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        from convkernels.algorithms.separable import _two_passes as driver
+
+        self.problem, self.planes = problem, operands.Planes(problem, xp)
+        dtype, item = self.planes.dtype, self.planes.item
+        chosen = self.instructions or instructions.here()
+        kh, kw = problem.kernel
+        self.compiled = [micro.block_kernel(size, dtype, chosen) for size in ((1, kw), (kh, 1))]
+        self.block = (micro.ROWS, micro.width(chosen, dtype))
+        self.tile = micro.rounded(TILE, self.block, problem.output)
+        tiles = -(-problem.output[0] // self.tile[0]) * -(-problem.output[1] // self.tile[1])
+        self.threads = min(threads.count(), 1 + int(self.cost(problem).flops / GRAIN))
+        self.tasks = pool.Tasks(problem.batch * problem.out_channels * tiles, self.threads)
+        words = driver.buffer_words(problem.kernel, self.tile, self.block, item)
+        self.buffers = pool.Buffers(words)
+        self.run_tiles: Any = driver.separable_tiles
+
+    def load(self, b: Any) -> None:
+        import numpy as np
+
+        planes = self.planes
+        self.columns, self.rows = (
+            np.ascontiguousarray(factor, dtype=planes.dtype)
+            for factor in rank.factors(planes.filters_of(b), self.problem.dtype)
+        )
+        self.constants = (
+            (planes.groups, planes.filters, planes.depth),
+            planes.image,
+            planes.before,
+            planes.kernel,
+            planes.output,
+            self.block,
+            self.tile,
+            micro.rows_at_once(1),
+            planes.item,
+        )
+
+    def run(self, a: Any) -> Any:
+        x, y = self.planes.images(a), self.planes.outputs()
+        kernels = tuple(compiled.addresses[micro.NAME] for compiled in self.compiled)
+        factors = (operands.address(self.rows), operands.address(self.columns))
+        memory = (operands.address(x), factors, operands.address(y))
+
+        def work(tasks: Size) -> None:
+            with self.buffers.one() as buffer:
+                self.run_tiles(kernels, *memory, *self.constants, buffer, tasks)
+
+        with stage("two passes"):
+            self.tasks.share(work)
+        return self.planes.result(y)
+
+    def provenance(self) -> dict[str, Any]:
+        seconds = sum(compiled.seconds for compiled in self.compiled)
+        return {"threads": self.threads, "compiled_s": seconds}
