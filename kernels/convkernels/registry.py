@@ -41,6 +41,7 @@ class Implementation:
 
     problem: Problem
     b: Any
+    threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
 
     @staticmethod
     def missing(namespace: str) -> str | None:

@@ -143,7 +143,7 @@ def _rounds(
 
         def sample() -> Sample:
             begin = time.perf_counter()
-            with trial.on_device():
+            with trial.in_place():
                 times = take()
             wall = time.perf_counter() - begin
             inside = times[0] * (trial.batch if len(times) == 1 else 1)

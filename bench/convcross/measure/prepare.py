@@ -7,9 +7,11 @@ import functools
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from convcross.machine import threads
+from convcross.measure import thread_count
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.timing import choose, graphs
 from convcross.measure.timing.clock import Step
@@ -44,7 +46,9 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
         trial.synchronize()
         trial.record.provenance.first_plan_s = time.perf_counter() - begin
     with measurement.ledger.charge("verification"):
+        begin = time.perf_counter()
         load, run, first = _first_run(trial, instance, a, b)
+        seconds = time.perf_counter() - begin
         trial.record.provenance = _with_own_words(trial.record.provenance, instance)
         dtype = namespaces.dtype_name(first)
         if dtype != problem.dtype:
@@ -57,6 +61,16 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
             trial.fail("wrong", reason)
             return None
         trial.record.error = accuracy.errors(first, truth)
+    if contender.device == "cpu":
+        with measurement.ledger.charge("preparation"):
+            most = duel.threads or threads.usable()
+            trial.threads = _threads(trial, truth, most, seconds)
+            with threads.given(trial.threads):
+                if trial.threads != most:  # verified again after the timing, as every one
+                    instance = trial.algorithm.prepare(problem, *place)
+                    load, run, first = _first_run(trial, instance, a, b)
+            used = min(trial.threads, instance.threads or trial.threads)
+            trial.record.provenance.threads = used
     return Prepared(
         **vars(trial),
         instance=instance,
@@ -67,6 +81,22 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
         run=run,
         first=first,
     )
+
+
+def _threads(trial: Trial, truth: accuracy.Truth, most: int, first_seconds: float) -> int:
+    """How many CPU threads suit the contender, on operands of its own; all, where that is no
+    question of moments (``first_seconds``, of the first run)."""
+    if first_seconds > thread_count.FIRST:
+        return most
+    place = trial.contender.namespace, trial.contender.device
+    a, b = trial.operands(trial.problem, truth.x, truth.w)
+
+    def made() -> Callable[[], Any]:
+        planned = trial.algorithm.prepare(trial.problem, *place)
+        planned.load(b)
+        return functools.partial(planned.run, a)
+
+    return thread_count.best(made, most)
 
 
 def _with_own_words(known: Provenance, instance: Implementation) -> Provenance:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from convcross.machine import threads
 from convcross.measure.accuracy import arrays
 from convcross.measure.accuracy.truth import Truth
 from convcross.measure.process import progress_page, state
@@ -52,6 +53,8 @@ class Trial:
     algorithm: Algorithm
     problem: Problem
     record: Record
+    # CPU threads that suit it; None for all that the duel has.
+    threads: int | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -64,8 +67,12 @@ class Trial:
     def fail(self, status: str, reason: str) -> None:
         self.record.status, self.record.reason = status, reason
 
-    def on_device(self) -> contextlib.AbstractContextManager[Any]:
-        return namespaces.on(self.contender.namespace, self.contender.device)
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """A block in which its code runs: on its device, with its CPU threads."""
+        device = namespaces.on(self.contender.namespace, self.contender.device)
+        with threads.given(self.threads), device:
+            yield
 
     def synchronize(self) -> None:
         namespaces.synchronize(self.contender.namespace, self.contender.device)
@@ -147,7 +154,7 @@ def guarded(
     """
     with step_of(trial, step):
         try:
-            with trial.on_device():
+            with trial.in_place():
                 return action(trial, *arguments)
         finally:
             state.put_back()

@@ -48,7 +48,7 @@ def factors(w: Any, dtype: str) -> tuple[Any, Any]:
 
 
 def flops(problem: Problem) -> float:
-    """Of a pass along the image's rows and one along the columns, products with padding left out."""
+    """Of a pass along rows and one along columns, products with padding left out."""
     (height, width), (kh, kw) = problem.image, problem.kernel
     across = dataclasses.replace(problem, image=(1, width), kernel=(1, kw))
     down = dataclasses.replace(problem, image=(height, 1), kernel=(kh, 1))

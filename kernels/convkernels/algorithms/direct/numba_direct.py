@@ -99,4 +99,4 @@ class NumbaDirect(Implementation):
         return self.planes.result(y)
 
     def provenance(self) -> dict[str, Any]:
-        return {"threads": self.threads, "compiled_s": self.compiled.seconds}
+        return {"compiled_s": self.compiled.seconds}

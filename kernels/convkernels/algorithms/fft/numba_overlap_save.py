@@ -178,4 +178,4 @@ class NumbaOverlapSave(Implementation):
 
     def provenance(self) -> dict[str, Any]:
         seconds = sum(compiled.seconds for compiled in self.compiled)
-        return {"tile": list(self.tile), "threads": self.threads, "compiled_s": seconds}
+        return {"tile": list(self.tile), "compiled_s": seconds}

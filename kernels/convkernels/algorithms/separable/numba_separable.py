@@ -107,4 +107,4 @@ class NumbaSeparable(Implementation):
 
     def provenance(self) -> dict[str, Any]:
         seconds = sum(compiled.seconds for compiled in self.compiled)
-        return {"threads": self.threads, "compiled_s": seconds}
+        return {"compiled_s": seconds}

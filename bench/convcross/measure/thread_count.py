@@ -1,0 +1,68 @@
+"""How many CPU threads suit a contender: found by timing it, before it is measured.
+
+A library that is handed all cores uses them, also where waking them costs more than they give:
+scipy.fft's transforms of up to N = 512 are 1.2 to 3 times slower with two threads than with one.
+A user would find that out and set the number, so a contender is timed with the best of 1, 2, 4, …
+and all that the sweep allows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from convcross.machine import threads
+
+LONG = 0.02  # seconds of a run in which the waking of threads is not seen
+FIRST = 10 * LONG  # of a first run, which may load libraries and plan
+RUNS = 5  # of each count, in turn: the fastest of them counts
+SECONDS = 0.5e-3  # that the runs of one turn take at least
+GAIN = 1.03  # that more threads must be worth
+
+
+def counts(most: int) -> Iterator[int]:
+    """1, 2, 4, … up to ``most``."""
+    count = 1
+    while count <= most:
+        yield count
+        count *= 2
+
+
+def best(made: Callable[[], Callable[[], object]], most: int) -> int:
+    """The count of threads with which the contender is fastest.
+
+    Parameters
+    ----------
+    made : plans a new instance for the threads that are given, and returns its run
+    most : threads that it may have
+    """
+    if most == 1:
+        return 1
+    runs = {most: made()}
+    runs[most]()
+    run_seconds = _seconds(runs[most], 1)
+    if run_seconds > LONG:
+        return most
+    for count in counts(most - 1):
+        with threads.given(count):
+            runs[count] = made()
+    seconds = dict.fromkeys(runs, float("inf"))
+    repeats = max(1, int(SECONDS / max(run_seconds, 1e-7)))
+    for _ in range(RUNS):
+        for count, run in runs.items():
+            with threads.given(count):
+                run()
+                seconds[count] = min(seconds[count], _seconds(run, repeats))
+    chosen = 1
+    for count in sorted(runs):
+        if GAIN * seconds[count] < seconds[chosen]:
+            chosen = count
+    return chosen
+
+
+def _seconds(run: Callable[[], object], repeats: int) -> float:
+    """Of one of so many runs."""
+    begin = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return (time.perf_counter() - begin) / repeats
