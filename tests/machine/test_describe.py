@@ -40,6 +40,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
   switch (attribute) {
     case 16: *value = 132; return 0;
     case 38: *value = 60 << 20; return 0;
+    case 97: *value = 227 << 10; return 0;
     case 75: *value = 9; return 0;
     case 76: *value = 0; return 0;
   }
@@ -173,6 +174,7 @@ def test_cards_come_from_the_driver_in_its_order(tmp_path: Path) -> None:
         "name": "NVIDIA H200",
         "memory_bytes": 141 << 30,
         "l2_bytes": 60 << 20,
+        "shared_bytes": 227 << 10,
         "multiprocessors": 132,
         "compute_capability": "9.0",
         "power_limit_w": None,  # NVML knows no card at this address

@@ -16,13 +16,13 @@ from typing import Any
 from convkernels.cuda import driver
 
 # CUdevice_attribute of cuda.h
-MULTIPROCESSORS, L2_BYTES, MAJOR, MINOR = 16, 38, 75, 76
+MULTIPROCESSORS, L2_BYTES, MAJOR, MINOR, SHARED_BYTES = 16, 38, 75, 76, 97
 
 
 @functools.cache
 def cards() -> tuple[dict[str, Any], ...]:
-    """One dict a card: device, name, memory_bytes, l2_bytes, multiprocessors,
-    compute_capability ("9.0") and power_limit_w (None where NVML does not tell).
+    """One dict a card: device, name, memory_bytes, l2_bytes, shared_bytes (of a block at most),
+    multiprocessors, compute_capability ("9.0") and power_limit_w (None where NVML does not tell).
 
     Empty without a driver.
     """
@@ -118,6 +118,7 @@ def _card(cuda: Any, index: int) -> dict[str, Any]:
         "name": name,
         "memory_bytes": memory.value,
         "l2_bytes": attribute(L2_BYTES),
+        "shared_bytes": attribute(SHARED_BYTES),
         "multiprocessors": attribute(MULTIPROCESSORS),
         "compute_capability": f"{attribute(MAJOR)}.{attribute(MINOR)}",
         "power_limit_w": _power_limit(text.value),
