@@ -28,6 +28,7 @@ for _command in (
     results.compare,
     machine.demo,
     machine.doctor,
+    machine.floor,
 ):
     app.command()(_command)
 

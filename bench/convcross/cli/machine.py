@@ -1,4 +1,4 @@
-"""Commands about what is here: list, check, doctor, demo."""
+"""Commands about what is here: list, check, doctor, floor, demo."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from convcross.cli.options import Algorithms, Device, Json, load_algorithms, print_json
+from convcross.errors import BadInput
 
 
 def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
@@ -112,6 +113,45 @@ def doctor(
         print_json([finding.to_json() for finding in findings])
     else:
         examining.print_findings(findings)
+
+
+def floor(
+    sizes: Annotated[
+        str, typer.Option(help="Image sizes N, as 256,512 or 256:2048:256.")
+    ] = "256,512,1024,2048,4096,8192",
+    card: Annotated[
+        list[str] | None,
+        typer.Option(help="Published peaks instead of this machine's: h200, mi300x, epyc-9654, …"),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float32, float64.")] = "float32",
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Print where the floors of direct and FFT convolution cross: arithmetic, not measured.
+
+    n* from the ceilings of this machine (doctor --ceilings), or from published peaks: for the FFT
+    of the whole image in separate passes, in three fused kernels, and for fused tiles of
+    overlap-save. "6.1 to 9.0" is n* where all of an FFT's FLOP are paired into multiply-adds, to
+    n* where none is. No launches, no latency: a real crossover also tells how good each side is.
+    """
+    from convcross.machine import floor_table, published
+    from convcross.machine.floor_crossover import DTYPES, here
+    from convcross.sweeps.contenders import devices_named
+    from convcross.sweeps.spec import image_sizes
+
+    wanted = image_sizes(sizes)
+    if dtype not in DTYPES:
+        raise BadInput(f"dtype is {dtype!r}; allowed: {', '.join(DTYPES)}")
+    machines = [published.machine(name, dtype) for name in card or ()]
+    if not card or device is not None:
+        devices = dict.fromkeys(name for group in devices_named(device) for name in group)
+        machines = [*(here(name, dtype) for name in devices), *machines]
+    found = [(machine, floor_table.rows(machine, wanted)) for machine in machines]
+    if as_json:
+        print_json([floor_table.to_json(machine, rows) for machine, rows in found])
+        return
+    for machine, rows in found:
+        floor_table.print_table(machine, rows)
 
 
 def demo(

@@ -89,6 +89,18 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ImageSizes(Strict):
+    sizes: Sizes
+
+
+def image_sizes(text: str) -> list[int]:
+    """Sizes of images from "256,512" or "256:2048:256", each once. Raises BadInput."""
+    try:
+        return ImageSizes.model_validate({"sizes": text}).sizes
+    except ValidationError as error:
+        raise BadInput(first_complaint(error)) from None
+
+
 class Limits(Strict):
     """When to stop. Seconds are of measured code, for one contender and phase."""
 
