@@ -47,7 +47,7 @@ from convcross.machine.caches import UNTOLD
 from convcross.machine.floor import BUSY
 from convkernels.problem import ITEMSIZE
 
-DTYPES = ("float32", "float64")  # whose peak is that of multiply-adds, with no matrix units
+DTYPES = ("float32", "float64")
 PAIRED, UNPAIRED = 1.0, 0.5  # the share of the FMA peak that is open to an FFT
 SHARED_UNTOLD = 48 << 10  # bytes of shared memory that a block has on every CUDA card
 L2_UNTOLD = 256 << 10  # bytes of a core's second cache where the system does not name it
@@ -64,7 +64,8 @@ class Machine:
     ----------
     name : of a published card, or ``describe.name``
     dtype : one of DTYPES
-    peak : FLOP/s of fused multiply-adds in this dtype
+    peak : FLOP/s of fused multiply-adds in this dtype; measured on a card whose matrix units take
+        float64, theirs
     bandwidth : bytes/s of main memory, reads and writes counted
     cache : bytes of the last-level cache
     tile_memory : bytes on chip that one tile may fill: shared memory of a block, L2 of a core
