@@ -184,13 +184,15 @@ def test_a_card_is_measured_through_stand_ins(monkeypatch: pytest.MonkeyPatch) -
     assert found["cuda"] == {"driver": "580"}
 
 
-def test_a_card_has_tf32_and_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multiply_adds_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ceilings, "_products", lambda timer, dtype, device: [1.0])
     monkeypatch.setattr(ceilings, "_multiply_adds", lambda timer, dtype, device: 2.0)
+    monkeypatch.setattr(ceilings, "_fma_peak", lambda dtype: 3.0)
     timer = Clockwork(1.0)
-    on_cpu = [(dtype, 1.0) for dtype in DTYPES]
+    products = [(dtype, 1.0) for dtype in DTYPES]
+    on_cpu = [*products, ("float64", 3.0), ("float32", 3.0)]
     assert list(ceilings._rates(timer, "cpu")) == on_cpu
-    on_card = [*on_cpu, ("tf32", 1.0), ("float64", 2.0), ("float32", 2.0)]
+    on_card = [*products, ("tf32", 1.0), ("float64", 2.0), ("float32", 2.0)]
     assert list(ceilings._rates(timer, "cuda:0")) == on_card
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from convkernels.toolbox import threads
+from convkernels.toolbox.threads import count as count
 from convkernels.toolbox.threads import usable as usable
 
 _settings: _Settings | None = None  # of the innermost ``pinned``
@@ -39,15 +40,15 @@ class _Settings:
         self.setters.append(put)
         self.before.append(now)
 
-    def give(self, count: int) -> None:
-        if count != self.count:
+    def give(self, number: int) -> None:
+        if number != self.count:
             for put in self.setters:
-                put(count)
-            self.count = count
+                put(number)
+            self.count = number
 
     def put_back(self) -> None:
-        for put, count in zip(self.setters, self.before, strict=True):
-            put(count)
+        for put, number in zip(self.setters, self.before, strict=True):
+            put(number)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,13 @@ def _loop(v: Vectors, arguments: Sequence[Any]) -> None:
         v.store(chain.get(), sink, k * v.lanes)
 
 
+def text(dtype: str, kind: instructions.Instructions) -> str:
+    """LLVM's text of the loop."""
+    from convkernels.cpu import vectors
+
+    return vectors.module({NAME: (2, _loop)}, dtype, kind.lanes(dtype), kind)
+
+
 def peak_flops(dtype: str, threads: int, seconds: float) -> float:
     """FLOP/s of so many threads together, the best of some runs.
 
@@ -44,16 +51,12 @@ def peak_flops(dtype: str, threads: int, seconds: float) -> float:
     """
     import numpy as np
 
-    from convkernels.cpu import objects, vectors
+    from convkernels.cpu import objects
 
     here = instructions.here()
     lanes = here.lanes(dtype)
-    compiled = objects.load(
-        [NAME],
-        (NAME, objects.source(__file__), lanes, dtype),
-        lambda: vectors.module({NAME: (2, _loop)}, dtype, lanes, here),
-        here,
-    )
+    key = (NAME, objects.source(__file__), lanes, dtype)
+    compiled = objects.load([NAME], key, lambda: text(dtype, here), here)
     function = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(compiled.addresses[NAME])
     sinks = [np.full(CHAINS * lanes, 0.5, dtype) for _ in range(threads)]
 

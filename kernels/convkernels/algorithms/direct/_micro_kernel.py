@@ -98,15 +98,13 @@ def _block(v: Vectors, wide: int, rows: int, arguments: Sequence[Any]) -> None:
         feed few are taken together, so that enough sums are under way at once."""
         with v.loop(kw) as shift:
             weights = v.plus(v.times(shift, kh), first)
-            splats: dict[int, Any] = {}
             for r, outputs in fed.items():
                 pixels = v.plus(v.times(v.plus(first, r), x_stride), shift)
                 operands = [v.load(x, v.plus(pixels, k * v.lanes)) for k in range(wide)]
                 for i in outputs:
-                    if r - i not in splats:
-                        splats[r - i] = v.splat(w, v.plus(weights, r - i))
+                    weight = v.splat(w, v.plus(weights, r - i))  # anew: no register is left
                     for k in range(wide):
-                        sums[i][k].set(v.fma(splats[r - i], operands[k], sums[i][k].get()))
+                        sums[i][k].set(v.fma(weight, operands[k], sums[i][k].get()))
 
     def flush() -> None:
         keep = v.builder.icmp_signed("!=", total.get(), v.whole(0))
