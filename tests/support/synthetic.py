@@ -17,6 +17,11 @@ from convkernels import Problem
 Curve = Callable[[int, int], float]
 
 FAMILIES = {
+    "numba-direct": "direct",
+    "ipp-direct": "direct",
+    "ipp-fft": "fft",
+    "numba-overlap-save": "fft",
+    "opencv-filter2d": "library",
     "cuda-direct": "direct",
     "scipy-convolve2d": "direct",
     "scipy-fftconvolve": "fft",

@@ -21,8 +21,14 @@ def crossover(
     include_flagged: Flagged = False,
     as_json: Json = False,
 ) -> None:
-    """Print n*(N), the kernel size from which one contender stays faster than another."""
+    """Print n*(N), the kernel size from which one contender stays faster than another.
+
+    Without --pair there are up to four kinds: best, the fastest direct sum against the fastest FFT;
+    textbook, the definition against the whole-image transform; library, one library's own two; and
+    floor, by arithmetic from this machine's ceilings.
+    """
     from convcross.analysis.crossover import crossover as analysis
+    from convcross.analysis.crossover import words
 
     pairs = [parse_pair(text) for text in pair] if pair else None
     rows = analysis.crossovers(
@@ -31,7 +37,7 @@ def crossover(
     if as_json:
         print_json([row.to_json() for row in rows])
     else:
-        analysis.print_table(rows)
+        words.print_table(rows)
 
 
 def claims(files: Files, include_flagged: Flagged = False, as_json: Json = False) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover import words
 from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import CONDITIONS, Results
@@ -59,7 +59,7 @@ def data(
         key = row.phase if row.cost == "time" else row.cost
         here = crossings.setdefault(tuple(getattr(row, name) for name in CONDITIONS), {})
         here.setdefault(key, {})[row.N] = {
-            "said": crossover.sentence(row),
+            "said": words.sentence(row),
             "n": [_short(value) for value in (row.n_star, row.low, row.high)],
         }
     curves = _curves(frame, {key: measured[key] for key in known})

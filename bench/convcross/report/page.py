@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from convcross.analysis import tables
 from convcross.analysis.break_even import BreakEven
-from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover import words
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.load import Results
 from convcross.report.figures.scenes import FIGURES, Picture
@@ -173,7 +173,7 @@ def summary(rows: Sequence[Crossover]) -> str:
     first = [row for row in rows if row.conditions == rows[0].conditions]
     first = sorted((row for row in first if row.pair == rows[0].pair), key=lambda row: -row.N)
     a, b = first[0].pair
-    text, *others = map(crossover.sentence, first)
+    text, *others = map(words.sentence, first)
     others = [other.removeprefix(f"{b} overtakes {a} ") for other in others]  # said once
     return f"On {first[0].machine} ({first[0].device}), {'; '.join([text, *others])}."
 
@@ -184,8 +184,8 @@ def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
     for row in rows:
         groups.setdefault(row.conditions, []).append(row)
     for group in groups.values():
-        cells = [(f"{row.pair[1]} over {row.pair[0]}", *crossover.cells(row)) for row in group]
-        yield {"heading": crossover.heading(group[0]), "rows": cells}
+        cells = [(f"{row.pair[1]} over {row.pair[0]}", *words.cells(row)) for row in group]
+        yield {"heading": words.heading(group[0]), "rows": cells}
 
 
 def _everywhere(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
@@ -200,11 +200,11 @@ def _everywhere(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
             continue
         cells: dict[int, dict[str, str]] = {}
         for row in group:
-            _, n_star, interval, _, verdict = crossover.cells(row)
+            _, n_star, interval, _, verdict = words.cells(row)
             text = n_star + (f" [{interval}]" if row.n_star and interval else "")
             cells.setdefault(row.N, {})[_column(row)] = text or verdict
         a, b = group[0].pair
-        heading, _, _ = crossover.heading(group[0]).rpartition(", phase ")
+        heading, _, _ = words.heading(group[0]).rpartition(", phase ")
         yield {
             "heading": f"{b} over {a}, {heading}",
             "columns": columns,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover import words
 from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.errors import BadInput
 from convcross.results.schema import Energy, Record
@@ -94,7 +94,7 @@ def test_energy_is_compared_by_its_windows(tmp_path: Path) -> None:
     assert row.low is not None
     assert row.high is not None
     assert row.low <= 9.4 <= row.high
-    assert "becomes more energy-efficient than" in crossover.sentence(row)
+    assert "becomes more energy-efficient than" in words.sentence(row)
 
 
 def test_energy_that_no_record_has_is_told_with_its_command(tmp_path: Path) -> None:

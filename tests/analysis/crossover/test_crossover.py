@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convcross.analysis.crossover import crossover
+from convcross.analysis.crossover import words
 from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.analysis.crossover.verdict import Curve, judge
 from convcross.cli import results as commands
@@ -95,13 +95,8 @@ def test_a_family_is_its_fastest_contender_in_each_cell(tmp_path: Path) -> None:
         "fft/numpy": lambda N, n: 7.5e-3,
     }
     path = synthetic.write(tmp_path / "a.jsonl", synthetic.duels(contenders, sizes=[512]))
-    rows = {row.pair: row for row in crossovers([path])}
-    assert set(rows) == {
-        ("direct", "fft"),
-        ("direct/numpy", "fft"),
-        ("scipy-convolve2d/numpy", "fft"),
-    }
-    family, linear, square = (rows[pair].n_star for pair in rows)
+    pairs = [("direct", "fft"), ("direct/numpy", "fft"), ("scipy-convolve2d/numpy", "fft")]
+    family, linear, square = (row.n_star for row in crossovers([path], pairs=pairs))
     assert linear == pytest.approx(7.5, rel=0.02)
     assert square == pytest.approx(75**0.5, rel=0.02)
     assert family == pytest.approx(75**0.5, rel=0.02)
@@ -109,8 +104,9 @@ def test_a_family_is_its_fastest_contender_in_each_cell(tmp_path: Path) -> None:
 
 def test_rows_have_the_keys_of_the_design(tmp_path: Path) -> None:
     row = one(crossovers([swept(tmp_path, synthetic.fft(9.4))], pairs=PAIR)).to_json()
-    keys = "machine device pair phase cost regime dtype op mode data batch channels N verdict "
-    keys += "n_star low high tie_low tie_high crossings representatives"
+    keys = "kind machine device pair phase cost regime dtype op mode data batch channels N verdict "
+    keys += "n_star low high tie_low tie_high crossings representatives "
+    keys += "share_a share_b cautions"
     assert " ".join(row) == keys
     json.dumps(row, allow_nan=False)
 
@@ -163,23 +159,68 @@ def test_devices_have_their_own_rows_and_can_be_compared(tmp_path: Path) -> None
     assert one(across).verdict == "always"
 
 
-def test_cufft_is_the_default_rival_on_cuda(tmp_path: Path) -> None:
+def test_best_textbook_library_and_floor_are_told_apart(tmp_path: Path) -> None:
     contenders = {
-        "direct/cupy": synthetic.direct(),
-        "cuda-direct/cupy": synthetic.direct(0.1),
-        "fft/cupy": synthetic.fft(9.4),
-        "fft/torch": synthetic.fft(9.4),
+        "direct/numpy": synthetic.direct(),
+        "numba-direct/numpy": synthetic.direct(0.1),
+        "fft/numpy": synthetic.fft(9.4),
+        "numba-overlap-save/numpy": synthetic.fft(3.0),
+        "ipp-direct/numpy": synthetic.direct(0.2),
+        "ipp-fft/numpy": synthetic.fft(5.0),
     }
-    duels = synthetic.duels(contenders, sizes=[512], device="cuda:0")
+    duels = synthetic.duels(contenders, sizes=[512])
     rows = crossovers([synthetic.write(tmp_path / "a.jsonl", duels)])
-    assert [row.pair for row in rows] == [
-        ("direct", "fft"),
-        ("cuda-direct/cupy", "fft/cupy"),
-        ("direct/cupy", "fft/cupy"),
+    assert [(row.kind, row.pair, row.phase) for row in rows] == [
+        ("best", ("direct", "fft"), "steady"),
+        ("textbook", ("direct/numpy", "fft/numpy"), "steady"),
+        ("library", ("ipp-direct/numpy", "ipp-fft/numpy"), "fresh"),
     ]
+    best, textbook, _ = rows
+    assert best.representatives == (["numba-direct/numpy"], ["numba-overlap-save/numpy"])
+    assert textbook.n_star == pytest.approx(9.4, rel=0.02)
 
 
-# ---- in words ------------------------------------------------------------------------------
+def test_the_floor_is_told_where_the_file_has_ceilings(tmp_path: Path) -> None:
+    """The share of its floor that a contender reaches, and the floors' own crossing."""
+    contenders = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
+    duels = synthetic.duels(contenders, sizes=[512])
+    for record in (record for duel in duels for record in duel):
+        assert record.median_s is not None
+        record.floor_s = record.median_s * (0.1 if record.family == "direct" else 0.5)
+    ceilings = {
+        "machine": "m",
+        "device": "cpu",
+        "threads": 2,
+        "measured_at": "2026-01-01T00:00:00+00:00",
+        "flops": {"float32": 2e11},
+        "bytes": [[16384, 1e11], [1 << 28, 2e10]],
+        "neighbours": {},
+    }
+    head = synthetic.header("m", ceilings=ceilings)
+    head.machine["cpu"] = {"cache_bytes": {"L2": 1 << 20, "L3": 32 << 20}}
+    path = synthetic.write(tmp_path / "a.jsonl", duels, head)
+    rows = crossovers([path])
+    assert [row.kind for row in rows] == ["best", "textbook", "floor", "floor"]
+    best, _, whole, tiles = rows
+    assert (best.share_a, best.share_b) == (pytest.approx(0.1), pytest.approx(0.5))
+    (caution,) = best.cautions
+    assert caution.startswith("direct/numpy reaches 10% of its floor at n = 9")
+    assert whole.pair == ("direct", "fft (whole image)")
+    assert whole.n_star == pytest.approx(7, abs=2)
+    assert tiles.n_star == pytest.approx(7, abs=2)
+    assert "fft (tiles) overtakes direct at n =" in words.sentence(tiles)
+
+
+def test_a_library_that_beats_both_is_named(tmp_path: Path) -> None:
+    contenders = {
+        "direct/numpy": synthetic.direct(),
+        "fft/numpy": synthetic.fft(9.4),
+        "opencv-filter2d/numpy": synthetic.direct(0.1),
+    }
+    path = synthetic.write(tmp_path / "a.jsonl", synthetic.duels(contenders, sizes=[512]))
+    for row in crossovers([path]):
+        (caution,) = row.cautions
+        assert caution.startswith("opencv-filter2d/numpy, a library that chooses by itself")
 
 
 def test_each_verdict_has_its_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +234,7 @@ def test_each_verdict_has_its_sentence(tmp_path: Path, capsys: pytest.CaptureFix
         folder = tmp_path / verdict
         row = one(crossovers([swept(folder, curve, noise=0.01)], pairs=PAIR))
         assert row.verdict == verdict
-        crossover.print_table([row])
+        words.print_table([row])
         printed = capsys.readouterr().out
         assert printed.startswith("Test Machine (cpu): float32, convolution, same")
         assert told in printed
@@ -216,9 +257,9 @@ def test_who_stood_for_a_family_is_told(tmp_path: Path) -> None:
     row = one(crossovers([path], pairs=[("direct", "fft")]))
     assert row.n_star == pytest.approx(20, rel=0.02)
     assert row.representatives == (["direct-b/numpy"], ["fft/numpy"])
-    assert crossover.sentence(row).endswith("(fft/numpy against direct-b/numpy)")
+    assert words.sentence(row).endswith("(fft/numpy against direct-b/numpy)")
     named = one(crossovers([path], pairs=[("direct-b/numpy", "fft/numpy")]))
-    assert "against" not in crossover.sentence(named)
+    assert "against" not in words.sentence(named)
 
 
 def test_several_crossings_are_all_told(tmp_path: Path) -> None:
@@ -226,7 +267,7 @@ def test_several_crossings_are_all_told(tmp_path: Path) -> None:
         return synthetic.direct()(N, n) * (2.0 if n in (3, 11) else 0.5)
 
     row = one(crossovers([swept(tmp_path, wavy)], pairs=PAIR))
-    told = crossover.sentence(row)
+    told = words.sentence(row)
     assert "for the last time" in told
     assert told.count(",") >= 2
     assert len(row.crossings) == 3

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from convcross.analysis.crossover.crossover import crossovers, number
+from convcross.analysis.crossover.crossover import crossovers
+from convcross.analysis.crossover.words import number
 from convcross.cli import app
 from convcross.errors import BadInput
 from convcross.sweeps.duels import Duel

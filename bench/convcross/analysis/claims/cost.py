@@ -22,9 +22,9 @@ from convcross.analysis.claims.finding import (
     told_from,
 )
 from convcross.analysis.claims.model import Estimate, Fit, Parts, Prediction
-from convcross.analysis.crossover.crossover import number
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import FAMILIES
+from convcross.analysis.crossover.words import number
 from convcross.analysis.tables import by_cell
 from convcross.text import seconds
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from convcross.analysis.claims import model
 from convcross.analysis.claims.model import Estimate, Fit, Models
-from convcross.analysis.crossover.crossover import number
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import FAMILIES, Pair
 from convcross.analysis.crossover.verdict import Verdict, judge
+from convcross.analysis.crossover.words import number
 from convcross.analysis.load import CONDITIONS, Results
 
 Word = Literal["holds", "holds only if", "false", "not measured here"]

@@ -301,7 +301,8 @@ def _shifts(sides: Sequence[Results], by_device: bool) -> tuple[list[Shift], lis
             rows = of_results(side)
         except BadInput as error:
             return [], [f"no crossovers: {error}"]
-        curves.append({(r.pair, r.N, *(getattr(r, key) for key in shared)): r for r in rows})
+        measured = [row for row in rows if row.kind != "floor"]
+        curves.append({(r.pair, r.N, *(getattr(r, key) for key in shared)): r for r in measured})
     a, b = curves
     return [_shift(a[key], b[key]) for key in a if key in b], []
 

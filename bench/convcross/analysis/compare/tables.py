@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from convcross.analysis.compare.compare import Cell, Comparison, Tally, Verdict, named
-from convcross.analysis.crossover.crossover import Crossover, cells
+from convcross.analysis.crossover.crossover import Crossover
+from convcross.analysis.crossover.words import cells
 from convcross.text import one_line, seconds
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from convcross.analysis.crossover import costs, sides
-from convcross.analysis.crossover.costs import COSTS, PHASES
+from convcross.analysis.crossover import cautions, costs, floors, sides
 from convcross.analysis.crossover.curves import Grid
-from convcross.analysis.crossover.sides import Pair
+from convcross.analysis.crossover.sides import Contest, Pair
 from convcross.analysis.crossover.verdict import Curve, judge
 from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
 from convcross.errors import BadInput
@@ -35,9 +30,11 @@ class Crossover(BaseModel):
     ``representatives`` are the contenders that were compared for A and for B: beside n* where
     there is one, else at every n. ``low`` and ``high`` are the 95 % interval of ``n_star`` or,
     without it, the bounds that follow: n* > low, n* ≤ high. ``crossings`` alternate in direction;
-    the last is n* where the verdict is "crosses".
+    the last is n* where the verdict is "crosses". ``share_a`` and ``share_b`` are floor / time of
+    the two next to n*. ``kind`` is one of ``sides.KINDS``; those of kind "floor" are arithmetic.
     """
 
+    kind: str
     machine: str
     device: str
     pair: Pair
@@ -59,6 +56,9 @@ class Crossover(BaseModel):
     tie_high: float | None
     crossings: list[float]
     representatives: tuple[list[str], list[str]] = ([], [])
+    share_a: float | None = None
+    share_b: float | None = None
+    cautions: list[str] = []
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -83,8 +83,9 @@ def crossovers(
     Parameters
     ----------
     paths : results files of one machine
-    pairs : (A, B): B overtakes A; None for the default pairs
+    pairs : (A, B): B overtakes A; None for best, textbook, library and floor
     phase : "steady", "fresh" or "first"
+        With "steady", a library whose FFT transforms the kernel in each call has "fresh".
     cost : "time", "error", "workspace" or "energy"
     include_flagged : compare flagged measurements too
 
@@ -109,26 +110,39 @@ def of_results(
     rows = comparable(results)
     if cost == "energy":
         _check_energy(results, rows)
-    grid = Grid(rows, phase, cost)
-    compared = chosen_pairs(rows, pairs)
+    contests = chosen(rows, pairs)
+    grids: dict[str, Grid] = {}
     found: list[Crossover] = []
     curves: list[_Shape] = []
-    for pair in compared:
-        for conditions, N, curve in grid.curves(pair):
+    for contest in contests:
+        own = phase
+        if contest.phase is not None and (phase, cost) == ("steady", "time"):
+            own = contest.phase
+        grid = grids.setdefault(own, Grid(rows, own, cost))
+        for conditions, N, curve in grid.curves(contest.pair):
             verdict = judge(curve, N)
-            curves.append(_Shape(pair, N, len(curve.n), curve.exact))
-            found.append(
-                Crossover(
-                    machine=results.machine,
-                    pair=pair,
-                    phase=phase,
-                    cost=cost,
-                    N=N,
-                    representatives=_representatives(curve, verdict.n_star),
-                    **conditions,
-                    **vars(verdict),
-                )
+            curves.append(_Shape(contest.pair, N, len(curve.n), curve.exact))
+            representatives = _representatives(curve, verdict.n_star)
+            weight = cautions.Weight()
+            if cost == "time" and verdict.n_star is not None:
+                place = (N, verdict.n_star)
+                weight = cautions.weigh(rows, conditions, own, place, representatives)
+            row = Crossover(
+                kind=contest.kind,
+                machine=results.machine,
+                pair=contest.pair,
+                phase=own,
+                cost=cost,
+                N=N,
+                representatives=representatives,
+                share_a=weight.share_a,
+                share_b=weight.share_b,
+                cautions=list(weight.cautions),
+                **conditions,
+                **vars(verdict),
             )
+            found.append(row)
+    compared = [contest.pair for contest in contests]
     unusable = [pair for pair in compared if pair not in {curve.pair for curve in curves}]
     why_none = (
         f"pair {'; '.join(f'{a},{b}' for a, b in unusable)}: no cell in which both have a usable "
@@ -139,11 +153,35 @@ def of_results(
         raise BadInput(why_none)
     for note in [
         *([why_none] if unusable else []),
-        *dict.fromkeys(grid.notes),
+        *dict.fromkeys(note for grid in grids.values() for note in grid.notes),
         *_limits(curves, cost),
     ]:
         log.warning(one_line(note))
+    if pairs is None and (phase, cost) == ("steady", "time"):
+        found += _floors(results, found)
     return found
+
+
+def _floors(results: Results, found: Sequence[Crossover]) -> Iterable[Crossover]:
+    """Where the floors cross, beside the best of each image size that they are known of."""
+    for row in found:
+        if row.kind != "best":
+            continue
+        for pair, n_star in floors.crossings(results, row.device, row.dtype, row.N):
+            yield row.model_copy(
+                update={
+                    "kind": "floor",
+                    "pair": pair,
+                    "verdict": "never" if n_star is None else "crosses",
+                    "n_star": n_star,
+                    "crossings": [] if n_star is None else [n_star],
+                    "representatives": ([], []),
+                    **dict.fromkeys(
+                        ("low", "high", "tie_low", "tie_high", "share_a", "share_b"), None
+                    ),
+                    "cautions": [],
+                }
+            )
 
 
 class _Shape(NamedTuple):
@@ -209,13 +247,13 @@ def comparable(results: Results) -> pd.DataFrame:
     return grid
 
 
-def chosen_pairs(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Pair]:
-    """The pairs asked for, checked, or the default ones."""
+def chosen(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Contest]:
+    """The pairs asked for, checked, or the default contests."""
     if asked is None:
         return sides.default(grid)
     for pair in asked:
         sides.check(pair, grid)
-    return list(asked)
+    return [Contest("best" if pair == sides.FAMILIES else "pair", pair) for pair in asked]
 
 
 def _representatives(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
@@ -228,109 +266,3 @@ def _representatives(curve: Curve, n_star: float | None) -> tuple[list[str], lis
         sorted({name for place in places for name in side[place]}) for side in curve.representatives
     )
     return a, b
-
-
-# ---- in words ------------------------------------------------------------------------------
-
-
-def number(value: float) -> str:
-    """A kernel size as people write it: 9.4, 31."""
-    return f"{value:.1f}".removesuffix(".0")
-
-
-def sentence(row: Crossover) -> str:
-    """The row as a clause: "fft overtakes direct at n = 9.4 [9, 10] for N = 512".
-
-    Where a side is a family, the representatives of both sides follow in brackets.
-    """
-    a, b = row.pair
-    if "/" in a and "/" in b:
-        return _clause(row)
-    a, b = (" and ".join(names) for names in row.representatives)
-    return f"{_clause(row)} ({b} against {a})"
-
-
-def _clause(row: Crossover) -> str:
-    a, b = row.pair
-    better = COSTS[row.cost].better
-    overtakes = "overtakes" if row.cost == "time" else f"becomes {better} than"
-    where = f"for N = {row.N}"
-    several = ""
-    if len(row.crossings) > 1 or (row.crossings and row.n_star is None):
-        several = f"; the two cross at n = {', '.join(map(number, row.crossings))}"
-    if row.verdict == "crosses" and row.n_star is not None:
-        shown = f"n = {number(row.n_star)}"
-        if row.low is not None and row.high is not None:
-            shown += f" [{number(row.low)}, {number(row.high)}]"
-        last = " for the last time" if several else ""
-        return f"{b} {overtakes} {a}{last} at {shown} {where}{several}"
-    if row.verdict == "always" and row.high is not None:
-        return f"{b} is {better} than {a} at every n measured (from {number(row.high)}) {where}"
-    if row.verdict == "never":
-        return f"{a} is {better} than {b} at every n up to the image's size {where}"
-    if row.verdict == "tie" and row.tie_low is not None and row.tie_high is not None:
-        span = f"n = {number(row.tie_low)} to {number(row.tie_high)}"
-        return f"{b} and {a} do not differ significantly at {span} {where}"
-    if row.low is not None:
-        return f"{b} {overtakes} {a} above n = {number(row.low)}, if at all, {where}{several}"
-    if row.high is not None:
-        return f"{b} {overtakes} {a} at or below n = {number(row.high)} {where}"
-    raise ValueError(f"verdict is {row.verdict!r} without its bounds")
-
-
-def heading(row: Crossover) -> str:
-    """Machine, device and conditions of rows that belong together."""
-    parts = [row.dtype, row.op, row.mode, f"{row.data} data", f"regime {row.regime}"]
-    if (row.batch, row.channels) != (1, 1):
-        parts.append(f"batch {row.batch}, channels {row.channels}")
-    parts.append(f"phase {row.phase} ({PHASES[row.phase].words})")
-    if row.cost != "time":
-        parts.append(f"cost {row.cost}")
-    return f"{row.machine} ({row.device}): {', '.join(parts)}"
-
-
-def print_table(rows: Sequence[Crossover]) -> None:
-    """Print one table a machine, device and set of conditions; plain lines off a terminal."""
-    for _, group in itertools.groupby(
-        sorted(rows, key=lambda row: tuple(map(str, row.conditions))),
-        key=lambda row: row.conditions,
-    ):
-        together = list(group)
-        if sys.stdout.isatty():
-            Console().print(_table(together))
-        else:
-            print(one_line(heading(together[0])))
-            for row in together:
-                print(f"  {one_line(sentence(row))}")
-
-
-def _table(rows: Sequence[Crossover]) -> Table:
-    title = escape(one_line(heading(rows[0])))
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("B overtakes A")
-    table.add_column("N", justify="right")
-    table.add_column("n*", justify="right")
-    table.add_column("95 % interval")
-    table.add_column("tie band")
-    table.add_column("verdict")
-    for row in rows:
-        a, b = row.pair
-        table.add_row(escape(one_line(f"{b} over {a}")), *cells(row))
-    return table
-
-
-def cells(row: Crossover) -> tuple[str, str, str, str, str]:
-    """N, n*, interval, tie band and verdict, as a table shows them."""
-
-    def span(low: float | None, high: float | None) -> str:
-        return "" if low is None or high is None else f"{number(low)} to {number(high)}"
-
-    n_star, interval = "", span(row.low, row.high)
-    if row.n_star is not None:
-        n_star = number(row.n_star)
-    elif row.verdict in ("always", "beyond-grid"):
-        n_star = f"> {number(row.low)}" if row.low else f"≤ {number(row.high or 0)}"
-    verdict = row.verdict
-    if len(row.crossings) > 1 or (row.crossings and row.n_star is None):
-        verdict += f" (crossings at {', '.join(map(number, row.crossings))})"
-    return str(row.N), n_star, interval, span(row.tie_low, row.tie_high), verdict

@@ -1,4 +1,12 @@
-"""Who is compared: pairs of families or contenders, and who stands for a family."""
+"""Who is compared: pairs of families or contenders, and who stands for a family.
+
+A crossover is worth as much as the weaker of its contenders, so there are several:
+    best        the fastest of family direct against the fastest of family fft
+    textbook    the definition against the whole-image transform, both of one array library
+    library     one library's own direct sum against its own FFT, each pinned
+    floor       by arithmetic alone, from the machine's ceilings
+    pair        two sides that somebody named
+"""
 
 from __future__ import annotations
 
@@ -9,9 +17,36 @@ import pandas as pd
 
 from convcross.errors import BadInput
 from convcross.stats.bootstrap import Samples, join, levels
+from convkernels.namespaces import NAMES
 
 Pair = tuple[str, str]
 FAMILIES: Pair = ("direct", "fft")
+KINDS = ("best", "textbook", "library", "floor", "pair")
+TEXTBOOK: Pair = ("direct", "fft")  # algorithms, on each array library that has both
+
+# A library's direct sum and its FFT. Where its FFT transforms the kernel in each call, the two are
+# compared as that is paid: load and run.
+LIBRARIES: tuple[tuple[Pair, str], ...] = (
+    (("ipp-direct", "ipp-fft"), "fresh"),
+    (("mkl-vsl-direct", "mkl-vsl-fft"), "fresh"),
+    (("opencv-direct", "opencv-dft"), "fresh"),
+    (("scipy-convolve2d", "scipy-fftconvolve"), "fresh"),
+)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two sides to be compared, as one of KINDS.
+
+    Attributes
+    ----------
+    pair : (A, B): where B overtakes A
+    phase : in which alone they are, or None for the phase that is asked for
+    """
+
+    kind: str
+    pair: Pair
+    phase: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +91,8 @@ def check(pair: Pair, rows: pd.DataFrame) -> None:
         )
 
 
-def default(rows: pd.DataFrame) -> list[Pair]:
-    """The best of family direct against the best of family fft; then each contender of family
-    direct against it, on CUDA against cuFFT where that was measured.
+def default(rows: pd.DataFrame) -> list[Contest]:
+    """Best, textbook and library, of what was measured.
 
     Raises
     ------
@@ -73,13 +107,16 @@ def default(rows: pd.DataFrame) -> list[Pair]:
             f"no usable time of family {missing}, so no crossover; measured contenders: {found} "
             "(name two of them with --pair A,B)"
         )
-    pairs = [FAMILIES]
-    direct = sorted(set(rows.loc[rows["family"] == "direct", "contender"]))
-    cuda = rows["device"].str.startswith("cuda")
-    rival = "fft/cupy" if (cuda & (rows["contender"] == "fft/cupy")).any() else "fft"
-    if rival == "fft/cupy" or len(direct) > 1:
-        pairs += [(name, rival) for name in direct]
-    return pairs
+    contests = [Contest("best", FAMILIES)]
+    for pair, kind, phase in (
+        (TEXTBOOK, "textbook", None),
+        *((pair, "library", phase) for pair, phase in LIBRARIES),
+    ):
+        for namespace in NAMES:
+            a, b = (f"{algorithm}/{namespace}" for algorithm in pair)
+            if {a, b} <= set(rows["contender"]):
+                contests.append(Contest(kind, (a, b), phase))
+    return contests
 
 
 def representative(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:

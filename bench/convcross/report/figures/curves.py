@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from convcross.analysis.crossover.crossover import Crossover, number
+from convcross.analysis.crossover.crossover import Crossover
+from convcross.analysis.crossover.words import number
 from convcross.report.figures import labels, style
 from convcross.report.figures.labels import End
 from convcross.report.figures.style import PANEL, Appearance

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from convcross.analysis.crossover.crossover import number
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Pair, Side
 from convcross.analysis.crossover.verdict import Verdict, judge
+from convcross.analysis.crossover.words import number
 from convcross.analysis.load import CONDITIONS, load
 from convcross.errors import BadInput
 from convcross.results.schema import Record
