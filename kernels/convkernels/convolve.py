@@ -127,6 +127,8 @@ def choose(problem: Problem, namespace: str, device: str) -> Algorithm:
         if namespace not in candidate.namespaces:
             continue
         reason = candidate.missing(namespace) or candidate.refuses(problem, namespace, device)
+        if candidate.family == "separable":  # it may yet refuse the kernel, by its values
+            reason = reason or "for kernels of rank 1, and the choice looks at no values"
         if reason is not None:
             refusals[candidate.name] = reason
             continue

@@ -187,11 +187,16 @@ def test_refusals_give_the_reason(call: Callable[[], Any], reason: str) -> None:
 # ---- auto ------------------------------------------------------------------------------------
 
 
-def plant(name: str, reason: str | None, namespaces: tuple[str, ...] = ("numpy",)) -> None:
+def plant(
+    name: str,
+    reason: str | None,
+    namespaces: tuple[str, ...] = ("numpy",),
+    family: str = "direct",
+) -> None:
     """The cheapest algorithm of all, by its own account."""
 
     @algorithm(
-        name=name, family="direct", namespaces=namespaces, arithmetic="ieee", source="this test"
+        name=name, family=family, namespaces=namespaces, arithmetic="ieee", source="this test"
     )
     class Planted:
         @staticmethod
@@ -212,11 +217,12 @@ def plant(name: str, reason: str | None, namespaces: tuple[str, ...] = ("numpy",
 def test_auto_never_picks_one_that_refuses(problem: Problem) -> None:
     plant("refusing", "it always refuses")
     plant("elsewhere", None, namespaces=("cupy",))
+    plant("rank 1", None, family="separable")
     for namespace in ("numpy", "torch"):
         if namespace == "numpy" and problem.dtype == "bfloat16":
             continue
         chosen = choose(problem, namespace, "cpu")
-        assert chosen.name not in ("refusing", "elsewhere")
+        assert chosen.name not in ("refusing", "elsewhere", "rank 1")
         assert namespace in chosen.namespaces
         assert chosen.missing(namespace) is None
         assert chosen.refuses(problem, namespace, "cpu") is None
