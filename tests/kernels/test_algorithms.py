@@ -16,7 +16,7 @@ from convkernels.algorithms.im2col import im2col_gemm
 from convkernels.discovery import algorithms
 from convkernels.problem import ROUNDOFF
 from support.contenders import STRICT, TEXTBOOK, Contender, contenders
-from support.problems import FIXED, Case, case, random_case
+from support.problems import FIXED, Case, case, outer, random_case
 from support.reference import relative_error
 
 RANDOM_PROBLEMS = 500
@@ -35,7 +35,10 @@ def single_precision_or_more(problem: Problem) -> bool:
 REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     "torch-conv2d": lambda problem: False,
-    "opencv-filter2d": lambda p: steps(p) or not single_precision_or_more(p),
+    **dict.fromkeys(
+        ("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d"),
+        lambda p: steps(p) or not single_precision_or_more(p),
+    ),
     "scipy-convolve2d": lambda p: (
         steps(p)
         or not single_precision_or_more(p)
@@ -86,7 +89,7 @@ def accepted(contender: Contender, case: Case) -> bool:
 def test_agrees_with_scipy_on_random_problems(contender: Contender) -> None:
     solved = 0
     for index in range(STREAM):
-        solved += accepted(contender, random_case(index))
+        solved += accepted(contender, random_case(index, contender.separable))
         if solved == RANDOM_PROBLEMS:
             break
     assert solved, f"{contender} took none of {STREAM} problems"
@@ -95,7 +98,8 @@ def test_agrees_with_scipy_on_random_problems(contender: Contender) -> None:
 
 
 def test_agrees_with_scipy_on_fixed_problems(contender: Contender) -> None:
-    assert sum(accepted(contender, case(problem)) for problem in FIXED.values()) > 0
+    cases = [case(problem, separable=contender.separable) for problem in FIXED.values()]
+    assert sum(accepted(contender, case_) for case_ in cases) > 0
 
 
 def test_the_random_problems_have_everything() -> None:
@@ -125,6 +129,26 @@ def test_gradients_are_refused(name: str, direction: str) -> None:
         assert direction in reason
 
 
+def test_a_separable_contender_refuses_kernels_of_higher_rank(contender: Contender) -> None:
+    """In ``load``, the first place that sees values; with the rank it found, in a number."""
+    if not contender.separable:
+        pytest.skip("takes kernels of any rank")
+    refused = 0
+    for problem in FIXED.values():
+        case_ = case(problem)
+        try:
+            instance = contender.prepare(problem)
+        except UnsupportedProblem:
+            continue
+        if 1 in problem.kernel:
+            contender.solve(instance, case_.x, case_.w)
+            continue
+        with pytest.raises(UnsupportedProblem, match=r"not of rank 1: .*0\.\d+ of the first"):
+            contender.solve(instance, case_.x, case_.w)
+        refused += 1
+    assert refused
+
+
 # ---- state: operands, results and filters do not leak ----------------------------------------
 
 
@@ -135,7 +159,7 @@ def solvable(contender: Contender) -> list[Case]:
             contender.prepare(problem)
         except UnsupportedProblem:
             continue
-        found.append(case(problem))
+        found.append(case(problem, separable=contender.separable))
     assert found, f"{contender} takes none of the fixed problems"
     return found
 
@@ -168,7 +192,7 @@ def test_a_second_load_replaces_the_filter(contender: Contender) -> None:
     for case_ in solvable(contender):
         problem = case_.problem
         instance = contender.prepare(problem)
-        other = namespaces.round_to(case(problem, seed=1).w, problem.dtype)
+        other = namespaces.round_to(case(problem, 1, contender.separable).w, problem.dtype)
         contender.solve(instance, case_.x, other)
         again = contender.values(contender.solve(instance, case_.x, case_.w))
         fresh = contender.solve(contender.prepare(problem), case_.x, case_.w)
@@ -242,10 +266,10 @@ def test_16_bit_storage_is_summed_in_float32(contender: Contender, dtype: str) -
     """Only the last rounding is to 16 bits: sums of 961 terms of one sign show any other."""
     problem = Problem((40, 40), (31, 31), mode="valid", dtype=dtype)
     rng = np.random.default_rng(0)
-    x, w = (
-        namespaces.round_to(rng.uniform(0, 1, shape), dtype)
-        for shape in (problem.x_shape, problem.w_shape)
-    )
+    x, w = (rng.uniform(0, 1, shape) for shape in (problem.x_shape, problem.w_shape))
+    if contender.separable:
+        w = outer(w)
+    x, w = (namespaces.round_to(values, dtype) for values in (x, w))
     try:
         instance = contender.prepare(problem)
     except UnsupportedProblem as refusal:

@@ -17,6 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from convkernels import Problem, UnsupportedProblem, namespaces
 from support.contenders import STRICT, Contender, contenders
+from support.problems import outer
 
 PROBLEMS = {
     "N256-n3": Problem((256, 256), (3, 3), mode="same"),
@@ -39,6 +40,8 @@ def test_run(benchmark: BenchmarkFixture, contender: Contender, problem: str) ->
         contender.array(rng.standard_normal(shape).astype("float32"), "float32")
         for shape in instance.problem.shapes[:2]
     )
+    if contender.separable:
+        w = outer(w)
     with namespaces.on(contender.namespace, contender.device):
         instance.load(w)
 

@@ -29,6 +29,11 @@ class Contender:
         at = "" if self.device == "cpu" else f"@{self.device}"
         return f"{self.algorithm.name}/{self.namespace}{at}"
 
+    @property
+    def separable(self) -> bool:
+        """Whether it takes kernels of rank 1 alone."""
+        return self.algorithm.family == "separable"
+
     def skip_unless_here(self) -> None:
         if self.namespace == STRICT:
             pytest.importorskip("array_api_strict")

@@ -61,21 +61,28 @@ class Case:
     expected: np.ndarray
 
 
-def case(problem: Problem, seed: int = 0) -> Case:
+def case(problem: Problem, seed: int = 0, separable: bool = False) -> Case:
+    """Normal data; kernels of rank 1, to within their rounding, where ``separable``."""
     rng = np.random.default_rng(seed)
-    x, w = (
-        namespaces.round_to(rng.standard_normal(shape), problem.dtype)
-        for shape in (problem.x_shape, problem.w_shape)
-    )
+    x, w = (rng.standard_normal(shape) for shape in (problem.x_shape, problem.w_shape))
+    if separable:
+        w = outer(w)
+    x, w = (namespaces.round_to(values, problem.dtype) for values in (x, w))
     for array in (x, w):
         array.setflags(write=False)  # an algorithm that writes to its operands is caught
     return Case(problem, x, w, by_scipy(problem, x, w))
 
 
+def outer(w: np.ndarray) -> np.ndarray:
+    """Kernels (…, kh, kw) of rank 1: of each, its first column times its last row."""
+    return w[..., :1] * w[..., -1:, :]
+
+
 @functools.cache
-def random_case(index: int) -> Case:
-    """The index-th of an endless seeded stream; all contenders meet the same one."""
-    return case(random_problem(random.Random(index)), seed=index)
+def random_case(index: int, separable: bool = False) -> Case:
+    """The index-th of an endless seeded stream; all contenders meet the same one, or, those that
+    are separable, the same one with kernels of rank 1."""
+    return case(random_problem(random.Random(index)), index, separable)
 
 
 FIXED = {
