@@ -36,8 +36,11 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     "torch-conv2d": lambda problem: False,
     **dict.fromkeys(
-        ("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d"),
+        ("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d", "ipp-filterborder"),
         lambda p: steps(p) or not single_precision_or_more(p),
+    ),
+    **dict.fromkeys(
+        ("ipp-auto", "ipp-direct", "ipp-fft"), lambda p: steps(p) or p.dtype != "float32"
     ),
     "scipy-convolve2d": lambda p: (
         steps(p)

@@ -60,12 +60,14 @@ def test_the_rooms_are_walked() -> None:
 def test_families_of_the_peers() -> None:
     """A library that chooses by itself stands for no family."""
     families = {name: found.family for name, found in algorithms().items()}
-    for name in ("torch-conv2d", "opencv-filter2d"):
+    for name in ("torch-conv2d", "opencv-filter2d", "ipp-auto"):
         assert families[name] == "library"
     assert families["scipy-convolve2d"] == families["direct"] == "direct"
     assert families["scipy-fftconvolve"] == families["fft"] == "fft"
     # Pinned, or chosen by a rule of their source: tests of their own see which engine answers.
-    assert families["opencv-direct"] == "direct"
+    for name in ("opencv-direct", "ipp-direct", "ipp-filterborder"):
+        assert families[name] == "direct"
+    assert families["ipp-fft"] == "fft"
     assert families["opencv-sepfilter2d"] == "separable"
     assert families["im2col-gemm"] == "im2col"
 
