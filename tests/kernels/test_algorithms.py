@@ -36,7 +36,10 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     "torch-conv2d": lambda problem: False,
     **dict.fromkeys(
-        ("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d", "ipp-filterborder"),
+        (
+            *("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d"),
+            *("ipp-filterborder", "mkl-vsl-direct", "mkl-vsl-fft"),
+        ),
         lambda p: steps(p) or not single_precision_or_more(p),
     ),
     **dict.fromkeys(

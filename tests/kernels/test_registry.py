@@ -65,9 +65,9 @@ def test_families_of_the_peers() -> None:
     assert families["scipy-convolve2d"] == families["direct"] == "direct"
     assert families["scipy-fftconvolve"] == families["fft"] == "fft"
     # Pinned, or chosen by a rule of their source: tests of their own see which engine answers.
-    for name in ("opencv-direct", "ipp-direct", "ipp-filterborder"):
+    for name in ("opencv-direct", "ipp-direct", "ipp-filterborder", "mkl-vsl-direct"):
         assert families[name] == "direct"
-    assert families["ipp-fft"] == "fft"
+    assert families["ipp-fft"] == families["mkl-vsl-fft"] == "fft"
     assert families["opencv-sepfilter2d"] == "separable"
     assert families["im2col-gemm"] == "im2col"
 
