@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
 from convkernels import Problem, UnsupportedProblem
 from convkernels.algorithms.libraries import opencv_direct
-from convkernels.algorithms.libraries._bands import in_bands
 from convkernels.algorithms.libraries._opencv import SWITCH
 from convkernels.discovery import find
 from convkernels.problem import MODES, OPS
@@ -76,67 +72,10 @@ def test_bands_join(count: int, kernel: tuple[int, int], monkeypatch: pytest.Mon
         case_ = case(problem)
         with threads.limited(count):
             instance = find("opencv-direct").prepare(problem, "numpy", "cpu")
-        assert instance.provenance()["threads"] == min(count, problem.output[0])
+        assert instance.threads == min(count, problem.output[0])
         instance.load(case_.w)
         error = relative_error(instance.run(case_.x), case_.expected, case_.x, case_.w)
         assert error <= instance.error_bound(problem), problem
-
-
-def test_every_row_is_in_one_band() -> None:
-    for rows, bands in ((7, 1), (7, 2), (7, 3), (7, 7), (100, 16)):
-        seen = np.zeros(rows, dtype=int)
-
-        def work(first: int, last: int, seen: np.ndarray = seen) -> None:
-            seen[first:last] += 1
-
-        in_bands(work, rows, bands)
-        assert (seen == 1).all()
-
-
-@pytest.mark.parametrize("failing", [0, 5])
-def test_a_band_that_fails_is_heard_after_the_others(failing: int) -> None:
-    seen: list[int] = []
-
-    def work(first: int, last: int) -> None:
-        if first == failing:
-            raise RuntimeError(f"band {first}")
-        seen.append(first)
-
-    with pytest.raises(RuntimeError, match=f"band {failing}"):
-        in_bands(work, 10, 2)
-    assert seen == [5 - failing]
-
-
-def _sums() -> bool:
-    """Bands of several callers at once."""
-
-    def caller(seed: int) -> bool:
-        y = np.zeros(40)
-
-        def work(first: int, last: int) -> None:
-            y[first:last] = seed
-
-        in_bands(work, 40, 4)
-        return bool((y == seed).all())
-
-    with ThreadPoolExecutor(8) as callers:
-        return all(callers.map(caller, range(1, 200)))
-
-
-def _child(answers: multiprocessing.SimpleQueue[bool]) -> None:
-    answers.put(_sums())
-
-
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_bands_of_many_callers_and_of_a_forked_child() -> None:
-    assert _sums()
-    context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    child = context.Process(target=_child, args=(answers,))
-    child.start()
-    child.join(30)
-    assert child.exitcode == 0, "the child waits for threads that only its parent has"
-    assert answers.get()
 
 
 # ---- the separable filter ------------------------------------------------------------------------

@@ -96,6 +96,7 @@ class Convolution(Implementation):
     """ippiConv, a true convolution, full or valid; other modes are valid ones of a grown image."""
 
     method = AUTO
+    threads = 1
 
     @staticmethod
     def missing(namespace: str) -> str | None:
@@ -131,7 +132,7 @@ class Convolution(Implementation):
         return by_plane(self._plane, a, self.w, self.problem)
 
     def provenance(self) -> dict[str, Any]:
-        return {"engine": self.ipp.version, "threads": 1, "buffer_bytes": self.buffer}
+        return {"engine": self.ipp.version, "buffer_bytes": self.buffer}
 
     def _plane(self, x: Any, w: Any) -> Any:
         import numpy as np

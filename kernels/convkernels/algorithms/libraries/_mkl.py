@@ -84,6 +84,7 @@ class Convolution(Implementation):
     """A VSL task of the image, the kernel, and any part of their full convolution."""
 
     method: int
+    threads = 1
 
     @staticmethod
     def missing(namespace: str) -> str | None:
@@ -135,7 +136,7 @@ class Convolution(Implementation):
         self.mkl.mkl_get_version(ctypes.byref(version))
         number = f"{version.major}.{version.minor}.{version.update}"
         kernels = version.processor.decode()
-        return {"engine": f"MKL {number}, {kernels}", "threads": 1}
+        return {"engine": f"MKL {number}, {kernels}"}
 
     def _plane(self, x: Any, w: Any) -> Any:
         import numpy as np

@@ -23,6 +23,8 @@ def takes_dft(problem: Problem) -> bool:
 class Filter(Implementation):
     """A filter that keeps the image's size, one plane at a time."""
 
+    threads: int | None = 1
+
     @staticmethod
     def missing(namespace: str) -> str | None:
         return None if installed("cv2") else "cv2 is not installed: pip install 'convcross[opencv]'"

@@ -29,6 +29,8 @@ NEAREST = 1  # IppRoundMode, of integers
     source="ippiFilterBorder_32f_C1R, ippiFilterBorder_64f_C1R",
 )
 class IPPFilterBorder(Implementation):
+    threads = 1
+
     @staticmethod
     def missing(namespace: str) -> str | None:
         return _ipp.missing()
@@ -74,7 +76,7 @@ class IPPFilterBorder(Implementation):
 
     def provenance(self) -> dict[str, Any]:
         border = "constant" if self.same else "in memory"
-        return {"engine": self.ipp.version, "threads": 1, "border": border}
+        return {"engine": self.ipp.version, "border": border}
 
     def _plane(self, x: Any, spec: Any) -> Any:
         import numpy as np

@@ -13,11 +13,12 @@ filter2D itself uses one thread. Images of more than SHARE products are cut into
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
-from convkernels.algorithms.libraries._bands import in_bands
 from convkernels.algorithms.libraries._opencv import Filter, takes_dft
+from convkernels.cpu import pool
 from convkernels.problem import Problem
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
@@ -40,24 +41,27 @@ class OpenCVDirect(Filter):
             (top, bottom), (left, right) = problem.pads
             self.grow, self.anchor = (top, bottom, left, right), (0, 0)
         shares = math.prod(problem.output) * math.prod(problem.kernel) // SHARE
-        self.bands = max(1, min(threads.count(), shares, problem.output[0]))
+        self.threads = bands = max(1, min(threads.count(), shares, problem.output[0]))
+        cuts = [problem.output[0] * band // bands for band in range(bands + 1)]
+        self.bands = list(itertools.pairwise(cuts))
 
     def provenance(self) -> dict[str, Any]:
         engine = "region" if self.region else "plain"
-        return {"engine": engine, "threads": self.bands, "opencv": self.cv2.__version__}
+        return {"engine": engine, "opencv": self.cv2.__version__}
 
     def _plane(self, x: Any, w: Any) -> Any:
         import numpy as np
 
         x, (height, width) = self._grown(x), self.problem.output
-        if self.bands == 1:
+        if len(self.bands) == 1:
             return self._rows(x, w, 0, height)
         y = np.empty((height, width), dtype=x.dtype)
 
-        def band(first: int, last: int) -> None:
+        def band(number: int) -> None:
+            first, last = self.bands[number]
             y[first:last] = self._rows(x, w, first, last)
 
-        in_bands(band, height, self.bands)
+        pool.share(band, len(self.bands), len(self.bands))
         return y
 
     def _rows(self, x: Any, w: Any, first: int, last: int) -> Any:

@@ -42,7 +42,7 @@ class OpenCVSepFilter2D(Filter):
         self.w = np.concatenate(factors, axis=-1)[..., None, :].astype(self.problem.dtype)
 
     def provenance(self) -> dict[str, Any]:
-        return {"threads": 1, "opencv": self.cv2.__version__}
+        return {"opencv": self.cv2.__version__}
 
     def _filtered(self, x: Any, w: Any) -> Any:
         cv2, height = self.cv2, self.problem.kernel[0]
