@@ -46,9 +46,8 @@ class NumbaSeparable(Implementation):
         (height, width), (kh, kw) = TILE, problem.kernel
         halo = (height + kh - 1) * (width + kw - 1)  # that a tile reads
         workspace = operands.item_bytes(problem) * (2.0 * halo + height * width)
-        pairs = problem.batch * problem.out_channels * problem.in_channels // problem.groups
         traffic = problem.min_bytes * (1 + halo / (height * width)) / 2
-        return Cost(pairs * rank.flops(problem), traffic, workspace)
+        return Cost(rank.flops(problem), traffic, workspace)
 
     @staticmethod
     def error_bound(problem: Problem) -> float:
