@@ -4,7 +4,7 @@ filter2D sums directly below the size at which its DFT takes over (130 kernel el
 50 in float64) and, at any size, where its source is a region inside a larger array: dftFilter2D
 returns false for those (OpenCV's modules/imgproc/src/filter.dispatch.cpp), and the pixels around
 the region are then read from the larger array. From Python only a UMat can be such a region, so
-beyond the switch the grown image goes through one: three copies of it more, 1 to 2 ns a pixel,
+beyond the switch the grown image goes through one: three copies of it more, 2 to 4 ns a pixel,
 which is why plain arrays are kept below the switch. Either way an impulse answers with kh·kw
 nonzeros, where a DFT leaves rounding noise everywhere.
 
