@@ -13,6 +13,7 @@ from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.algorithms.direct import direct
 from convkernels.algorithms.im2col import im2col_gemm
+from convkernels.algorithms.libraries._opencv import SWITCH
 from convkernels.discovery import algorithms
 from convkernels.problem import ROUNDOFF
 from support.contenders import STRICT, TEXTBOOK, Contender, contenders
@@ -42,6 +43,9 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
         ),
         lambda p: steps(p) or not single_precision_or_more(p),
     ),
+    "opencv-dft": lambda p: (
+        steps(p) or not single_precision_or_more(p) or math.prod(p.kernel) < SWITCH[p.dtype]
+    ),
     **dict.fromkeys(
         ("ipp-auto", "ipp-direct", "ipp-fft"), lambda p: steps(p) or p.dtype != "float32"
     ),
@@ -58,6 +62,10 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
         or p.boundary == "circular"
     ),
 }
+
+
+# Of large kernels alone, of which the stream has few: see the tests of its file.
+FEW = ("opencv-dft",)
 
 
 @pytest.fixture(params=contenders())
@@ -99,7 +107,7 @@ def test_agrees_with_scipy_on_random_problems(contender: Contender) -> None:
         if solved == RANDOM_PROBLEMS:
             break
     assert solved, f"{contender} took none of {STREAM} problems"
-    if contender.algorithm.name in REFUSES:
+    if contender.algorithm.name in REFUSES and contender.algorithm.name not in FEW:
         assert solved == RANDOM_PROBLEMS
 
 

@@ -22,6 +22,8 @@ def random_problem(rng: random.Random) -> Problem:
     kernel = (rng.randint(1, 7), rng.randint(1, 7))
     if rng.random() < 0.3:
         kernel = (kernel[0], kernel[0])
+    if rng.random() < 0.05:
+        kernel = (rng.randint(8, 14), rng.randint(8, 14))
     extent = tuple((size - 1) * step + 1 for size, step in zip(kernel, dilation, strict=True))
     image = (rng.randint(1, 16), rng.randint(1, 16))
     mode: str | None = rng.choice(["full", "same"] if circular else ["full", "same", "valid"])

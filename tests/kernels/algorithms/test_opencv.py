@@ -52,6 +52,18 @@ def test_the_switch_counts_elements(kernel: tuple[int, int]) -> None:
     assert is_direct(answer("opencv-direct", problem), problem)
 
 
+@pytest.mark.usefixtures("opencv")
+@pytest.mark.parametrize("dtype", SWITCH)
+def test_the_dft_alone_is_a_dft_or_refuses(dtype: str) -> None:
+    for problem in sizes(dtype):
+        reason = find("opencv-dft").refuses(problem, "numpy", "cpu")
+        if problem.kernel[0] ** 2 < SWITCH[dtype]:
+            assert reason == f"filter2D sums kernels of less than {SWITCH[dtype]} elements directly"
+        else:
+            assert reason is None
+            assert not is_direct(answer("opencv-dft", problem), problem), problem.kernel
+
+
 # ---- bands ---------------------------------------------------------------------------------------
 
 
