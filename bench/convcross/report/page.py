@@ -28,6 +28,11 @@ from convcross.sweeps.regimes import REGIMES
 from convcross.text import one_line, seconds
 
 EMBEDDED = 30  # figures at most that stand in the page itself
+OTHERS = {  # kinds of crossover that the first sentence does not tell, in words
+    "textbook": "Of the definition and the whole-image transform of one array library",
+    "library": "Of one library's own direct sum and FFT",
+    "floor": "By arithmetic alone, of the least times that this machine allows",
+}
 TABLED = 5000  # measurements at most that are tables of the page
 # What the points of one table share; those off the grid are told by their problem.
 SHARED = ["device", "regime", "dtype", "op", "mode", "data"]
@@ -87,7 +92,7 @@ def render(
     embedded = len(drawn) <= EMBEDDED
     return environment.get_template("page.html.j2").render(
         machine=results.machine,
-        summary=summary(rows) if rows else why_none,
+        summary=summary(rows) if rows else [why_none],
         groups=list(_tables(rows)),
         everywhere=list(_everywhere(everywhere)),
         pictures=[shown(picture, embedded) for picture in drawn],
@@ -168,14 +173,23 @@ def _missing(pictures: Sequence[Picture]) -> list[tuple[str, str]]:
     ]
 
 
-def summary(rows: Sequence[Crossover]) -> str:
-    """The first sentence: machine, device and n* of the first pair, from the largest image down."""
-    first = [row for row in rows if row.conditions == rows[0].conditions]
-    first = sorted((row for row in first if row.pair == rows[0].pair), key=lambda row: -row.N)
+def summary(rows: Sequence[Crossover]) -> list[str]:
+    """Sentences: machine, device and n* of the first pair, from the largest image down; then, of
+    the largest image, every other kind of crossover; then how far to believe the first."""
+    *conditions, _, _ = rows[0].conditions
+    here = [row for row in rows if [*row.conditions[:-2]] == conditions]
+    first = sorted((row for row in here if row.pair == rows[0].pair), key=lambda row: -row.N)
     a, b = first[0].pair
     text, *others = map(words.sentence, first)
     others = [other.removeprefix(f"{b} overtakes {a} ") for other in others]  # said once
-    return f"On {first[0].machine} ({first[0].device}), {'; '.join([text, *others])}."
+    told = [f"On {first[0].machine} ({first[0].device}), {'; '.join([text, *others])}."]
+    largest = first[0].N
+    for kind, said in OTHERS.items():
+        found = [row for row in here if row.kind == kind and largest == row.N]
+        if found and found[0].pair != first[0].pair:
+            told.append(f"{said}: {'; '.join(map(words.sentence, found))}.")
+    told += [f"{caution}." for caution in words.cautions(first)]
+    return told
 
 
 def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
@@ -184,8 +198,15 @@ def _tables(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:
     for row in rows:
         groups.setdefault(row.conditions, []).append(row)
     for group in groups.values():
-        cells = [(f"{row.pair[1]} over {row.pair[0]}", *words.cells(row)) for row in group]
-        yield {"heading": words.heading(group[0]), "rows": cells}
+        cells = [
+            (row.kind, f"{row.pair[1]} over {row.pair[0]}", *words.cells(row), words.shares(row))
+            for row in group
+        ]
+        yield {
+            "heading": words.heading(group[0]),
+            "rows": cells,
+            "cautions": words.cautions(group),
+        }
 
 
 def _everywhere(rows: Sequence[Crossover]) -> Iterable[Mapping[str, Any]]:

@@ -106,7 +106,7 @@ def test_rows_have_the_keys_of_the_design(tmp_path: Path) -> None:
     row = one(crossovers([swept(tmp_path, synthetic.fft(9.4))], pairs=PAIR)).to_json()
     keys = "kind machine device pair phase cost regime dtype op mode data batch channels N verdict "
     keys += "n_star low high tie_low tie_high crossings representatives "
-    keys += "share_a share_b cautions"
+    keys += "share_a share_b weak beaten_by"
     assert " ".join(row) == keys
     json.dumps(row, allow_nan=False)
 
@@ -203,8 +203,9 @@ def test_the_floor_is_told_where_the_file_has_ceilings(tmp_path: Path) -> None:
     assert [row.kind for row in rows] == ["best", "textbook", "floor", "floor"]
     best, _, whole, tiles = rows
     assert (best.share_a, best.share_b) == (pytest.approx(0.1), pytest.approx(0.5))
-    (caution,) = best.cautions
-    assert caution.startswith("direct/numpy reaches 10% of its floor at n = 9")
+    assert best.weak == {"direct/numpy": pytest.approx(0.1)}
+    (caution,) = words.cautions([best])
+    assert "direct/numpy reaches 10 % of its floor at n*" in caution
     assert whole.pair == ("direct", "fft (whole image)")
     assert whole.n_star == pytest.approx(7, abs=2)
     assert tiles.n_star == pytest.approx(7, abs=2)
@@ -219,8 +220,9 @@ def test_a_library_that_beats_both_is_named(tmp_path: Path) -> None:
     }
     path = synthetic.write(tmp_path / "a.jsonl", synthetic.duels(contenders, sizes=[512]))
     for row in crossovers([path]):
-        (caution,) = row.cautions
-        assert caution.startswith("opencv-filter2d/numpy, a library that chooses by itself")
+        assert row.beaten_by == ["opencv-filter2d/numpy"]
+        (caution,) = words.cautions([row])
+        assert "opencv-filter2d/numpy, a library that chooses, is faster than both" in caution
 
 
 def test_each_verdict_has_its_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

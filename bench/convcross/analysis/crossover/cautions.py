@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +16,12 @@ WEAK = 0.25  # of its floor's pace: a contender under it says more about itself 
 
 
 class Weight(NamedTuple):
-    """What a crossover weighs: floor / time of its two contenders, None where unknown."""
+    """What a crossover weighs, next to n*: floor / time of A and of B, None where unknown."""
 
     share_a: float | None = None
     share_b: float | None = None
-    cautions: tuple[str, ...] = ()
+    weak: Mapping[str, float] = MappingProxyType({})  # contender → its share, under WEAK
+    beaten_by: Sequence[str] = ()  # contenders of family library that are faster than both
 
 
 def weigh(
@@ -47,7 +49,7 @@ def weigh(
     seconds = dict(zip(beside["contender"], _seconds(beside, phase), strict=True))
     floors = dict(zip(beside["contender"], beside["floor"], strict=True))
     shares: list[float | None] = []
-    cautions = []
+    weak: dict[str, float] = {}
     for names in representatives:
         known = {
             name: floors[name] / seconds[name]
@@ -55,20 +57,11 @@ def weigh(
             if np.isfinite(floors.get(name, np.nan) / seconds.get(name, np.nan))
         }
         shares.append(max(known.values(), default=None))
-        cautions += [
-            f"{name} reaches {share:.0%} of its floor at n = {n}: this says more about the "
-            "contender than about the algorithm"
-            for name, share in known.items()
-            if share < WEAK
-        ]
+        weak |= {name: share for name, share in known.items() if share < WEAK}
     own = [seconds[name] for names in representatives for name in names if name in seconds]
     libraries = beside.loc[beside["family"] == "library", "contender"]
-    cautions += [
-        f"{name}, a library that chooses by itself, is faster than both at n = {n}"
-        for name in dict.fromkeys(libraries)
-        if own and seconds[name] < min(own)
-    ]
-    return Weight(shares[0], shares[1], tuple(cautions))
+    faster = [name for name in dict.fromkeys(libraries) if own and seconds[name] < min(own)]
+    return Weight(shares[0], shares[1], weak, faster)
 
 
 def _under(rows: pd.DataFrame, conditions: Mapping[str, Any]) -> pd.Series[bool]:

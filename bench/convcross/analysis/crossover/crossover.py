@@ -31,7 +31,9 @@ class Crossover(BaseModel):
     there is one, else at every n. ``low`` and ``high`` are the 95 % interval of ``n_star`` or,
     without it, the bounds that follow: n* > low, n* ≤ high. ``crossings`` alternate in direction;
     the last is n* where the verdict is "crosses". ``share_a`` and ``share_b`` are floor / time of
-    the two next to n*. ``kind`` is one of ``sides.KINDS``; those of kind "floor" are arithmetic.
+    the two next to n*, ``weak`` those that are small, by contender, and ``beaten_by`` libraries
+    that choose by themselves and are faster than both there. ``kind`` is one of ``sides.KINDS``;
+    those of kind "floor" are arithmetic.
     """
 
     kind: str
@@ -58,7 +60,8 @@ class Crossover(BaseModel):
     representatives: tuple[list[str], list[str]] = ([], [])
     share_a: float | None = None
     share_b: float | None = None
-    cautions: list[str] = []
+    weak: dict[str, float] = {}
+    beaten_by: list[str] = []
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -137,7 +140,8 @@ def of_results(
                 representatives=representatives,
                 share_a=weight.share_a,
                 share_b=weight.share_b,
-                cautions=list(weight.cautions),
+                weak=dict(weight.weak),
+                beaten_by=list(weight.beaten_by),
                 **conditions,
                 **vars(verdict),
             )
@@ -179,7 +183,7 @@ def _floors(results: Results, found: Sequence[Crossover]) -> Iterable[Crossover]
                     **dict.fromkeys(
                         ("low", "high", "tie_low", "tie_high", "share_a", "share_b"), None
                     ),
-                    "cautions": [],
+                    **{"weak": {}, "beaten_by": []},
                 }
             )
 

@@ -86,8 +86,8 @@ def print_table(rows: Sequence[Crossover]) -> None:
             print(one_line(heading(together[0])))
             for row in together:
                 print(f"  {row.kind}: {one_line(sentence(row))}")
-                for caution in row.cautions:
-                    print(f"    {one_line(caution)}")
+            for text in cautions(together):
+                print(f"  {one_line(text)}")
 
 
 def _table(rows: Sequence[Crossover]) -> Table:
@@ -115,15 +115,39 @@ def shares(row: Crossover) -> str:
 
 
 def cautions(rows: Sequence[Crossover]) -> list[str]:
-    """What limits the rows' n*, each said once with the image sizes that it holds for."""
-    where: dict[tuple[str, str], list[int]] = {}
+    """How little the rows' n* say about algorithms: a sentence for each pair of which it is so."""
+    by_pair: dict[tuple[str, str], list[Crossover]] = {}
     for row in rows:
-        for caution in row.cautions:
-            where.setdefault((row.kind, caution), []).append(row.N)
-    return [
-        f"{kind}, N = {', '.join(map(str, sorted(set(sizes))))}: {caution}"
-        for (kind, caution), sizes in where.items()
+        if row.weak or row.beaten_by:
+            by_pair.setdefault(row.pair, []).append(row)
+    return [_caution(own) for own in by_pair.values()]
+
+
+def _caution(rows: Sequence[Crossover]) -> str:
+    """Of one pair, at several image sizes."""
+    shares: dict[str, list[float]] = {}
+    for row in rows:
+        for name, share in row.weak.items():
+            shares.setdefault(name, []).append(share)
+    parts = [
+        f"{name} reaches {_percent(own)} of its floor at n*" for name, own in sorted(shares.items())
     ]
+    libraries = sorted({name for row in rows for name in row.beaten_by})
+    if libraries:
+        what = "a library that chooses" if len(libraries) == 1 else "libraries that choose"
+        verb = "is" if len(libraries) == 1 else "are"
+        parts.append(f"{' and '.join(libraries)}, {what}, {verb} faster than both there")
+    sizes = ", ".join(str(N) for N in sorted({row.N for row in rows}))
+    a, b = rows[0].pair
+    return (
+        f"{b} over {a} at N = {sizes} says more about contenders than about algorithms: "
+        f"{', and '.join(parts)}"
+    )
+
+
+def _percent(shares: Sequence[float]) -> str:
+    low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def cells(row: Crossover) -> tuple[str, str, str, str, str]:
