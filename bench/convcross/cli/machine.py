@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from convcross.cli.options import Algorithms, Device, Json, load_algorithms, print_json
+from convcross.cli.options import Algorithms, Contenders, Device, Json, load_algorithms, print_json
 from convcross.errors import BadInput
 
 
 def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
-    """Show every algorithm: family, namespaces, source, and why it is not available here."""
+    """Show every algorithm: family, groups, namespaces, source, and why one is not here."""
+    from convcross.sweeps.groups import groups_of
     from convkernels import discovery
 
     load_algorithms(algorithms)
@@ -23,6 +24,7 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
             {
                 "name": algorithm.name,
                 "family": algorithm.family,
+                "groups": groups_of(algorithm.name),
                 "namespaces": list(algorithm.namespaces),
                 "arithmetic": algorithm.arithmetic,
                 "source": algorithm.source,
@@ -35,12 +37,13 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
         return
     for row in rows:
         print(f"{row['name']}  ({row['family']}; {row['arithmetic']})\n    {row['source']}")
+        print(f"    in {', '.join(row['groups'])}")
         for namespace, reason in row["reason"].items():
             print(f"    {namespace:6} {'yes' if reason is None else f'no: {reason}'}")
 
 
 def check(
-    contenders: Annotated[str, typer.Option(help="Patterns, with commas.")] = "*",
+    contenders: Contenders = None,
     problems: Annotated[int, typer.Option(min=1, help="Random problems for each.")] = 500,
     device: Device = None,
     algorithms: Algorithms = None,
@@ -54,7 +57,7 @@ def check(
     devices = sorted({name for group in devices_named(device) for name in group})
     if device is None and devices != ["cpu"]:
         devices.append("cpu")
-    chosen = matching(contenders.split(","), available(devices))
+    chosen = matching((contenders or "all").split(","), available(devices))
     findings = checking.check(chosen, problems=problems)
     if as_json:
         print_json([finding.to_json() for finding in findings])

@@ -10,11 +10,16 @@ from typing import Annotated, Any
 import typer
 
 from convcross.errors import BadInput
+from convcross.sweeps.groups import GROUPS
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Algorithms = Annotated[
     list[str] | None,
     typer.Option(metavar="PATH", help="A .py file, or a folder of them, that registers more."),
+]
+Contenders = Annotated[
+    str | None,
+    typer.Option(help=f"Patterns as 'fft/*,direct/torch', and groups: {', '.join(GROUPS)}."),
 ]
 Device = Annotated[
     str | None,

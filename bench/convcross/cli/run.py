@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convcross.cli.options import Algorithms, Device, load_algorithms, parse_pair, parse_seconds
+from convcross.cli.options import (
+    Algorithms,
+    Contenders,
+    Device,
+    load_algorithms,
+    parse_pair,
+    parse_seconds,
+)
 from convcross.errors import BadInput
 from convcross.sweeps.regimes import REGIMES
 from convcross.sweeps.shipped import shipped
@@ -28,7 +35,7 @@ def run(
     mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
     op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
     regime: Annotated[str | None, typer.Option(help=f"{', '.join(REGIMES)}.")] = None,
-    contenders: Annotated[str | None, typer.Option(help="Patterns: 'fft/*,direct/torch'.")] = None,
+    contenders: Contenders = None,
     device: Device = None,
     scheduler: Annotated[
         str | None,

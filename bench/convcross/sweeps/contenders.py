@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from convcross.errors import BadInput
+from convcross.sweeps.groups import GROUPS
 from convkernels import namespaces
 from convkernels.discovery import algorithms, find
 from convkernels.registry import Algorithm
@@ -67,36 +68,48 @@ def available(devices: Sequence[str]) -> list[Contender]:
 
 
 def matching(patterns: Sequence[str], there: Sequence[Contender]) -> list[Contender]:
-    """Contenders of those there that match a pattern: ``fft``, ``fft/*``, ``*/torch``,
-    ``*@cuda:0``.
+    """Contenders of those there that match a pattern or belong to a group (see ``GROUPS``):
+    ``fft``, ``fft/*``, ``*/torch``, ``*@cuda:0``, ``textbook``, ``textbook/torch``.
+
+    A group of which nothing is there is passed over, if anything else is chosen.
 
     Raises
     ------
     BadInput
         A pattern matches nothing; tells what there is, or why it is not available.
     """
-    chosen: set[Contender] = set()
-    for pattern in patterns:
-        found = {
-            contender
-            for contender in there
-            for spelling in (contender.algorithm, contender.short, contender)
-            if fnmatch.fnmatchcase(spelling, pattern.strip())
-        }
-        if not found:
+    found = {
+        pattern: [contender for contender in there if _matches(contender, pattern)]
+        for pattern in map(str.strip, patterns)
+    }
+    for pattern, contenders in found.items():
+        is_group = pattern.partition("/")[0] in GROUPS
+        if not contenders and not (is_group and any(found.values())):
             raise BadInput(f"contenders: {pattern!r} matches nothing here; {_why(pattern, there)}")
-        chosen |= found
-    return sorted(chosen)
+    return sorted({contender for contenders in found.values() for contender in contenders})
+
+
+def _matches(contender: Contender, pattern: str) -> bool:
+    name, slash, rest = pattern.partition("/")
+    if name in GROUPS:
+        if not GROUPS[name].holds(contender.algorithm):
+            return False
+        pattern = f"*/{rest}" if slash else "*"
+    return any(
+        fnmatch.fnmatchcase(spelling, pattern)
+        for spelling in (contender.algorithm, contender.short, contender)
+    )
 
 
 def _why(pattern: str, there: Iterable[Contender]) -> str:
     name, _, namespace = pattern.partition("@")[0].partition("/")
-    if name in algorithms():
-        known = algorithms()[name]
+    for known in algorithms().values():
+        if known.name != name and not (name in GROUPS and GROUPS[name].holds(known.name)):
+            continue
         for candidate in known.namespaces:
             reason = known.missing(candidate)
             if reason and namespace in ("", "*", candidate):
-                return f"{name} on {candidate}: {reason}"
+                return f"{known.name} on {candidate}: {reason}"
     return "available: " + ", ".join(contender.short for contender in there)
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convcross.errors import BadInput
-from convkernels.discovery import load_path
+from convcross.sweeps.groups import GROUPS
+from convkernels.discovery import algorithms, load_path
 
 SECONDS = 120.0  # for a file to be loaded: it may import large libraries
 BACK = b"came back"
@@ -48,6 +49,11 @@ def register(path: str) -> None:
         inside = [f"{frame.filename}:{frame.lineno}" for frame in frames if path in frame.filename]
         kind = f"{type(error).__name__}: " if type(error) is not ValueError else ""
         raise BadInput(f"--algorithms {(inside or [path])[-1]}: {kind}{error}") from None
+    for name in GROUPS.keys() & algorithms().keys():
+        raise BadInput(
+            f"--algorithms {path}: an algorithm is named {name!r}; allowed: what is no group "
+            f"({', '.join(GROUPS)})"
+        )
 
 
 def _try(path: str) -> None:
