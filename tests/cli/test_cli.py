@@ -128,6 +128,9 @@ RUN = ("run", "small.toml", "--device", "cpu", "--out", "a.jsonl")
         ),
         (["check", "--problems", "0"], "--problems"),
         (["check", "--contenders", "fftt"], "contenders: 'fftt' matches nothing here"),
+        (["check", "--contenders", "strong/torch"], "'strong/torch' matches nothing here; avail"),
+        (["check", "--image-data", "cat"], "image-data is 'cat'; allowed: normal, uniform, photo"),
+        (["check", "--kernel-data", "box,"], "kernel-data is ''; allowed: normal, gaussian, box"),
         (["check", "--device", "tpu"], "device is 'tpu'; allowed: cpu"),
         (["crossover"], "Missing argument '"),
         (["crossover", "none.jsonl"], "none.jsonl does not exist"),
@@ -211,7 +214,8 @@ def test_a_users_file_is_listed_checked_and_run(tmp_path: Path, convcross: Any) 
     rows = json.loads(convcross("list", "--json", *added).out)
     [mine] = [row for row in rows if row["name"] == "mine"]
     assert (mine["family"], mine["source"], mine["available"]) == ("direct", "me", {"numpy": True})
-    assert "mine  (direct; ieee)" in convcross("list", *added).out
+    assert {row["name"]: row["groups"] for row in rows}["fft"] == ["textbook", "all"]
+    assert "mine  (direct; ieee)\n    me\n    in all\n" in convcross("list", *added).out
     done = convcross(
         "check", "--json", "--problems", "4", "--contenders", "mine", "--device", "cpu", *added
     )

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from convcross.cli.options import Algorithms, Contenders, Device, Json, load_algorithms, print_json
+from convcross.cli.options import (
+    Algorithms,
+    Contenders,
+    Device,
+    Json,
+    load_algorithms,
+    parse_kinds,
+    print_json,
+)
 from convcross.errors import BadInput
 
 
@@ -45,20 +53,35 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
 def check(
     contenders: Contenders = None,
     problems: Annotated[int, typer.Option(min=1, help="Random problems for each.")] = 500,
+    image_data: Annotated[
+        str, typer.Option(help="normal, uniform, photo, high-dynamic-range, impulses.")
+    ] = "normal",
+    kernel_data: Annotated[
+        str, typer.Option(help="normal, gaussian, box, rank-1, rank-r.")
+    ] = "normal",
     device: Device = None,
     algorithms: Algorithms = None,
     as_json: Json = False,
 ) -> None:
-    """Verify every contender available here against SciPy in float64."""
+    """Verify every contender available here against SciPy in float64.
+
+    A fifth of the problems have sides at multiples of usual tiles, plus or minus one. A contender
+    that refuses a kernel of full rank, as separable ones do, is given one of rank 1.
+    """
     from convcross.measure.accuracy import check as checking
+    from convcross.sweeps import data
     from convcross.sweeps.contenders import available, devices_named, matching
 
+    image_kinds = parse_kinds("image-data", image_data, data.IMAGES)
+    kernel_kinds = parse_kinds("kernel-data", kernel_data, data.KERNELS)
     load_algorithms(algorithms)
     devices = sorted({name for group in devices_named(device) for name in group})
     if device is None and devices != ["cpu"]:
         devices.append("cpu")
     chosen = matching((contenders or "all").split(","), available(devices))
-    findings = checking.check(chosen, problems=problems)
+    findings = checking.check(
+        chosen, problems=problems, image_data=image_kinds, kernel_data=kernel_kinds
+    )
     if as_json:
         print_json([finding.to_json() for finding in findings])
     else:

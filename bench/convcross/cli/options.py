@@ -44,6 +44,15 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
+def parse_kinds(what: str, text: str, allowed: tuple[str, ...]) -> list[str]:
+    """Kinds of data, with commas."""
+    kinds = [part.strip() for part in text.split(",")]
+    for kind in kinds:
+        if kind not in allowed:
+            raise BadInput(f"{what} is {kind!r}; allowed: {', '.join(allowed)}")
+    return kinds
+
+
 def parse_pair(text: str) -> tuple[str, str]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 2 or not all(parts):

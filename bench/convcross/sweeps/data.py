@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from convkernels.problem import one_of
 
 IMAGES = ("normal", "uniform", "photo", "high-dynamic-range", "impulses")
-KERNELS = ("normal", "gaussian", "box", "rank-r")
+KERNELS = ("normal", "gaussian", "box", "rank-1", "rank-r")
 
 Floats = NDArray[np.float64]
 RANK = 3  # of the kernels of kind "rank-r"
@@ -90,7 +90,7 @@ def kernel(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
     """Kernels of a kind, of any shape (…, kh, kw).
 
     normal: N(0, 1)/√(kh·kw). gaussian: of σ = n/6 a side, of sum 1. box: of sum 1.
-    rank-r: the sum of 3 random separable kernels.
+    rank-1: a random separable kernel. rank-r: the sum of 3 of them.
 
     Raises ValueError on an unknown kind.
     """
@@ -105,7 +105,7 @@ def kernel(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
     if kind == "gaussian":
         plane = np.outer(_bell(height), _bell(width))
         return np.broadcast_to(plane / plane.sum(), shape).copy()
-    rank = min(RANK, height, width)
+    rank = 1 if kind == "rank-1" else min(RANK, height, width)
     columns = random.standard_normal((*shape[:-1], rank))
     rows = random.standard_normal((*shape[:-2], rank, width))
     product: Floats = columns @ rows / np.sqrt(height * width * rank)

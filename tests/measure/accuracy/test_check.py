@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,50 @@ SOUND_HERE += ("planted-cost", "planted-workspace", "planted-provenance", "plant
 def registry_as_it_was() -> Iterator[None]:
     with forgotten():
         yield
+
+
+SEPARABLE = """
+import numpy as np
+from scipy import signal
+from convkernels import Problem, UnsupportedProblem, algorithm
+
+@algorithm(name="rows", family="separable", namespaces=["numpy"], arithmetic="ieee", source="here")
+class Rows:
+    @staticmethod
+    def refuses(problem, namespace, device):
+        plain = Problem(problem.image, problem.kernel, op=problem.op, dtype=problem.dtype)
+        return None if problem == plain and "float16" not in problem.dtype else "full, please"
+
+    def load(self, b):
+        u, s, v = np.linalg.svd(b.astype(float), full_matrices=False)
+        if (s[1:] > 1e-6 * s[0]).any():
+            raise UnsupportedProblem("the kernel has full rank")
+        self.column, self.row = s[0] * u[:, :1], v[:1]
+        if self.problem.op == "correlation" and {flips}:
+            self.column, self.row = self.column[::-1], self.row[:, ::-1]
+
+    def run(self, a):
+        y = signal.convolve2d(signal.convolve2d(a.astype(float), self.column), self.row)
+        return y.astype(a.dtype)
+"""
+
+TILED = """
+from scipy import signal
+from convkernels import Problem, algorithm
+
+@algorithm(name="tiled", family="direct", namespaces=["numpy"], arithmetic="ieee", source="here")
+class Tiled:
+    @staticmethod
+    def refuses(problem, namespace, device):
+        plain = Problem(problem.image, problem.kernel, dtype=problem.dtype)
+        return None if problem == plain and "float16" not in problem.dtype else "full, please"
+
+    def run(self, a):
+        y = signal.convolve2d(a, self.b)
+        if y.shape[1] > 64:
+            y[:, 64] = y[:, 63]
+        return y
+"""
 
 
 def contenders(*names: str) -> list[Contender]:
@@ -67,6 +112,59 @@ def test_it_is_seeded() -> None:
     one, two = (checking.check(contenders("fft/numpy"), problems=5)[0] for _ in range(2))
     assert one == two
     assert checking.check(contenders("fft/numpy"), problems=5, seed=1)[0] != one
+
+
+@pytest.mark.parametrize("flips", [True, False])
+def test_a_separable_one_is_given_kernels_of_rank_1(tmp_path: Path, flips: bool) -> None:
+    (tmp_path / "rows.py").write_text(SEPARABLE.replace("{flips}", str(flips)))
+    load_path(tmp_path / "rows.py")
+    (finding,) = checking.check(contenders("rows/numpy"), problems=20)
+    assert finding.problems == 20
+    assert bool(finding.failures) != flips  # they are not symmetric: a missing flip is found
+
+
+@pytest.mark.parametrize(
+    "kinds", [{"image_data": data.IMAGES[1:]}, {"kernel_data": data.KERNELS[1:]}]
+)
+def test_kinds_of_data(kinds: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[str] = set()
+    for name in ("image", "kernel"):
+        make = getattr(data, name)
+        monkeypatch.setattr(
+            data, name, lambda kind, *rest, make=make: drawn.add(kind) or make(kind, *rest)
+        )
+    named = contenders("direct/numpy", "fft/numpy", "im2col-gemm/numpy", "scipy-convolve2d/numpy")
+    for finding in checking.check(named, problems=12, **kinds):
+        assert (finding.problems, finding.failures) == (12, 0), finding
+    assert drawn == {"normal", *next(iter(kinds.values()))}
+
+
+def test_a_fifth_of_the_problems_lies_at_tiles() -> None:
+    random = data.generator(0, "check")
+    found = [checking.random_problem(random) for _ in range(1000)]
+    large = [problem for problem in found if max(problem.image) > 24]
+    assert 0.15 < len(large) / len(found) < 0.25
+    sides = {side for problem in large for side in problem.image}
+    assert max(sides) <= checking.LONGEST
+    near = {
+        place: {side for side in sides if any((side - place) % tile == 0 for tile in (64, 256))}
+        for place in (-1, 0, 1)
+    }
+    assert all(near.values())
+    for side in sides:
+        assert any((side + 1) % tile <= 2 for tile in checking.TILES), side
+    kernels = {side for problem in large for side in problem.kernel}
+    assert checking.WIDEST - 3 < max(kernels) <= checking.WIDEST
+    for problem in found:
+        assert math.prod(problem.image) * math.prod(problem.extent) <= checking.PRODUCTS
+
+
+def test_an_error_at_the_border_of_a_tile_is_found(tmp_path: Path) -> None:
+    """One that no image of at most 24 pixels shows."""
+    (tmp_path / "tiled.py").write_text(TILED)
+    load_path(tmp_path / "tiled.py")
+    (finding,) = checking.check(contenders("tiled/numpy"), problems=60)
+    assert finding.failures > 3
 
 
 def test_random_problems_are_of_every_kind() -> None:

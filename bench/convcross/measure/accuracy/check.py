@@ -1,4 +1,8 @@
-"""``convcross check``: every contender here against SciPy in float64 on random problems."""
+"""``convcross check``: every contender here against SciPy in float64 on random problems.
+
+Most are small, of every kind. One in five has sides at multiples of usual tiles and blocks, plus
+or minus one pixel: that is where a kernel that works in tiles goes wrong.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convcross.measure.accuracy import reference
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.trial import classify
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender
-from convkernels import Problem, namespaces
-from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS
+from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Size
+from convkernels.registry import Implementation
 
 PROBLEMS = 500
 TRIES = 100  # random problems drawn, at most, for each that a contender must be tried on
+AT_TILES = 0.2
+TILES = (16, 24, 32, 48, 64, 128, 256)
+LONGEST, WIDEST = 600, 63  # sides of their images and of their kernels, at most
+# Of SciPy's direct sums, at most: 40 ms. The largest kernels so have narrow images.
+PRODUCTS = 2e7
+
+Floats = NDArray[np.float64]
 
 
 @dataclasses.dataclass
@@ -39,16 +52,18 @@ class CheckResult:
 
 
 def random_problem(random: np.random.Generator) -> Problem:
-    """A small problem of any kind that ``Problem`` allows, forward."""
+    """A problem of any kind that ``Problem`` allows, forward, small or at tiles."""
+    sizes = _at_tiles if random.random() < AT_TILES else _small
     while True:
+        image, kernel = sizes(random)
         grouped = bool(random.random() < 0.4)
         groups = int(random.integers(1, 4)) if grouped else 1
         padded = bool(random.random() < 0.2)
         pads = [[int(pad) for pad in random.integers(0, 6, 2)] for _ in range(2)]
         try:
-            return Problem(
-                image=_pair(random, 24),
-                kernel=_pair(random, 9),
+            problem = Problem(
+                image=image,
+                kernel=kernel,
                 batch=int(random.integers(1, 4)),
                 in_channels=groups * (int(random.integers(1, 4)) if grouped else 1),
                 out_channels=groups * (int(random.integers(1, 4)) if grouped else 1),
@@ -63,23 +78,55 @@ def random_problem(random: np.random.Generator) -> Problem:
             )
         except ValueError:  # a kernel that does not fit
             continue
+        if _products(problem) <= PRODUCTS:
+            return problem
 
 
-def _pair(random: np.random.Generator, most: int) -> tuple[int, int]:
+def _small(random: np.random.Generator) -> tuple[Size, Size]:
+    """(image, kernel)"""
+    return _pair(random, 24), _pair(random, 9)
+
+
+def _at_tiles(random: np.random.Generator) -> tuple[Size, Size]:
+    """(image, kernel): every side of the image near a multiple of a tile, half of the kernels
+    square."""
+
+    def side() -> int:
+        tile = int(random.choice(TILES))
+        return tile * int(random.integers(1, LONGEST // tile)) + int(random.integers(-1, 2))
+
+    kernel = _pair(random, WIDEST)
+    return (side(), side()), (kernel[0], kernel[0]) if random.random() < 0.5 else kernel
+
+
+def _pair(random: np.random.Generator, most: int) -> Size:
     return (int(random.integers(1, most + 1)), int(random.integers(1, most + 1)))
+
+
+def _products(problem: Problem) -> float:
+    """Of ``reference.by_scipy``, about: it dilates kernels with zeros and strides by leaving out."""
+    planes = problem.batch * problem.out_channels * problem.in_channels // problem.groups
+    return float(planes * math.prod(problem.image) * math.prod(problem.extent))
 
 
 def check(
     contenders: Sequence[Contender],
     *,
     problems: int = PROBLEMS,
+    image_data: Sequence[str] = ("normal",),
+    kernel_data: Sequence[str] = ("normal",),
     seed: int = 0,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[CheckResult]:
     """Verify each contender on so many random problems that it does not refuse.
 
     Each is told in ``progress`` when it is done. Failures are wrong results, and anything raised
-    but a refusal.
+    but a refusal. Where ``load`` refuses a kernel, it is offered one of rank 1: it may be of a
+    separable algorithm, which no other check would try.
+
+    Parameters
+    ----------
+    image_data, kernel_data : kinds of ``sweeps.data``, from which each problem's are drawn
     """
     findings = []
     for contender in contenders:
@@ -88,33 +135,31 @@ def check(
         for _ in range(TRIES * problems):
             if finding.problems == problems:
                 break
-            _try(contender, random_problem(random), finding, int(random.integers(1 << 31)))
+            problem = random_problem(random)
+            kinds = str(random.choice(image_data)), str(random.choice(kernel_data))
+            _try(contender, problem, kinds, finding, int(random.integers(1 << 31)))
         findings.append(finding)
         progress(finding.contender)
     return findings
 
 
-def _try(contender: Contender, problem: Problem, finding: CheckResult, seed: int) -> None:
+def _try(
+    contender: Contender,
+    problem: Problem,
+    kinds: tuple[str, str],
+    finding: CheckResult,
+    seed: int,
+) -> None:
     place = contender.namespace, contender.device
     algorithm = contender.found
     try:
         if algorithm.refuses(problem, *place) is not None:
             return
         bound = float(algorithm.implementation.error_bound(problem))
-    except Exception as error:
-        _fail(finding, problem, classify(error)[1])
-        return
-    x, w = (
-        namespaces.round_to(values, problem.dtype).astype(np.float64)
-        for values in (
-            data.image("normal", problem.x_shape, seed),
-            data.kernel("normal", problem.w_shape, seed),
-        )
-    )
-    try:
         with namespaces.on(*place):
             instance = algorithm.prepare(problem, *place)
-            instance.load(namespaces.from_numpy(w, *place, problem.dtype))
+            w = _loaded(instance, problem, place, kinds[1], seed)
+            x = _rounded(data.image(kinds[0], problem.x_shape, seed), problem)
             result = instance.run(namespaces.from_numpy(x, *place, problem.dtype))
             found = namespaces.to_numpy(result)
     except Exception as error:
@@ -133,6 +178,27 @@ def _try(contender: Contender, problem: Problem, finding: CheckResult, seed: int
     relative = accuracy.relative_error(found, truth)
     if relative * finding.bound >= finding.worst_error * bound or math.isinf(finding.bound):
         finding.worst_error, finding.bound = relative, bound
+
+
+def _loaded(
+    instance: Implementation, problem: Problem, place: tuple[str, str], kind: str, seed: int
+) -> Floats:
+    """Load a kernel of this kind or, where that is refused, of rank 1; the kernel."""
+
+    def load(kind: str) -> Floats:
+        w = _rounded(data.kernel(kind, problem.w_shape, seed), problem)
+        instance.load(namespaces.from_numpy(w, *place, problem.dtype))
+        return w
+
+    try:
+        return load(kind)
+    except UnsupportedProblem:
+        return load("rank-1")
+
+
+def _rounded(values: Floats, problem: Problem) -> Floats:
+    """The nearest values that the problem's storage type holds."""
+    return namespaces.round_to(values, problem.dtype).astype(np.float64)
 
 
 def _fail(finding: CheckResult, problem: Problem, reason: str) -> None:
