@@ -235,6 +235,7 @@ def test_list_as_json(convcross: Any) -> None:
         assert set(row) == {
             "name",
             "family",
+            "groups",
             "namespaces",
             "arithmetic",
             "source",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from convcross.run.cluster import slurm as jobs
+from convcross.sweeps.groups import GROUPS
 from convcross.sweeps.shipped import shipped
 from convcross.sweeps.spec import load
 
@@ -170,9 +171,9 @@ def test_commands_and_sweeps_named_exist(page: str) -> None:
     assert sweeps <= {*shipped(), *own}
 
 
-def test_every_sweep_that_comes_along_is_listed() -> None:
+def test_every_sweep_that_comes_along_and_every_group_is_listed() -> None:
     listed = re.findall(r"^\| `(\w+)` \|", written("bench/sweeps.md"), flags=re.MULTILINE)
-    assert sorted(listed) == shipped()
+    assert sorted(listed) == sorted([*shipped(), *GROUPS])
 
 
 def test_readme_is_short_and_leads_to_every_page() -> None:

@@ -28,6 +28,20 @@ FAMILIES = {
     "im2col-gemm": "im2col",
     "torch-conv2d": "library",
 }
+# Of the contenders of ``forty``, by a part of their names.
+PARTS = {
+    "separable": "separable",
+    "-sep": "separable",
+    "winograd": "winograd",
+    "-auto": "library",
+    "filter2d": "library",
+    "-direct": "direct",
+    "overlap-save": "fft",
+    "oaconvolve": "fft",
+    "-dft": "fft",
+    "fft-": "fft",
+    "-fft": "fft",
+}
 
 
 def direct(scale: float = 1.0) -> Curve:
@@ -37,6 +51,40 @@ def direct(scale: float = 1.0) -> Curve:
 def fft(crossing: float, scale: float = 1.0) -> Curve:
     """Flat in n, and equal to ``direct()`` at n = crossing for each N."""
     return lambda N, n: scale * direct()(N, 1) * (direct()(N, crossing) / direct()(N, 1))
+
+
+def forty() -> dict[str, Curve]:
+    """Forty contenders of six families, as a sweep of everything on a CPU and more has them.
+
+    The fastest of families direct and fft are ``numba-direct/numpy``, but for the smallest kernels,
+    and ``numba-overlap-save/numpy``; those of im2col and library ``im2col-gemm/torch`` and
+    ``ipp-auto/numpy``.
+    """
+    sums = ["numba-direct", "ipp-direct", "opencv-direct", "mkl-vsl-direct", "scipy-convolve2d"]
+    sums += ["direct", "halide-direct", "toeplitz-direct", "tap-loop-direct"]
+    spectra = ["numba-overlap-save", "fft", "fft-mkl", "fft-ducc", "fft-fftw", "ipp-fft"]
+    spectra += ["mkl-vsl-fft", "scipy-fftconvolve", "scipy-oaconvolve", "fft-conv-pytorch"]
+    spectra += ["fft-pyfftw", "fft-numpy", "opencv-dft", "fft-tiled"]
+    chosen = ["ipp-auto", "opencv-filter2d", "scipy-auto", "mkl-vsl-auto", "torch-conv2d"]
+    found: dict[str, Curve] = {}
+    for place, name in enumerate(sums):
+        found[f"{name}/numpy"] = direct(1.0 + 0.7 * place)
+    found["direct/torch"] = lambda N, n: direct(0.8 + 0.02 * n**2)(N, n)  # at n = 3 the fastest
+    for place, name in enumerate(spectra):
+        found[f"{name}/numpy"] = fft(8.3 * 1.12**place)
+    for name in ("fft", "fft-conv-pytorch", "fft-tiled"):
+        found[f"{name}/torch"] = fft(14.0 if name == "fft" else 20.0)
+    for place, name in enumerate(chosen):
+        found[f"{name}/numpy"] = lambda N, n, place=place: min(  # type: ignore[misc]
+            direct(1.6 + place)(N, n), fft(13.0 + 2 * place)(N, n)
+        )
+    for name, scale in (("im2col-gemm/numpy", 9.0), ("im2col-gemm/torch", 7.0)):
+        found[name] = direct(scale)
+    for place, name in enumerate(("numba-separable", "opencv-sep", "ipp-separable")):
+        found[f"{name}/numpy"] = lambda N, n, place=place: (5 + place) * direct()(N, 2)  # type: ignore[misc]
+    for place, name in enumerate(("winograd-f2", "winograd-f4", "winograd-f6")):
+        found[f"{name}/numpy"] = direct(1.1 + place)
+    return found
 
 
 def header(
@@ -63,7 +111,8 @@ def record(name: str, problem: Problem, **changes: Any) -> Record:
         "algorithm": algorithm,
         "namespace": namespace,
         "device": "cpu",
-        "family": FAMILIES.get(algorithm, algorithm),
+        "family": FAMILIES.get(algorithm)
+        or next((family for part, family in PARTS.items() if part in algorithm), algorithm),
         "arithmetic": "ieee",
         "image_data": "normal",
         "kernel_data": "normal",
@@ -86,7 +135,7 @@ def timed(
     rng = np.random.default_rng([seed, len(shared)])
     run = seconds * shared * np.exp(noise * rng.standard_normal(len(shared)))
     n = problem.kernel[0]
-    error = 2.5e-7 if "fft" in name else 5e-8 * n**0.5
+    error = 2.5e-7 if "fft" in name or "overlap-save" in name else 5e-8 * n**0.5
     return record(
         name,
         problem,

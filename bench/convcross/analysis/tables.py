@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,19 @@ def with_gaps(cells: pd.DataFrame, unusable: pd.DataFrame) -> pd.DataFrame:
 def fastest(cells: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``by_cell`` with the least time at their N and n."""
     return cells.loc[cells.groupby(["N", "n"])["seconds"].idxmin()]
+
+
+def wins(cells: pd.DataFrame) -> Counter[str]:
+    """At how many N and n of ``by_cell`` each contender is the fastest of its family."""
+    best = cells.groupby(["family", "N", "n"])["seconds"].idxmin().dropna()
+    return Counter(map(str, cells.loc[best, "contender"]))
+
+
+def foremost(cells: pd.DataFrame) -> set[str]:
+    """Of each family the contender with most ``wins``; of several the first by name."""
+    won = wins(cells)
+    families = cells.groupby("family")["contender"]
+    return {max(sorted(set(names)), key=lambda name: won[name]) for _, names in families}
 
 
 def speed_ups(

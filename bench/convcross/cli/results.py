@@ -57,9 +57,16 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="Folder. [default: reports/<machine>/<results file>]")
     ] = None,
+    highlight: Annotated[
+        str | None,
+        typer.Option(help="Contenders in colour where most are grey; patterns as in run."),
+    ] = None,
     include_flagged: Flagged = False,
 ) -> None:
-    """Write figures (PNG, SVG, PDF), every measurement (CSV) and one self-contained HTML page."""
+    """Write figures (PNG, SVG, PDF), every measurement (CSV) and one self-contained HTML page.
+
+    Of more than 12 contenders the fastest of each family is in colour, and those of --highlight.
+    """
     from convcross.report import report as reporting
     from convcross.results.reader import read
 
@@ -68,7 +75,12 @@ def report(
         stem = files[0].name.removesuffix(".gz").removesuffix(".jsonl")
         machine = str(read(files[0]).header.machine.get("name"))
         folder = Path("reports") / file_name(machine) / file_name(stem)
-    page, table, *figures = reporting.write(files, folder, include_flagged=include_flagged)
+    page, table, *figures = reporting.write(
+        files,
+        folder,
+        include_flagged=include_flagged,
+        highlight=highlight.split(",") if highlight is not None else (),
+    )
     print(f"{len(figures) // 3} figures, PNG, SVG and PDF, and {table.name} in {folder}")
     print(page)
 

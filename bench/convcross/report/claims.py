@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from convcross.analysis.claims.finding import Claim, Subject, interval, subjects
 from convcross.analysis.crossover.sides import FAMILIES
 from convcross.analysis.load import Results
 from convcross.analysis.tables import by_cell
+from convcross.report.emphasis import Emphasis
 from convcross.report.figures import curves, labels, stages, style
 from convcross.report.figures.labels import End
 from convcross.report.figures.style import PANEL, Appearance
@@ -31,7 +32,7 @@ MOST_SIZES = 8  # lines of image sizes in a panel
 N_AXIS, KERNEL_AXIS = "image size N (N × N)", "kernel size n (n × n)"
 
 
-def context(results: Results, out: Path) -> dict[str, Any]:
+def context(results: Results, out: Path, looks: Emphasis) -> dict[str, Any]:
     """What claims.html.j2 shows; its figures are written into the folder ``out``.
 
     Returns
@@ -47,12 +48,11 @@ def context(results: Results, out: Path) -> dict[str, Any]:
         The folder takes no files.
     """
     own = subjects(results)
-    appearances = style.appearances(results.frame)
     pictures: dict[int, list[dict[str, Any]]] = {}
     files: list[Path] = []
     with style.settings():
         for subject in own:
-            for number, name, caption, figure in _figures(subject, appearances):
+            for number, name, caption, figure in _figures(subject, looks):
                 saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
                 files += saved
                 pictures.setdefault(number, []).append(_picture(figure, subject, caption, saved))
@@ -132,17 +132,17 @@ def _prediction_rows(subject: Subject) -> Iterable[tuple[str, ...]]:
 # ---- figures -------------------------------------------------------------------------------
 
 
-def _figures(
-    subject: Subject, appearances: Mapping[str, Appearance]
-) -> Iterable[tuple[int, str, str, Figure]]:
-    """(claim, name, caption, figure) of what was measured."""
-    laws = subject.models.power.values()
-    if any(fit.family == "direct" for fit in laws):
-        yield 1, "product", PRODUCT, products(subject)
-    if any(fit.family == "fft" for fit in laws):
+def _figures(subject: Subject, looks: Emphasis) -> Iterable[tuple[int, str, str, Figure]]:
+    """(claim, name, caption, figure) of what was measured; of many contenders, of those named."""
+    shown = looks.named(by_cell(subject.rows))
+    appearances = style.faded(looks.appearances, shown)
+    families = {fit.family for name, fit in subject.models.power.items() if name in shown}
+    if "direct" in families:
+        yield 1, "product", PRODUCT, products(subject, shown)
+    if "fft" in families:
         yield 2, "fft", FFT, transforms(subject, appearances)
     found = staged.by_stage(subject.rows)
-    for name, cells in found.groupby("contender", sort=True):
+    for name, cells in found[found["contender"].isin(shown)].groupby("contender", sort=True):
         yield 3, f"stages-{slug(str(name))}", STAGES, stages.stages(cells, subject.where)
     known = subject.rows[subject.rows["error"] > 0]
     if set(FAMILIES) <= set(known["family"]):
@@ -160,15 +160,17 @@ ERROR = "Solid: measured; dashed: the fitted power law."
 SPEED = "Above 1× FFT is the faster."
 
 
-def products(subject: Subject) -> Figure:
-    """Time over n²·N² of each direct contender against n, a line an image size."""
-    fits = {name: fit for name, fit in subject.models.power.items() if fit.family == "direct"}
+def products(subject: Subject, shown: Collection[str]) -> Figure:
+    """Time over n²·N² of each direct contender shown against n, a line an image size."""
+    laws = subject.models.power
+    fits = {name: fit for name, fit in laws.items() if fit.family == "direct" and name in shown}
     sizes = _sizes(subject.rows)
+    note = "Time of one run over n²·N². Lower is better; flat is O(n²N²). Dashed: a + b·n^p·N^q."
     made, axes, _ = style.panels(
         len(fits),
         "What a product of the direct sum costs",
         subject.where,
-        "Time of one run over n²·N². Lower is better; flat is O(n²N²). Dashed: a + b·n^p·N^q.",
+        note + _others(subject, "direct", len(fits)),
         labels=map(_of_size, sizes),
         ends=True,
     )
@@ -196,16 +198,18 @@ def products(subject: Subject) -> Figure:
 
 
 def transforms(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
-    """Time of each FFT contender against its padded size, and against n at each image size."""
-    laws, fits = subject.models.transform, subject.models.power
-    names = [name for name, fit in fits.items() if fit.family == "fft"]
+    """Time of each FFT contender named against its padded size, and against n at each N."""
+    shown = style.named(appearances)
+    laws = {name: law for name, law in subject.models.transform.items() if name in shown}
+    fits = subject.models.power
+    names = [name for name, fit in fits.items() if fit.family == "fft" and name in shown]
     sizes = _sizes(subject.rows)
     made, axes, _ = style.panels(
         len(names) + bool(laws),
         "FFT against its padded size and against n",
         subject.where,
         "Lower is better. Time over the least at that N: 1 everywhere, did n not count. "
-        "Curves over M: a + c·M²·log2 M.",
+        f"Curves over M: a + c·M²·log2 M.{_others(subject, 'fft', len(names))}",
         labels=[*laws, *map(_of_size, sizes)],
         ends=True,
     )
@@ -250,12 +254,14 @@ def errors(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
     cells = by_cell(subject.rows[subject.rows["family"].isin(FAMILIES)])
     cells = cells[cells["error"] > 0]
     fits = subject.models.error
-    names = set(cells["contender"])
+    looks = {name: look for name, look in appearances.items() if name in set(cells["contender"])}
+    names = style.named(looks)
+    note = "Lower is better. Relative L2 distance from a float64 reference. Dashed: k·n^e·N^f."
     made, axes, side = style.panels(
         2,
         "Error of direct sums and of FFT",
         subject.where,
-        "Lower is better. Relative L2 distance from a float64 reference. Dashed: k·n^e·N^f.",
+        " ".join([note, *style.greyed(looks)]),
         labels=names,
         ends=True,
     )
@@ -263,11 +269,13 @@ def errors(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
         counts = cells.groupby(fixed).size()
         value = counts.index[counts == counts.max()].max()
         here, ends = cells[cells[fixed] == value], []
-        for name in (name for name in appearances if name in names):
+        for name, appearance in looks.items():
             own = here[here["contender"] == name].sort_values(along)
             if own.empty:
                 continue
-            appearance = appearances[name]
+            if not appearance.named:
+                panel.plot(own[along], own["error"], color=appearance.colour, linewidth=0.6)
+                continue
             panel.plot(own[along], own["error"], color=appearance.colour, marker=appearance.marker)
             if name in fits:
                 at = fits[name].cells
@@ -283,7 +291,7 @@ def errors(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
-        curves.legend(side, curves.handles(cells["contender"], appearances))
+        curves.legend(side, curves.handles(cells["contender"], looks))
     return made
 
 
@@ -319,6 +327,12 @@ def speed_ups(subject: Subject, direct: pd.Series[float]) -> Figure:
         _ratio_ticks(panel)
         labels.at_ends(panel, ends, PANEL[1])
     return made
+
+
+def _others(subject: Subject, family: str, shown: int) -> str:
+    """How many of a family have no panel, if any."""
+    count = sum(fit.family == family for fit in subject.models.power.values()) - shown
+    return f" {count} slower contenders are in the table of models alone." if count else ""
 
 
 def _sizes(rows: pd.DataFrame) -> dict[int, Appearance]:

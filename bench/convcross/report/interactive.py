@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ def data(
     sets: Sequence[tuple[str, Mapping[str, Any]]],
     rows: Iterable[Crossover],
     appearances: Mapping[str, Appearance],
+    shown_first: Collection[str],
 ) -> dict[str, Any] | None:
     """What the chart shows, ready for JSON; None where there is no usable time.
 
@@ -48,6 +49,7 @@ def data(
     ----------
     sets : (in words, values) of each set of conditions
     rows : crossovers of one pair, in any phases and costs
+    shown_first : contenders whose curves are shown when it opens; all have a box to tick
     """
     frame = results.frame[results.frame["is_grid"]]
     if not sets:
@@ -90,6 +92,7 @@ def data(
             name: [appearance.colour, SYMBOLS[appearance.marker]]
             for name, appearance in named.items()
         },
+        "hidden": [name for name in named if name not in shown_first],
     }
 
 

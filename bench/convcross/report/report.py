@@ -17,8 +17,9 @@ from convcross.analysis.crossover.curves import in_order
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
 from convcross.errors import BadInput
-from convcross.report import claims, interactive, page
-from convcross.report.figures import scenes, style
+from convcross.report import claims, emphasis, interactive, page
+from convcross.report.emphasis import Emphasis
+from convcross.report.figures import scenes
 from convcross.report.figures.scenes import Scene
 from convcross.report.notes import heard
 from convcross.report.page import Paid
@@ -28,12 +29,19 @@ DETAILED = 6  # sets of conditions at most that have figures: nobody looks at hu
 TEXTS = ["device", "regime", "data", "contender", "family", "reason", "flags"]  # by who measured
 
 
-def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) -> list[Path]:
+def write(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    include_flagged: bool = False,
+    highlight: Sequence[str] = (),
+) -> list[Path]:
     """Write the report of results files of one machine into the folder ``out``.
 
     Parameters
     ----------
     include_flagged : show and compare flagged measurements too
+    highlight : patterns of contenders that have colour and name in every figure
 
     Returns
     -------
@@ -44,34 +52,36 @@ def write(paths: Sequence[Path], out: Path, *, include_flagged: bool = False) ->
     Raises
     ------
     BadInput
-        Files that ``load`` refuses, or a folder that cannot be written.
+        Files that ``load`` refuses, a pattern that matches nothing in them, or a folder that cannot
+        be written.
     """
     with heard() as notes:
         results = load(paths, include_flagged=include_flagged)
         try:
-            return _written(results, out, notes)
+            return _written(results, out, notes, emphasis.emphasis(results, highlight))
         except OSError as error:
             raise BadInput(f"report folder {out} cannot be written: {error.strerror}") from None
 
 
-def _written(results: Results, out: Path, notes: list[str]) -> list[Path]:
+def _written(results: Results, out: Path, notes: list[str], looks: Emphasis) -> list[Path]:
     try:
         rows, why_none = crossover.of_results(results), None
     except BadInput as refusal:
         rows, why_none = [], str(refusal)
     out.mkdir(parents=True, exist_ok=True)
     detailed, undetailed = _detailed(results)
-    drawn = scenes.start(list(_scenes(detailed, rows, why_none, out)))
+    drawn = scenes.start(list(_scenes(detailed, rows, why_none, out, looks)))
     measured = points(results.frame)
     table = out / "points.csv"
     texts = {name: measured[name].map(csv_cell) for name in TEXTS}
     measured.assign(**texts).to_csv(table, index=False)
     everywhere = _everywhere(detailed, rows)
     sets = [(_where(results.machine, own), own) for own, _, _ in _sets(results, rows)]
-    theory = claims.context(results, out)
+    theory = claims.context(results, out, looks)
     steady = [row for row in rows if row.pair == rows[0].pair]
+    named = [looks.named(tables.by_cell(grid)) for _, grid, _ in _sets(results, rows)]
     chart = interactive.data(
-        results, sets, [*steady, *everywhere], style.appearances(results.frame)
+        results, sets, [*steady, *everywhere], looks.appearances, set().union(*named)
     )
     paid = list(_paid(detailed, rows))
     made = drawn()
@@ -125,10 +135,13 @@ def _sets(
 
 
 def _scenes(
-    results: Results, rows: Sequence[Crossover], why_none: str | None, out: Path
+    results: Results,
+    rows: Sequence[Crossover],
+    why_none: str | None,
+    out: Path,
+    looks: Emphasis,
 ) -> Iterable[Scene]:
     """What there is to draw of each set of conditions on the N×n grid."""
-    appearances = style.appearances(results.frame)
     pair = rows[0].pair if rows else sides.FAMILIES
     speed_ups = tables.speed_ups(results.grid, pair)
     tried = results.frame[results.frame["is_grid"] & ~results.frame["usable"]]
@@ -153,8 +166,11 @@ def _scenes(
             pair=pair,
             speed_up=speed_ups.get(key, {}),
             appearances={
-                name: appearances[name] for name in appearances if name in set(cells["contender"])
+                name: look
+                for name, look in looks.appearances.items()
+                if name in set(cells["contender"])
             },
+            named=looks.named(cells),
             roof=above,
             under=under,
         )

@@ -19,6 +19,7 @@ from convcross.analysis.claims.finding import Finding, by_size, share, span, sub
 from convcross.analysis.load import Results, load
 from convcross.cli import app
 from convcross.report import claims as shown
+from convcross.report.emphasis import emphasis
 from convcross.results.schema import Record
 from convcross.text import seconds
 from convkernels.algorithms.fft.fft import padded_size
@@ -290,7 +291,7 @@ def test_all_cells_censored(tmp_path: Path) -> None:
         one = finding(results, number)
         assert (one.verdict, one.where) == ("not measured here", "Test Machine")
         assert one.command == "convcross run quick"
-    context = shown.context(results, tmp_path)
+    context = shown.context(results, tmp_path, emphasis(results, ()))
     assert not context["claim_files"]
     assert not context["models"]
 
@@ -340,7 +341,7 @@ def test_words() -> None:
 def test_the_page_shows_each_claim_with_its_figure(tmp_path: Path) -> None:
     contenders = {**BOTH, "scipy-convolve2d/numpy": products(1e-5)}
     results = planted(tmp_path, contenders, staged(lambda N, n: 1.0))
-    context = shown.context(results, tmp_path)
+    context = shown.context(results, tmp_path, emphasis(results, ()))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("convcross.report"),
         autoescape=True,

@@ -104,7 +104,7 @@ def _pair(random: np.random.Generator, most: int) -> Size:
 
 
 def _products(problem: Problem) -> float:
-    """Of ``reference.by_scipy``, about: it dilates kernels with zeros and strides by leaving out."""
+    """Of ``reference.by_scipy``: it fills dilated kernels with zeros, and strides at the end."""
     planes = problem.batch * problem.out_channels * problem.in_channels // problem.groups
     return float(planes * math.prod(problem.image) * math.prod(problem.extent))
 
@@ -198,7 +198,8 @@ def _loaded(
 
 def _rounded(values: Floats, problem: Problem) -> Floats:
     """The nearest values that the problem's storage type holds."""
-    return namespaces.round_to(values, problem.dtype).astype(np.float64)
+    rounded: Floats = namespaces.round_to(values, problem.dtype).astype(np.float64)
+    return rounded
 
 
 def _fail(finding: CheckResult, problem: Problem, reason: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,12 @@ MARKS = "Hollow: not settled within the limit of samples or seconds."
 FLAGGED = "Cross: flagged, included as asked."
 MOST_PANELS = 6  # the interactive chart has every image size
 FLOOR = Appearance(style.SOFT, "None")
+DOT: dict[str, Any] = {  # of a contender without a name
+    "linestyle": "none",
+    "marker": style.GREY.marker,
+    "color": style.GREY.colour,
+    "markersize": 4.0,
+}
 
 
 def time(
@@ -33,8 +40,10 @@ def time(
     Parameters
     ----------
     cells : see ``tables.with_gaps``: a line breaks where its contender was not timed
+    appearances : see ``style.faded``; so in all figures here
     """
     sizes, note = _panels(cells)
+    seen = _named(cells, appearances)
     note.append("Lower is better. Lines: medians; bands: their 95 % intervals.")
     if any(row.n_star is not None for row in rows):
         a, b = rows[0].pair
@@ -42,8 +51,8 @@ def time(
     floors = cells["floor"].notna().any()
     if floors:
         note.append("Dashed curve: the hardware's floor, the lowest of the contenders'.")
-    note += marks(cells)
-    names = cells.loc[cells["seconds"].notna(), "contender"]
+    note += [*marks(seen), *style.greyed(appearances)]
+    names = seen.loc[seen["seconds"].notna(), "contender"]
     made, axes, side = style.panels(
         len(sizes),
         "Time of one run against kernel size",
@@ -80,14 +89,16 @@ def error(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str
     known = cells[cells["error"] > 0]
     sizes, note = _panels(known)
     note.append("Lower is better. Distance from a float64 reference, over the reference's norm.")
-    if (known["error_high"] > known["error_low"]).any():
+    seen = _named(known, appearances)
+    if (seen["error_high"] > seen["error_low"]).any():
         note.append("Bands: range over data seeds.")
+    note += style.greyed(appearances)
     made, axes, side = style.panels(
         len(sizes),
         "Error against kernel size",
         where,
         " ".join(note),
-        labels=known["contender"],
+        labels=seen["contender"],
         ends=True,
     )
     for panel, N in zip(axes, sizes, strict=True):
@@ -101,16 +112,22 @@ def error(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
-        legend(side, handles(known["contender"], appearances))
+        legend(side, handles(seen["contender"], appearances))
     return made
 
 
-def pareto(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str) -> Figure:
+def pareto(
+    cells: pd.DataFrame,
+    appearances: Mapping[str, Appearance],
+    where: str,
+    named: Collection[str],
+) -> Figure:
     """Time against error at the largest image that two contenders ran, for three kernel sizes.
 
     Parameters
     ----------
     cells : see ``tables.by_cell``
+    named : contenders that stand out, beside those that no other beats
     """
     cells = cells[cells["error"] > 0]
     counts = cells.groupby(["N", "n"])["contender"].nunique()
@@ -118,7 +135,11 @@ def pareto(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: st
     N = max(size for size, _ in several)
     kernels = sorted(n for size, n in several if size == N)
     chosen = sorted({kernels[0], kernels[len(kernels) // 2], kernels[-1]})
-    shown = cells[(cells["N"] == N) & cells["n"].isin(chosen)]
+    shown = cells[(cells["N"] == N) & cells["n"].isin(chosen)].sort_values("seconds")
+    fronts = {n: _front(shown[shown["n"] == n]) for n in chosen}
+    unbeaten = {name for front in fronts.values() for name in front["contender"]}
+    appearances = style.faded(appearances, unbeaten | set(named))
+    seen = _named(shown, appearances)
     made, axes, side = style.panels(
         len(chosen),
         f"Time against error at N = {N}",
@@ -126,21 +147,24 @@ def pareto(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: st
         " ".join(
             [
                 "Lower left is better. Grey line: contenders that no other beats in both.",
-                *marks(shown),
+                *marks(seen),
+                *style.greyed(appearances, "those of the grey line"),
             ]
         ),
-        labels=shown["contender"],
+        labels=seen["contender"],
         ends=True,
     )
     for panel, n in zip(axes, chosen, strict=True):
-        here = shown[shown["n"] == n].sort_values("seconds")
-        front = here[here["error"] < here["error"].cummin().shift(fill_value=float("inf"))]
+        here, front = shown[shown["n"] == n], fronts[n]
         panel.step(
             front["error"], front["seconds"], where="pre", color="#999999", linewidth=1, zorder=1
         )
         ends = []
         for name, own in here.groupby("contender", sort=False):
             appearance = appearances[str(name)]
+            if not appearance.named:
+                panel.plot(own["error"], own["seconds"], **DOT, zorder=1)
+                continue
             scatter(panel, own, "error", "seconds", appearance, 7.0)
             ends.append(End(own["error"].iloc[0], own["seconds"].iloc[0], str(name), appearance))
         panel.set_xscale("log")
@@ -154,8 +178,18 @@ def pareto(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: st
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:
-        legend(side, handles(shown["contender"], appearances, line=False))
+        legend(side, handles(seen["contender"], appearances, line=False))
     return made
+
+
+def _front(cells: pd.DataFrame) -> pd.DataFrame:
+    """Those of cells, by time, that no other beats in both time and error."""
+    return cells[cells["error"] < cells["error"].cummin().shift(fill_value=float("inf"))]
+
+
+def _named(cells: pd.DataFrame, appearances: Mapping[str, Appearance]) -> pd.DataFrame:
+    """The cells of contenders that are named."""
+    return cells[cells["contender"].isin(style.named(appearances))]
 
 
 def _panels(cells: pd.DataFrame) -> tuple[list[int], list[str]]:
@@ -217,6 +251,9 @@ def _lines(
         known = line[line[column].notna()]
         if known.empty:
             continue
+        if not appearance.named:
+            panel.plot(line["n"], line[column], color=appearance.colour, linewidth=0.6, zorder=1)
+            continue
         panel.plot(line["n"], line[column], color=appearance.colour)
         low, high = ("low", "high") if column == "seconds" else ("error_low", "error_high")
         if (line[high] > line[low]).any():
@@ -277,7 +314,7 @@ def handles(
             label=name,
         )
         for name, appearance in appearances.items()
-        if name in shown
+        if name in shown and appearance.named
     ]
 
 

@@ -27,7 +27,15 @@ LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], where: str) -> Figure:
-    """n* against N for each pair, with its interval; arrows where only a bound is known."""
+    """n* against N for each pair, with its interval; arrows where only a bound is known.
+
+    Parameters
+    ----------
+    appearances : see ``style.faded``; pairs of a contender without a name are thin and grey
+    """
+    every = list(dict.fromkeys(row.pair for row in rows))
+    looks = {pair: appearances.get(_first(pair), Appearance(style.INK, "X")) for pair in every}
+    pairs = [pair for pair in every if looks[pair].named]
     made, [panel], side = style.panels(
         1,
         "Crossover n* against image size",
@@ -37,18 +45,25 @@ def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], whe
                 "From n* on, B stays faster than A. Bands and bars: 95 % intervals.",
                 "Arrows: n* lies beyond a bound.",
                 *_representatives(rows),
+                *(
+                    ["Grey: A is a contender that has no colour in other figures."]
+                    * (every != pairs)
+                ),
             ]
         ),
-        labels=[f"{row.pair[1]} over {row.pair[0]}" for row in rows],
+        labels=[f"{b} over {a}" for a, b in pairs],
         size=INCHES,
         ends=True,
     )
     sizes = sorted({row.N for row in rows})
-    pairs = list(dict.fromkeys(row.pair for row in rows))
     ends = []
+    for pair in every:
+        if not looks[pair].named:
+            line = [(row.N, row.n_star or float("nan")) for row in rows if row.pair == pair]
+            panel.plot(*zip(*line, strict=True), color=looks[pair].colour, linewidth=0.6, zorder=1)
     for place, pair in enumerate(pairs):
         shift = 1.06 ** (place - (len(pairs) - 1) / 2)  # side by side, where they agree
-        appearance = appearances.get(pair[0].partition("@")[0], Appearance(style.INK, "X"))
+        appearance = looks[pair]
         own = [row for row in rows if row.pair == pair]
         _pair(panel, own, appearance, shift)
         name = f"{pair[1]} over {pair[0]}"
@@ -85,6 +100,11 @@ def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], whe
             labelspacing=0.8,
         )
     return made
+
+
+def _first(pair: Pair) -> str:
+    """A of a pair, as appearances know it."""
+    return pair[0].partition("@")[0]
 
 
 def _representatives(rows: Sequence[Crossover]) -> list[str]:

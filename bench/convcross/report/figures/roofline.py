@@ -36,7 +36,8 @@ def roofline(
         "declares, over its median time. Lines: what memory and arithmetic allow at most; a point "
         "above main memory's worked in a cache. Libraries that choose by themselves are left out: "
         "what they run is not known.",
-        *curves.marks(points),
+        *curves.marks(points[points["contender"].isin(style.named(appearances))]),
+        *style.greyed({name: appearances[name] for name in set(points["contender"])}),
     ]
     names = points["contender"]
     made, [panel], side = style.panels(
@@ -44,7 +45,7 @@ def roofline(
         "Roofline",
         where,
         " ".join(note),
-        labels=names,
+        labels=names[names.isin(style.named(appearances))],
         size=PANEL_INCHES,
         ends=True,
     )
@@ -52,6 +53,9 @@ def roofline(
     for name, appearance in appearances.items():
         own = points[names == name].sort_values(["intensity", "rate"])
         if own.empty:
+            continue
+        if not appearance.named:
+            panel.plot(own["intensity"], own["rate"], **curves.DOT, zorder=1)
             continue
         curves.scatter(panel, own, "intensity", "rate", appearance, 4.0, alpha=0.75)
         ends.append(End(own["intensity"].iloc[-1], own["rate"].iloc[-1], name, appearance))

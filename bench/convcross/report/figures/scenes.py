@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ class Scene:
     rows : crossovers; empty where ``why_none`` says why there is none
     pair : the first pair compared
     speed_up : (N, n) → time of the pair's A over that of B
+    named : the contenders that stand out of many; all of a few
     roof : ceilings, where they were measured
     under : see ``analysis.roofline.points``
     """
@@ -47,8 +48,14 @@ class Scene:
     pair: Pair
     speed_up: Mapping[tuple[int, int], float]
     appearances: Mapping[str, Appearance]
+    named: Collection[str]
     roof: Roof | None
     under: pd.DataFrame | None
+
+    @property
+    def looks(self) -> Mapping[str, Appearance]:
+        """With those grey that are not named."""
+        return style.faded(self.appearances, self.named)
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def _no_roof(scene: Scene) -> str | None:
 
 def _time(scene: Scene) -> Figure:
     first = [row for row in scene.rows if row.pair == scene.pair]
-    return curves.time(scene.drawn, first, scene.appearances, scene.where)
+    return curves.time(scene.drawn, first, scene.looks, scene.where)
 
 
 def _fastest(scene: Scene) -> Figure:
@@ -132,7 +139,7 @@ def _fastest(scene: Scene) -> Figure:
 def _roofline(scene: Scene) -> Figure:
     assert scene.roof is not None
     assert scene.under is not None
-    return roofline.roofline(scene.under, scene.roof, scene.appearances, scene.where)
+    return roofline.roofline(scene.under, scene.roof, scene.looks, scene.where)
 
 
 def _one(cells: pd.DataFrame, column: str, what: str) -> str | None:
@@ -168,7 +175,7 @@ FIGURES = {
         "The kernel size from which B stays faster than A; bands are 95 % intervals. A falling "
         "curve: FFT pays off earlier on larger images. Arrows: n* lies beyond the bound drawn.",
         _no_n_star,
-        lambda scene: maps.n_star(scene.rows, scene.appearances, scene.where),
+        lambda scene: maps.n_star(scene.rows, scene.looks, scene.where),
     ),
     "fastest": Kind(
         "Fastest contender",
@@ -182,14 +189,14 @@ FIGURES = {
         "Relative L2 distance from a float64 reference. A flat curve does not suffer from "
         "larger kernels.",
         _no_curve_of_errors,
-        lambda scene: curves.error(scene.drawn, scene.appearances, scene.where),
+        lambda scene: curves.error(scene.drawn, scene.looks, scene.where),
     ),
     "pareto": Kind(
         "Time against error",
         "Faster is lower, more accurate is further left. What lies off the grey line is beaten "
         "in both by some contender on it.",
         _no_trade,
-        lambda scene: curves.pareto(scene.cells, scene.appearances, scene.where),
+        lambda scene: curves.pareto(scene.cells, scene.appearances, scene.where, scene.named),
     ),
     "roofline": Kind(
         "Roofline",

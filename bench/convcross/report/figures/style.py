@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import textwrap
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,8 @@ SHADES = {
 MARKERS = "osD^vP*Xph<>"
 KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
 INK, SOFT, FAINT, MISSING = "#222222", "#666666", "#D9D9D9", "#EFEFEF"
-AT_MOST = 12  # lines that are named at their ends; more have a legend
+# Lines that are named at their ends; more have a legend. And contenders that are all in colour.
+AT_MOST = 12
 PANEL = (2.6, 1.95)  # inches of its axes; around them:
 LEFT, RIGHT, ABOVE, BELOW = 0.8, 0.15, 0.3, 0.5
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -73,33 +74,71 @@ SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Appearance:
-    """A contender's colour and marker, the same in every figure of a report."""
+    """A contender's colour and marker, the same in every figure of a report.
+
+    Attributes
+    ----------
+    named : else it is one of many, thin and grey, without a name
+    """
 
     colour: str
     marker: str
+    named: bool = True
 
 
-def appearances(frame: pd.DataFrame) -> dict[str, Appearance]:
+GREY = Appearance("#BDBDBD", ".", named=False)
+
+
+def appearances(
+    frame: pd.DataFrame, wins: Mapping[str, int] | None = None
+) -> dict[str, Appearance]:
     """A look for each contender, by family in the order of ``SHADES`` and then by name.
 
-    No two contenders of a report share both colour and marker.
+    No two contenders of a report share both colour and marker, up to some 45 of a family.
+
+    Parameters
+    ----------
+    wins : of many contenders, those with more come first: they have shades of their own
     """
     found = {}
     pairs = frame[["family", "contender"]].drop_duplicates()
+    won = wins or {}
     names = sorted(
-        pairs.itertuples(index=False, name=None), key=lambda pair: (_place(pair[0]), pair)
+        pairs.itertuples(index=False, name=None),
+        key=lambda pair: (_place(pair[0]), -won.get(pair[1], 0), pair),
     )
     for start, group in itertools.groupby(names, key=lambda pair: _place(pair[0])):
         shades = [*SHADES.values(), ("#777777",)][start]
         for number, (_, name) in enumerate(group):
-            marker = MARKERS[(start + number) % len(MARKERS)]
+            turn = number // len(MARKERS)  # of the markers; the shades' turns are shorter
+            marker = MARKERS[(start + number + turn) % len(MARKERS)]
             found[name] = Appearance(shades[number % len(shades)], marker)
     return found
+
+
+def faded(looks: Mapping[str, Appearance], kept: Collection[str]) -> dict[str, Appearance]:
+    """The same, grey but for the contenders kept; these come last, and lie above the others."""
+    grey = dict.fromkeys((name for name in looks if name not in kept), GREY)
+    return grey | {name: look for name, look in looks.items() if name in kept}
+
+
+def named(looks: Mapping[str, Appearance]) -> list[str]:
+    """The contenders in colour."""
+    return [name for name, look in looks.items() if look.named]
 
 
 def _place(family: str) -> int:
     order = list(SHADES)
     return order.index(family) if family in order else len(order)
+
+
+def greyed(looks: Mapping[str, Appearance], also: str = "") -> list[str]:
+    """What grey means, for a figure's note, where there is any."""
+    count = len(looks) - len(named(looks))
+    if not count:
+        return []
+    rule = "in each family, the contender fastest at most sizes" + (f", and {also}" if also else "")
+    return [f"In colour: {rule} (more: --highlight). Grey: the {count} others."]
 
 
 def settings() -> AbstractContextManager[None]:

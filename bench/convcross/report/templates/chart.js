@@ -6,7 +6,7 @@
   const controls = read("chart-controls");
   const chart = read("chart");
   const { where, size, cost, phase } = controls.elements;
-  const hidden = new Set(); // contenders that are not shown, whatever else is chosen
+  const hidden = new Set(data.hidden); // contenders that are not shown, whatever else is chosen
 
   function fill(select, options) {
     const before = select.value;
