@@ -77,7 +77,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, made in (
         (pictures, "start", lambda scenes: lambda: []),
         (claims, "_figures", lambda subject, appearances: []),
-        (check, "check", lambda chosen, problems: []),
+        (check, "check", lambda chosen, **how: []),
         (show, "show", lambda image, out, devices: True),
         (doctor, "examine", lambda: []),
         (ceilings, "measure_and_keep", lambda device: {"device": device}),
@@ -232,7 +232,7 @@ def test_results(here: Path) -> None:
 def test_command_lines(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results are read, and not judged or shown: ``test_results`` does that."""
     monkeypatch.setattr("convcross.analysis.claims.claims.judged", lambda subjects, results: [])
-    monkeypatch.setattr(report, "_written", lambda results, out, notes: [out / "a", out / "b"])
+    monkeypatch.setattr(report, "_written", lambda results, out, *_: [out / "a", out / "b"])
 
     @INSIDE
     @given(hostile.command_lines(files(here)))

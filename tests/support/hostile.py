@@ -334,6 +334,8 @@ SOUND = {
     "out": ["new/made.jsonl", "a.jsonl"],
     "budget": ["1s"],
     "problems": ["1"],
+    "image_data": ["normal", "photo,impulses"],
+    "kernel_data": ["normal", "rank-1"],
 }
 
 
