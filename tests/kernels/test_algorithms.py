@@ -35,6 +35,7 @@ def single_precision_or_more(problem: Problem) -> bool:
 # What these may refuse, and must: of a forward problem whose dtype the namespace has.
 REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
+    **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
     "torch-conv2d": lambda problem: False,
     **dict.fromkeys(
         (

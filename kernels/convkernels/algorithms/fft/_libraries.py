@@ -45,12 +45,19 @@ def smooth_numbers(primes: tuple[int, ...], limit: int) -> list[int]:
 
 
 # The factors that each library has kernels for: pocketfft's real transforms 2, 3, 4, 5 (11 only in
-# complex ones); cuFFT documents 2, 3, 5, 7; MKL is fast on the same and on 11 and 13.
-FACTORS = {"numpy": (2, 3, 5), "torch": (2, 3, 5, 7), "cupy": (2, 3, 5, 7)}
+# complex ones); cuFFT documents 2, 3, 5, 7; MKL is fast on the same and on 11 and 13; FFTW
+# documents 2, 3, 5, 7 and one 11 or 13.
+FACTORS = {
+    "numpy": (2, 3, 5),
+    "torch": (2, 3, 5, 7),
+    "cupy": (2, 3, 5, 7),
+    "fftw": (2, 3, 5, 7),
+    "mkl": (2, 3, 5, 7),
+}
 
 
 def good_size(least: int, namespace: str, *, even: bool) -> int:
-    """The smallest size ≥ least that this library transforms well.
+    """The smallest size ≥ least that the library of this namespace, or this one, transforms well.
 
     ``even`` for the axis of the real transform, which is done as a complex one of half the size.
     """

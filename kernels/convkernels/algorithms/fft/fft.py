@@ -17,16 +17,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels.algorithms.fft._libraries import good_size, library
+from convkernels.algorithms.fft._libraries import Library, good_size, library
 from convkernels.namespaces import NAMES
-from convkernels.problem import ITEMSIZE, Problem
+from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import bounds, layout
 from convkernels.toolbox.stages import stage
 
 
-def padded_size(problem: Problem, namespace: str) -> tuple[int, int]:
-    """(M1, M2): the transform that this mode needs, and no more, at a size good for the library."""
+def least_size(problem: Problem) -> Size:
+    """(M1, M2): the transform that this mode needs, and no more."""
     if problem.boundary == "circular":
         return problem.image
     least = []
@@ -37,10 +37,15 @@ def padded_size(problem: Problem, namespace: str) -> tuple[int, int]:
         # Clean where no other period reaches: above start from below, below start + length from
         # above; and both operands must fit.
         least.append(max(size, extent, size + extent - 1 - start, start + length, length))
-    return (
-        good_size(least[0], namespace, even=False),
-        good_size(least[1], namespace, even=True),
-    )
+    return (least[0], least[1])
+
+
+def padded_size(problem: Problem, engine: str) -> Size:
+    """The least size, rounded up to one that the engine transforms well: see ``FACTORS``."""
+    rows, columns = least_size(problem)
+    if problem.boundary == "circular":
+        return (rows, columns)
+    return (good_size(rows, engine, even=False), good_size(columns, engine, even=True))
 
 
 @algorithm(
@@ -74,10 +79,14 @@ class FFT(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp = problem, xp
-        namespace = xp.__name__.rpartition(".")[2]
-        self.size = padded_size(problem, namespace)
-        self.library = library(problem, namespace, xp, self.size)
+        self.size, self.library = self.engine(problem, xp)
         self.pointwise = problem.in_channels == problem.groups
+
+    def engine(self, problem: Problem, xp: Any) -> tuple[Size, Library]:
+        """The padded size and the transforms at it: what another engine's file replaces."""
+        namespace = xp.__name__.rpartition(".")[2]
+        size = padded_size(problem, namespace)
+        return size, library(problem, namespace, xp, size)
 
     def load(self, b: Any) -> None:
         problem, xp = self.problem, self.xp
