@@ -56,12 +56,16 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
         or p.padding is not None
         or (p.boundary == "circular" and p.mode != "same")
     ),
-    "scipy-fftconvolve": lambda p: (
-        steps(p)
-        or not single_precision_or_more(p)
-        or p.padding is not None
-        or p.boundary == "circular"
+    **dict.fromkeys(
+        ("scipy-convolve", "scipy-fftconvolve", "scipy-oaconvolve"),
+        lambda p: (
+            steps(p)
+            or not single_precision_or_more(p)
+            or p.padding is not None
+            or p.boundary == "circular"
+        ),
     ),
+    "scipy-ndimage": lambda p: steps(p) or not single_precision_or_more(p),
 }
 
 

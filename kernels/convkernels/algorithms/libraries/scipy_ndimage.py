@@ -1,0 +1,68 @@
+"""scipy.ndimage.correlate: the direct sum in C, one thread, sums in float64 whatever is stored.
+
+It keeps the image's size ("constant" or "wrap" beyond the border), with a centre that can be
+moved: so even kernels and circular boundaries are its own. Where the output reaches further (full,
+explicit padding) the image is grown with zeros first; where it is smaller (valid) its border is
+computed and cut away. ``scipy.ndimage.convolve`` is the same call with the kernel flipped.
+
+Costs kh·kw products for each pixel of the (grown) image, each through a table of offsets
+(``NI_Correlate`` of ``ni_filters.c``).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from convkernels.problem import ITEMSIZE, Problem
+from convkernels.registry import Cost, Implementation, algorithm, forward_only
+from convkernels.toolbox.planes import by_plane, single_step
+
+
+@algorithm(
+    name="scipy-ndimage",
+    family="direct",
+    namespaces=("numpy",),
+    arithmetic="ieee, sums in float64",
+    source="scipy.ndimage.correlate",
+)
+class SciPyNDImage(Implementation):
+    @staticmethod
+    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
+        if problem.dtype not in ("float64", "float32"):
+            return f"ndimage.correlate has no {problem.dtype}"
+        return forward_only(problem) or single_step(problem, "ndimage.correlate")
+
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        pairs = problem.batch * problem.out_channels * problem.in_channels // problem.groups
+        size = map(max, problem.image, problem.output)
+        # A scalar loop without blocking: pixel, weight (float64) and offset are read each time.
+        products = float(pairs * math.prod(size) * math.prod(problem.kernel))
+        return Cost(2 * products, products * (ITEMSIZE[problem.dtype] + 16))
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        import numpy as np
+        from scipy import ndimage
+
+        self.problem, self.np, self.correlate = problem, np, ndimage.correlate
+        same = problem.output == problem.image
+        self.grow = None if same or problem.mode == "valid" else problem.pads
+        # The origin is counted from the kernel's middle; without one of its own, the first element.
+        self.origin = tuple(
+            (pad[0] if same else 0) - size // 2
+            for pad, size in zip(problem.pads, problem.kernel, strict=True)
+        )
+        self.mode = "wrap" if problem.boundary == "circular" else "constant"
+
+    def load(self, b: Any) -> None:
+        self.w = (b[..., ::-1, ::-1] if self.problem.op == "convolution" else b).copy()
+
+    def run(self, a: Any) -> Any:
+        return by_plane(self._plane, a, self.w, self.problem)
+
+    def _plane(self, x: Any, w: Any) -> Any:
+        height, width = self.problem.output
+        if self.grow:
+            x = self.np.pad(x, self.grow)
+        return self.correlate(x, w, mode=self.mode, cval=0.0, origin=self.origin)[:height, :width]
