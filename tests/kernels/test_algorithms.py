@@ -36,7 +36,9 @@ def single_precision_or_more(problem: Problem) -> bool:
 REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
-    "torch-conv2d": lambda problem: False,
+    **dict.fromkeys(("torch-conv2d", "torch-unfold"), lambda problem: False),
+    "torch-conv2d-channels-last": lambda p: p.in_channels == 1,
+    "fft-conv-pytorch": lambda p: p.dtype != "float32",
     **dict.fromkeys(
         (
             *("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d"),

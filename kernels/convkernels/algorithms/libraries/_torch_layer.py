@@ -1,0 +1,42 @@
+"""Layers of PyTorch as contenders: (B, C, H, W) with (K, C/groups, kh, kw), correlating."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convkernels.problem import Problem
+from convkernels.registry import Implementation
+
+
+class TorchLayer(Implementation):
+    """A subclass gives ``layer``: from x and zeros to put at both ends of an axis, to y.
+
+    Other padding (even kernels, circular) is done before it, in each run.
+    """
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        import torch
+
+        self.problem, self.torch = problem, torch
+        self.x4 = (problem.batch, problem.in_channels, *problem.image)
+        self.w4 = (problem.out_channels, problem.in_channels // problem.groups, *problem.kernel)
+        (top, bottom), (left, right) = problem.pads
+        self.pads = (left, right, top, bottom)
+        self.even = top == bottom and left == right and problem.boundary == "zero"
+
+    def load(self, b: Any) -> None:
+        w = b.reshape(self.w4)
+        w = w.flip(-2, -1) if self.problem.op == "convolution" else w
+        # Of its own in any case: flip keeps the strides of what it is given, and clone would.
+        self.w = w.clone(memory_format=self.torch.contiguous_format)
+
+    def run(self, a: Any) -> Any:
+        problem = self.problem
+        x, padding = a.reshape(self.x4), (self.pads[2], self.pads[0])
+        if not self.even:
+            mode = "circular" if problem.boundary == "circular" else "constant"
+            x, padding = self.torch.nn.functional.pad(x, self.pads, mode=mode), (0, 0)
+        return self.layer(x, padding).reshape(problem.y_shape)
+
+    def layer(self, x: Any, padding: tuple[int, int]) -> Any:
+        raise NotImplementedError

@@ -1,0 +1,100 @@
+"""PyTorch's layers: what each hands to the library, in which layout, from load or in each run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from convkernels import Problem, namespaces
+from convkernels.discovery import find
+
+CHANNELS = Problem((20, 20), (3, 3), batch=2, in_channels=4, out_channels=6, groups=2)
+
+
+def prepared(name: str, problem: Problem) -> Any:
+    algorithm = find(name)
+    if reason := algorithm.missing("torch"):
+        pytest.skip(reason)
+    instance = algorithm.prepare(problem, "torch", "cpu")
+    instance.load(torch.ones(problem.w_shape))
+    return instance
+
+
+def spy_on(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[tuple[Any, ...]]:
+    calls: list[tuple[Any, ...]] = []
+    function = getattr(where, name)
+
+    def spy(*args: Any, **options: Any) -> Any:
+        calls.append((*args, options))
+        return function(*args, **options)
+
+    monkeypatch.setattr(where, name, spy)
+    return calls
+
+
+def test_channels_last_reaches_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = spy_on(monkeypatch, torch.nn.functional, "conv2d")
+    for name, expected in (("torch-conv2d", False), ("torch-conv2d-channels-last", True)):
+        instance = prepared(name, CHANNELS)
+        instance.run(torch.ones(CHANNELS.x_shape))
+        x, w, _ = calls.pop()
+        for operand in (x, w):
+            assert operand.is_contiguous(memory_format=torch.channels_last) == expected, name
+            assert operand.is_contiguous() != expected, name
+
+
+def test_one_channel_has_one_layout() -> None:
+    x = torch.ones(1, 1, 8, 9)
+    assert x.contiguous(memory_format=torch.channels_last).stride() == x.stride()
+
+
+def test_unfold_makes_the_column_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One matrix of its workspace's bytes a run, and the filter's matrix in load."""
+    calls = spy_on(monkeypatch, torch, "matmul")
+    instance = prepared("torch-unfold", CHANNELS)
+    assert tuple(instance.w.shape) == (2, 3, 2 * 3 * 3)
+    instance.run(torch.ones(CHANNELS.x_shape))
+    (w, columns, _) = calls.pop()
+    assert not calls
+    assert w is instance.w
+    assert columns.numel() * columns.element_size() == instance.cost(CHANNELS).workspace
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_tf32_is_off_for_the_convolution_only(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if device not in namespaces.devices("torch"):
+        pytest.skip(f"torch has no {device} here")
+    seen = []
+    conv2d = torch.nn.functional.conv2d
+
+    def spy(*args: Any, **options: Any) -> Any:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return conv2d(*args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", spy)
+    before = torch.backends.cudnn.allow_tf32
+    for name in ("torch-conv2d", "torch-conv2d-channels-last"):
+        instance = find(name).prepare(CHANNELS, "torch", device)
+        instance.load(torch.ones(CHANNELS.w_shape, device=device))
+        instance.run(torch.ones(CHANNELS.x_shape, device=device))
+    assert seen == [False, False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_fft_conv_transforms_at_the_size_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The padded image's own, its width made even; image and kernel in each run."""
+    problem = Problem((20, 23), (3, 4), mode="full")
+    instance = prepared("fft-conv-pytorch", problem)
+    module = pytest.importorskip("fft_conv_pytorch.fft_conv")
+    calls = spy_on(monkeypatch, module, "rfftn")
+    for _ in range(2):
+        y = instance.run(torch.ones(problem.x_shape))
+        sizes = [list(x.shape[-2:]) for x, *_ in calls]
+        calls.clear()
+        assert sizes == [[24, 30]] * 2
+    assert instance.provenance() == {"padded": [24, 30]}
+    # A transform: where the sum is exactly 1, it has rounding errors.
+    assert np.count_nonzero(y.numpy() != np.round(y.numpy())) > 0
