@@ -21,7 +21,7 @@ from support.problems import FIXED, Case, case, outer, random_case
 from support.reference import relative_error
 
 RANDOM_PROBLEMS = 500
-STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many
+STREAM = 7 * RANDOM_PROBLEMS  # problems offered, for those that refuse many
 
 
 def steps(problem: Problem) -> bool:
@@ -37,6 +37,13 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
     **dict.fromkeys(("torch-conv2d", "torch-unfold"), lambda problem: False),
+    "torch-compile": lambda p: (
+        steps(p)
+        or not single_precision_or_more(p)
+        or not p.is_image
+        or p.batch > 1
+        or min(*p.image, *p.kernel) < 2
+    ),
     "torch-conv2d-channels-last": lambda p: p.in_channels == 1,
     "fft-conv-pytorch": lambda p: p.dtype != "float32",
     **dict.fromkeys(

@@ -1,0 +1,94 @@
+"""torch.compile of conv2d alone: what the compiler adds where there is nothing to fuse.
+
+TorchInductor leaves a convolution to ATen (oneDNN, cuDNN; ``aten.convolution`` is an extern kernel
+unless max_autotune is on), so what it runs is torch-conv2d's kernel behind guards.
+
+One function is compiled in ``plan``, with dynamic shapes: again for each kernel size, dtype and
+shape of strides (a fifth of a second each; the first some seconds), not for each image size, and
+never within a run. Padding is done before it. To keep the graphs few, only single images of one
+channel are taken. ``fullgraph`` makes an error of too many graphs, where Dynamo would otherwise go
+on without having compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import warnings
+from typing import Any
+
+from convkernels.algorithms.libraries._torch_layer import TorchLayer
+from convkernels.problem import ITEMSIZE, Problem
+from convkernels.registry import Cost, algorithm, forward_only
+from convkernels.toolbox.planes import single_step
+
+GRAPHS = 1000  # of one function in a process, at most
+
+
+@functools.cache
+def compiled() -> Any:
+    """conv2d of (x, w), which compiles itself when it is first called."""
+    import torch
+
+    def conv2d(x: Any, w: Any) -> Any:
+        return torch.nn.functional.conv2d(x, w)
+
+    # Its pool of compiling processes would outlive the plan, and this has nothing for them to do.
+    return torch.compile(conv2d, dynamic=True, fullgraph=True, options={"compile_threads": 1})
+
+
+@algorithm(
+    name="torch-compile",
+    family="library",
+    namespaces=("torch",),
+    arithmetic="ieee (TF32 off)",
+    source="torch.compile(torch.nn.functional.conv2d, dynamic=True)",
+)
+class TorchCompile(TorchLayer):
+    @staticmethod
+    def missing(namespace: str) -> str | None:
+        compiler = os.environ.get("CXX", "g++")
+        if shutil.which(compiler):
+            return None
+        return f"torch.compile needs a C++ compiler, and {compiler} is not found: apt install g++"
+
+    @staticmethod
+    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
+        if reason := forward_only(problem) or single_step(problem, "what is compiled here"):
+            return reason
+        if problem.batch > 1 or not problem.is_image:
+            return "compiled for single images of one channel"
+        if min(*problem.image, *problem.kernel) < 2:
+            return "a size of one would be compiled anew"
+        if problem.dtype not in ("float64", "float32"):
+            return f"not compiled for {problem.dtype}"
+        return None
+
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        (top, bottom), (left, right) = problem.pads
+        height, width = problem.image
+        grown = (height + top + bottom) * (width + left + right)
+        # The padded image is written and read; where there is none, guards are.
+        return Cost(problem.flops, problem.min_bytes + 2.0 * grown * ITEMSIZE[problem.dtype])
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        import torch
+
+        super().plan(problem, xp, device)
+        self.even = not any(self.pads)  # else padded before
+        like = {"dtype": getattr(torch, problem.dtype), "device": device}
+        self.w = torch.zeros(self.w4, **like)
+        limits = {"recompile_limit": GRAPHS, "accumulated_recompile_limit": GRAPHS}
+        with torch._dynamo.config.patch(limits), warnings.catch_warnings():
+            # Of torch 2.13: importing TorchInductor calls what torch.jit has deprecated.
+            warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+            self.run(torch.zeros(self.x4, **like))
+
+    def layer(self, x: Any, padding: tuple[int, int]) -> Any:
+        with self.torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=False, allow_tf32=False
+        ):
+            # Other strides, and views of other arrays, would be compiled anew.
+            return compiled()(x.contiguous().data, self.w)
