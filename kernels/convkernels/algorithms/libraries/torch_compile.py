@@ -13,6 +13,7 @@ on without having compiled.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import shutil
 import warnings
@@ -24,6 +25,7 @@ from convkernels.registry import Cost, algorithm, forward_only
 from convkernels.toolbox.planes import single_step
 
 GRAPHS = 1000  # of one function in a process, at most
+GUARDS = 2e5  # FLOP in whose time they are checked, some 20 µs
 
 
 @functools.cache
@@ -69,9 +71,11 @@ class TorchCompile(TorchLayer):
     def cost(problem: Problem) -> Cost:
         (top, bottom), (left, right) = problem.pads
         height, width = problem.image
+        # The padded image is written and read, and multiplied like any other.
         grown = (height + top + bottom) * (width + left + right)
-        # The padded image is written and read; where there is none, guards are.
-        return Cost(problem.flops, problem.min_bytes + 2.0 * grown * ITEMSIZE[problem.dtype])
+        products = math.prod(problem.output) * problem.terms
+        traffic = problem.min_bytes + 2.0 * grown * ITEMSIZE[problem.dtype]
+        return Cost(2.0 * products + GUARDS, traffic)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         import torch
