@@ -136,7 +136,7 @@ def test_unknown_family_or_namespace(change: dict[str, Any], message: str) -> No
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"algorithm is 'fftt'; allowed: .*direct, fft, im2col"):
+    with pytest.raises(ValueError, match=r"algorithm is 'fftt'; allowed: .*direct, fft, .*im2col"):
         find("fftt")
 
 
