@@ -4,7 +4,7 @@ TorchInductor leaves a convolution to ATen (oneDNN, cuDNN; ``aten.convolution`` 
 unless max_autotune is on), so what it runs is torch-conv2d's kernel behind guards.
 
 One function is compiled in ``plan``, with dynamic shapes: again for each kernel size, dtype and
-shape of strides (a fifth of a second each; the first some seconds), not for each image size, and
+few patterns of equal sizes (a fifth of a second each; the first some seconds), not for each image size, and
 never within a run. Padding is done before it. To keep the graphs few, only single images of one
 channel are taken. ``fullgraph`` makes an error of too many graphs, where Dynamo would otherwise go
 on without having compiled.
@@ -25,7 +25,7 @@ from convkernels.registry import Cost, algorithm, forward_only
 from convkernels.toolbox.planes import single_step
 
 GRAPHS = 1000  # of one function in a process, at most
-GUARDS = 2e5  # FLOP in whose time they are checked, some 20 µs
+GUARDS = 1e6  # FLOP in the time of checking them and of the wrapper, some 0.1 ms
 
 
 @functools.cache
