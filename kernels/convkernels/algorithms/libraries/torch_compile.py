@@ -3,8 +3,8 @@
 TorchInductor leaves a convolution to ATen (oneDNN, cuDNN; ``aten.convolution`` is an extern kernel
 unless max_autotune is on), so what it runs is torch-conv2d's kernel behind guards.
 
-One function is compiled in ``plan``, with dynamic shapes: again for each kernel size, dtype and
-few patterns of equal sizes (a fifth of a second each; the first some seconds), not for each image size, and
+One function is compiled in ``plan``, with dynamic shapes: again for each dtype, kernel size and
+pattern of equal sizes (a fifth of a second each, the first some seconds), not for each image, and
 never within a run. Padding is done before it. To keep the graphs few, only single images of one
 channel are taken. ``fullgraph`` makes an error of too many graphs, where Dynamo would otherwise go
 on without having compiled.
