@@ -22,12 +22,15 @@ else ifeq ($(shell test 0$(CUDA) -ge 13 && echo newer),newer)
 else
   BUILD := cpu
 endif
-REQUIRED_cpu := --constraint constraints-cpu.txt --editable '.[dev,opencv]'
-REQUIRED_cuda12 := --editable '.[dev,opencv,cuda12]'
-REQUIRED_cuda13 := --editable '.[dev,opencv,cuda13]'
+CONSTRAINT_cpu := --constraint constraints-cpu.txt
+EXTRAS_cpu := opencv
+EXTRAS_cuda12 := opencv,cuda12
+EXTRAS_cuda13 := opencv,cuda13
 
 # One stamp a build: a venv made before the driver came holds the CPU's packages and starts anew.
+# READY is enough to measure; TESTED adds what tests need, and every library that can be measured.
 READY := $(VENV)/.ready-$(BUILD)
+TESTED := $(VENV)/.tested-$(BUILD)
 STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
 .PHONY: bench test microbench proofs soak wheels clean
@@ -43,19 +46,19 @@ bench: $(READY)
 	$(BIN)/convcross report "$$results" && \
 	exit $$status
 
-test: $(READY)
+test: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-microbench: $(READY)
+microbench: $(TESTED)
 	$(BIN)/pytest tests/microbench
 
-proofs: $(READY)
+proofs: $(TESTED)
 	@for proof in tests/proofs/*.py; do PYTHONPATH=tests $(BIN)/python $$proof || exit 1; done
 
-soak: $(READY)
+soak: $(TESTED)
 	PYTHONPATH=tests $(BIN)/python tests/soak
 
 # Pure Python or for CPython 3.12 on x86-64; NumPy, PyTorch and CuPy are the machine's own.
@@ -75,5 +78,10 @@ clean:
 $(READY): pyproject.toml constraints-cpu.txt
 	@echo "setting up $(VENV) for $(BUILD): some minutes; what fails is said"
 	@$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
-	@$(BIN)/python -m pip install --quiet --quiet $(REQUIRED_$(BUILD))
+	@$(BIN)/python -m pip install --quiet --quiet $(CONSTRAINT_$(BUILD)) --editable '.[$(EXTRAS_$(BUILD))]'
+	@touch $@
+
+$(TESTED): $(READY)
+	@echo "setting up the tests in $(VENV)"
+	@$(BIN)/python -m pip install --quiet --quiet $(CONSTRAINT_$(BUILD)) --editable '.[dev,$(EXTRAS_$(BUILD))]'
 	@touch $@

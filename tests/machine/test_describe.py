@@ -117,6 +117,19 @@ def test_names_are_short_and_safe(model: str, slug: str) -> None:
     assert describe._slug(model) == slug
 
 
+def test_a_hidden_number_is_told_by_family_and_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "AMD EPYC" alone would give machines of several generations one name."""
+    cpuinfo = tmp_path / "cpuinfo"
+    monkeypatch.setattr(describe, "Path", lambda path: cpuinfo)
+    told = "cpu family\t: 23\nmodel\t\t: 1\nmodel name\t: {}\n"
+    cpuinfo.write_text(told.format("AMD EPYC"))
+    assert describe._cpu_model() == "AMD EPYC family 23 model 1"
+    cpuinfo.write_text(told.format("AMD EPYC 7B13"))
+    assert describe._cpu_model() == "AMD EPYC 7B13"
+
+
 def test_name_of_a_cpu_has_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(describe, "_cpu_model", lambda: "AMD EPYC 7B13 64-Core Processor")
     monkeypatch.setattr(describe.psutil, "cpu_count", lambda logical=True: 4 if logical else 2)

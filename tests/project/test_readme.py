@@ -92,15 +92,15 @@ def test_the_algorithm_is_about_15_lines() -> None:
 
 def test_the_new_algorithm_is_listed(folder: Path) -> None:
     rows = json.loads(convcross(folder, "list", "--algorithms", "my_algorithms", "--json"))
-    (row,) = [row for row in rows if row["name"] == "scipy-oaconvolve"]
+    (row,) = [row for row in rows if row["name"] == "my-overlap-add"]
     assert row["family"] == "fft"
     assert row["available"] == {"numpy": True}
 
 
 def test_the_new_algorithm_is_verified(folder: Path) -> None:
-    arguments = ["--algorithms", "my_algorithms", "--contenders", "scipy-oaconvolve", "--json"]
+    arguments = ["--algorithms", "my_algorithms", "--contenders", "my-overlap-add", "--json"]
     (row,) = json.loads(convcross(folder, "check", *arguments, "--problems", "50"))
-    assert row["contender"] == "scipy-oaconvolve/numpy@cpu"
+    assert row["contender"] == "my-overlap-add/numpy@cpu"
     assert row["problems"] == 50
     assert row["failures"] == 0
     assert 0 < row["worst_error"] <= row["bound"]
@@ -108,22 +108,22 @@ def test_the_new_algorithm_is_verified(folder: Path) -> None:
 
 def test_the_new_algorithm_is_timed_and_plotted(folder: Path) -> None:
     grid = ["--sizes", "32,48", "--kernels", "3,5,7"]
-    contenders = ["--contenders", "direct/numpy,scipy-oaconvolve"]
+    contenders = ["--contenders", "direct/numpy,my-overlap-add"]
     told = convcross(
         folder, "run", "quick", "--algorithms", "my_algorithms", *grid, *contenders
     ).splitlines()
     results = folder / told[-1]
     lines: list[dict[str, Any]] = [json.loads(line) for line in results.read_text().splitlines()]
-    mine = [line for line in lines if line.get("algorithm") == "scipy-oaconvolve"]
+    mine = [line for line in lines if line.get("algorithm") == "my-overlap-add"]
     assert len(mine) == 6
     assert {line["status"] for line in mine} == {"ok"}
     assert all(line["phase_seconds"]["run"] for line in mine)
     crossed = convcross(folder, "crossover", str(results))
-    assert "scipy-oaconvolve/numpy against direct/numpy" in crossed
+    assert "my-overlap-add/numpy against direct/numpy" in crossed
     page = Path(folder / convcross(folder, "report", str(results)).splitlines()[-1])
-    assert "scipy-oaconvolve/numpy" in page.read_text(encoding="utf-8")
+    assert "my-overlap-add/numpy" in page.read_text(encoding="utf-8")
     (times,) = page.parent.glob("*-time.svg")
-    assert "scipy-oaconvolve/numpy" in times.read_text(encoding="utf-8")
+    assert "my-overlap-add/numpy" in times.read_text(encoding="utf-8")
 
 
 @on_each_page

@@ -209,7 +209,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _cpu_model() -> str:
-    """The processor's name: /proc/cpuinfo has it on x86, lscpu on ARM."""
+    """The processor's name: /proc/cpuinfo has it on x86, lscpu on ARM.
+
+    A virtual machine may hide the number ("AMD EPYC", which is every one of five generations): then
+    family and model follow it.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     texts = [cpuinfo.read_text()] if cpuinfo.exists() else []
     if shutil.which("lscpu"):
@@ -217,10 +221,18 @@ def _cpu_model() -> str:
         lscpu = subprocess.run(["lscpu"], env=environment, capture_output=True, text=True)
         texts.append(lscpu.stdout)
     for text in texts:
-        found = re.search(r"^model name\s*:\s*(\S.*)$", text, re.MULTILINE | re.IGNORECASE)
-        if found:
-            return found[1].strip()
+        model = _told("model name", text)
+        if model is not None:
+            numbers = [_told("cpu family", text), _told("model", text)]
+            if None in numbers or re.search(r"\d", _slug(model)):
+                return model
+            return f"{model} family {numbers[0]} model {numbers[1]}"
     return platform.processor() or platform.machine() or "cpu"
+
+
+def _told(key: str, text: str) -> str | None:
+    found = re.search(rf"^{key}\s*:\s*(\S.*)$", text, re.MULTILINE | re.IGNORECASE)
+    return found[1].strip() if found else None
 
 
 def _os() -> str:

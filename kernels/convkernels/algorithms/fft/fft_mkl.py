@@ -5,18 +5,18 @@ or without. mkl_fft makes its descriptors within each call; there is nothing to 
 patches nothing (``patch_numpy_fft`` would). torch has an MKL of its own, in which it uses 2-D
 descriptors: ``fft`` on torch is not this contender with other arrays.
 
-Its OpenMP threads would spin for 200 ms after each call and take a core from whatever follows, as
-libgomp's do for a few: they are told to sleep after one.
+Its threads are those of torch's OpenMP library (``libraries/_mkl``): Intel's own would spin for
+200 ms after each call, on a core that the next contender needs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 from typing import Any
 
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
 from convkernels.algorithms.fft.fft import padded_size
+from convkernels.algorithms.libraries import _mkl
 from convkernels.namespaces import installed
 from convkernels.problem import Problem, Size
 from convkernels.registry import algorithm
@@ -24,13 +24,13 @@ from convkernels.toolbox import threads
 from convkernels.toolbox.bounds import compute_dtype
 
 FFT_DOMAIN = 2  # MKL_DOMAIN_FFT of mkl_types.h: BLAS keeps its number of threads
-SPIN = 1  # ms
 
 Array = Any
 
 
 class MKL(Kept):
     def __init__(self, size: Size, dtype: str) -> None:
+        _mkl.library()  # before mkl_fft chooses another threading layer
         import mkl_fft
 
         super().__init__(size, dtype)
@@ -39,8 +39,6 @@ class MKL(Kept):
         # Through the extension module, whose symbols include those of the MKL that it loaded.
         mkl = ctypes.CDLL(mkl_fft._pydfti.__file__)
         mkl.MKL_Domain_Set_Num_Threads(self.threads, FFT_DOMAIN)
-        with contextlib.suppress(OSError, AttributeError):  # MKL on another threading layer
-            ctypes.CDLL("libiomp5.so").kmp_set_blocktime(SPIN)
 
     def r2c(self, image: Array, spectrum: Array) -> None:
         self.fft.rfft2(image, out=spectrum)
@@ -63,9 +61,9 @@ class FFTByMKL(EngineFFT):
 
     @staticmethod
     def missing(namespace: str) -> str | None:
-        if installed("mkl_fft"):
-            return None
-        return "mkl_fft is not installed: pip install 'convcross[mkl]'"
+        if not installed("mkl_fft"):
+            return "mkl_fft is not installed: pip install 'convcross[mkl]'"
+        return _mkl.missing()
 
     def engine(self, problem: Problem, xp: Any) -> tuple[Size, MKL]:
         size = padded_size(problem, "mkl")
