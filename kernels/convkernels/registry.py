@@ -41,6 +41,7 @@ class Implementation:
 
     problem: Problem
     b: Any
+    compile_seconds: float = 0.0  # that compiling its code took, here or in an earlier process
     threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
 
     @staticmethod

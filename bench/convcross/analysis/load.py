@@ -281,6 +281,8 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "fresh_rounds": rounds["fresh"],
         "load": load,
         "plan": _samples(record, "plan"),
+        # Plans of one process after the other, as on a machine that has compiled nothing yet.
+        "cold_plan": _samples(record, "plan") + (record.provenance.compile_s or 0.0),
         "padded": record.provenance.padded,
         "stages": record.stage_seconds,
     }

@@ -49,6 +49,7 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
         begin = time.perf_counter()
         load, run, first = _first_run(trial, instance, a, b)
         seconds = time.perf_counter() - begin
+        trial.record.provenance.compile_s = instance.compile_seconds or None
         trial.record.provenance = _with_own_words(trial.record.provenance, instance)
         dtype = namespaces.dtype_name(first)
         if dtype != problem.dtype:

@@ -85,6 +85,7 @@ class Provenance(Known):
     """How a record came about. Other keys are a contender's own words on how it computes."""
 
     first_plan_s: Positive | None = None  # s, of the first plan in the process
+    compile_s: Positive | None = None  # s, that compiling its code took, here or before
     threads: int | None = None  # CPU threads that it was timed with: those that suit it best
     batch: int | None = None  # runs timed together as one sample
     reference: Certificate | None = None

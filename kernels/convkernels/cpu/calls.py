@@ -6,6 +6,7 @@ that arrays take, and one machine code serves every type.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,11 +15,25 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from convkernels.cpu import objects
 from convkernels.problem import Size
 
 BYTE, WORD = ir.IntType(8), ir.IntType(64)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def ready(driver: Any, *arguments: Any) -> float:
+    """Have a driver compiled, or what an earlier process compiled loaded, by a call without tasks.
+
+    Returns the seconds that compiling took, in this process or in the earlier one.
+    """
+    key = (driver.__name__, objects.source(driver.py_func.__code__.co_filename), numba.__version__)
+    misses, begin = sum(driver.stats.cache_misses.values()), time.perf_counter()
+    driver(*arguments)
+    if sum(driver.stats.cache_misses.values()) > misses:
+        objects.note(key, time.perf_counter() - begin)
+    return objects.noted(key)
 
 
 def compiled(function: Function) -> Function:

@@ -65,10 +65,9 @@ def load(
     """
     import llvmlite
 
-    whole = repr((llvmlite.__version__, dataclasses.astuple(instructions), tuple(key)))
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:32]
+    digest = _digest((llvmlite.__version__, dataclasses.astuple(instructions), tuple(key)))
     if digest not in _loaded:
-        path = folder() / f"{digest}.o"
+        path = _path(digest)
         kept = _read(path)
         if kept is None:
             begin = time.perf_counter()
@@ -80,6 +79,25 @@ def load(
             seconds, code = kept
             _loaded[digest] = Compiled(_link(code, names), seconds, "disk")
     return _loaded[digest]
+
+
+def _digest(key: object) -> str:
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+
+
+def _path(digest: str) -> Path:
+    return folder() / f"{digest}.o"
+
+
+def note(key: Sequence[object], seconds: float) -> None:
+    """Keep what compiling took of code that is kept elsewhere."""
+    _write(_path(_digest(key)), seconds, b"")
+
+
+def noted(key: Sequence[object]) -> float:
+    """What compiling took, as it was noted; 0 where it was not."""
+    kept = _read(_path(_digest(key)))
+    return kept[0] if kept else 0.0
 
 
 @functools.cache

@@ -15,6 +15,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from convkernels.toolbox import threads
+
+GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
+
 
 class _Job:
     """Pieces of work, taken one at a time by whoever is free."""
@@ -71,13 +75,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_anew)
 
 
-def share(work: Callable[[int], None], pieces: int, threads: int) -> None:
-    """``work(piece)`` for each piece below ``pieces``, by the caller and ``threads`` − 1 others.
+def worth(flops: float) -> int:
+    """Threads that so much work is worth, of those that it may have."""
+    return max(1, min(threads.count(), 1 + int(flops / GRAIN)))
+
+
+def share(work: Callable[[int], None], pieces: int, workers: int) -> None:
+    """``work(piece)`` for each piece below ``pieces``, by the caller and ``workers`` − 1 threads.
 
     Which thread takes which piece is left open. Any number of callers may share at once. Raises
     what a piece raised first, when none is running any more.
     """
-    helpers = min(threads, pieces) - 1
+    helpers = min(workers, pieces) - 1
     if helpers < 1:
         for piece in range(pieces):
             work(piece)
@@ -99,22 +108,22 @@ class Tasks:
     Parameters
     ----------
     count : of tasks, numbered from 0
-    threads : that share them
+    workers : threads that share them
     """
 
     PIECES = 4  # that a thread takes: an uneven machine is evened out
 
-    def __init__(self, count: int, threads: int) -> None:
-        pieces = 1 if threads == 1 else min(count, self.PIECES * threads)
+    def __init__(self, count: int, workers: int) -> None:
+        pieces = 1 if workers == 1 else min(count, self.PIECES * workers)
         bounds = [count * piece // pieces for piece in range(pieces + 1)]
-        self.pieces, self.threads = list(itertools.pairwise(bounds)), threads
+        self.pieces, self.workers = list(itertools.pairwise(bounds)), workers
 
     def share(self, work: Callable[[tuple[int, int]], None]) -> None:
         """``work((first, last))`` for all pieces. Raises what one of them raised."""
-        if self.threads == 1:
+        if self.workers == 1:
             work(self.pieces[0])
         else:
-            share(lambda piece: work(self.pieces[piece]), len(self.pieces), self.threads)
+            share(lambda piece: work(self.pieces[piece]), len(self.pieces), self.workers)
 
 
 class Buffers:

@@ -26,7 +26,7 @@ class Phase:
 PHASES = {
     "steady": Phase(("run",), "run alone"),
     "fresh": Phase(("fresh",), "load and run, as when the filter changed"),
-    "first": Phase(("plan", "fresh"), "plan, load and run"),
+    "first": Phase(("cold_plan", "fresh"), "plan, compiling included, load and run"),
 }
 ROUND_COLUMNS = {"run": "rounds", "fresh": "fresh_rounds"}  # of the rounds of each part
 

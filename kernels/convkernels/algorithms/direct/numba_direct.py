@@ -16,11 +16,10 @@ from convkernels.algorithms.direct import _micro_kernel as micro
 from convkernels.cpu import instructions, operands, pool
 from convkernels.problem import Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm
-from convkernels.toolbox import bounds, threads
+from convkernels.toolbox import bounds
 from convkernels.toolbox.stages import stage
 
 TILE = (32, 256)  # outputs, rounded to blocks
-GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
 
 
 @algorithm(
@@ -55,48 +54,48 @@ class NumbaDirect(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         from convkernels.algorithms.direct import _tiles
+        from convkernels.cpu import calls
 
         self.problem, self.planes = problem, operands.Planes(problem, xp)
         dtype, item = self.planes.dtype, self.planes.item
         chosen = self.instructions or instructions.here()
-        self.compiled = micro.block_kernel(problem.kernel, dtype, chosen)
+        compiled = micro.block_kernel(problem.kernel, dtype, chosen)
         self.block = (micro.ROWS, micro.width(chosen, dtype))
         self.tile = micro.rounded(TILE, self.block, problem.output)
         tiles = -(-problem.output[0] // self.tile[0]) * -(-problem.output[1] // self.tile[1])
-        self.threads = min(threads.count(), 1 + int(problem.flops / GRAIN))
+        self.threads = pool.worth(problem.flops)
         self.tasks = pool.Tasks(problem.batch * problem.out_channels * tiles, self.threads)
         self.buffers = pool.Buffers(_tiles.buffer_words(problem.kernel, self.tile, item))
         self.run_tiles: Any = _tiles.direct_tiles
+        self.kernel = compiled.addresses[micro.NAME]
+        self.constants = (
+            (self.planes.groups, self.planes.filters, self.planes.depth),
+            self.planes.image,
+            self.planes.before,
+            self.planes.kernel,
+            self.planes.output,
+            self.block,
+            self.tile,
+            micro.rows_at_once(self.planes.kernel[1]),
+            item,
+        )
+        with self.buffers.one() as buffer:
+            nothing = (self.kernel, 0, 0, 0, *self.constants, buffer, (0, 0))
+            self.compile_seconds = compiled.seconds + calls.ready(self.run_tiles, *nothing)
 
     def load(self, b: Any) -> None:
         import numpy as np
 
-        planes, w = self.planes, self.planes.filters_of(b)
-        self.w = np.ascontiguousarray(w.swapaxes(-1, -2))
-        self.constants = (
-            (planes.groups, planes.filters, planes.depth),
-            planes.image,
-            planes.before,
-            planes.kernel,
-            planes.output,
-            self.block,
-            self.tile,
-            micro.rows_at_once(planes.kernel[1]),
-            planes.item,
-        )
+        self.w = np.ascontiguousarray(self.planes.filters_of(b).swapaxes(-1, -2))
 
     def run(self, a: Any) -> Any:
         x, y = self.planes.images(a), self.planes.outputs()
-        kernel = self.compiled.addresses[micro.NAME]
         memory = (operands.address(x), operands.address(self.w), operands.address(y))
 
         def work(tasks: Size) -> None:
             with self.buffers.one() as buffer:
-                self.run_tiles(kernel, *memory, *self.constants, buffer, tasks)
+                self.run_tiles(self.kernel, *memory, *self.constants, buffer, tasks)
 
         with stage("sum"):
             self.tasks.share(work)
         return self.planes.result(y)
-
-    def provenance(self) -> dict[str, Any]:
-        return {"compiled_s": self.compiled.seconds}

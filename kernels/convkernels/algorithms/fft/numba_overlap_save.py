@@ -22,13 +22,12 @@ from convkernels.algorithms.fft import _tile_transform as transform
 from convkernels.cpu import instructions, operands, pool
 from convkernels.problem import Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm
-from convkernels.toolbox import bounds, threads
+from convkernels.toolbox import bounds
 from convkernels.toolbox.stages import stage
 
 LARGEST = max(transform.SIDES) // 2  # rows or columns of a kernel
 CACHE = 512 << 10  # bytes of a core's own cache, at least, in the last ten years
 ROW = 300  # FLOP in whose time a row of a tile is fetched or stored
-GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
 
 
 def tile_flops(side: Size, kept: Size) -> float:
@@ -119,17 +118,17 @@ class NumbaOverlapSave(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         from convkernels.algorithms.fft import _overlap_save as driver
+        from convkernels.cpu import calls
 
         self.problem, self.planes = problem, operands.Planes(problem, xp)
         dtype, item = self.planes.dtype, self.planes.item
         chosen = self.instructions or instructions.here()
         lanes = chosen.lanes(dtype)
-        self.threads = min(threads.count(), 1 + int(self.cost(problem).flops / GRAIN))
+        self.threads = pool.worth(self.cost(problem).flops)
         self.tile = self.side or tile_side(problem, lanes, self.threads)
         self.radices = tuple(transform.radices(side, chosen) for side in self.tile)
         rows = transform.row_kernels(self.tile[1], dtype, chosen)
         columns = transform.column_kernel(self.tile[0], dtype, chosen)
-        self.compiled = (rows, columns)
         self.kernels = (
             rows.addresses["forward_rows"],
             columns.addresses["columns"],
@@ -152,6 +151,10 @@ class NumbaOverlapSave(Implementation):
             lanes,
             item,
         )
+        with self.buffers.one() as buffer:
+            nothing = (self.kernels, 0, 0, 0, *self.constants, buffer, (0, 0))
+            self.compile_seconds = calls.ready(self.run_tiles, *nothing)
+        self.compile_seconds += rows.seconds + columns.seconds
 
     def load(self, b: Any) -> None:
         import numpy as np
@@ -177,5 +180,4 @@ class NumbaOverlapSave(Implementation):
         return self.planes.result(y)
 
     def provenance(self) -> dict[str, Any]:
-        seconds = sum(compiled.seconds for compiled in self.compiled)
-        return {"tile": list(self.tile), "compiled_s": seconds}
+        return {"tile": list(self.tile)}

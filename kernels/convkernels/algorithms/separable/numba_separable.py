@@ -16,11 +16,10 @@ from convkernels.algorithms.direct import _micro_kernel as micro
 from convkernels.cpu import instructions, operands, pool
 from convkernels.problem import Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm
-from convkernels.toolbox import rank, threads
+from convkernels.toolbox import rank
 from convkernels.toolbox.stages import stage
 
 TILE = (64, 256)  # outputs, rounded to blocks
-GRAIN = 2e6  # FLOP that are worth another thread: some 50 µs
 
 
 @algorithm(
@@ -55,55 +54,56 @@ class NumbaSeparable(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         from convkernels.algorithms.separable import _two_passes as driver
+        from convkernels.cpu import calls
 
         self.problem, self.planes = problem, operands.Planes(problem, xp)
         dtype, item = self.planes.dtype, self.planes.item
         chosen = self.instructions or instructions.here()
         kh, kw = problem.kernel
-        self.compiled = [micro.block_kernel(size, dtype, chosen) for size in ((1, kw), (kh, 1))]
+        compiled = [micro.block_kernel(size, dtype, chosen) for size in ((1, kw), (kh, 1))]
         self.block = (micro.ROWS, micro.width(chosen, dtype))
         self.tile = micro.rounded(TILE, self.block, problem.output)
         tiles = -(-problem.output[0] // self.tile[0]) * -(-problem.output[1] // self.tile[1])
-        self.threads = min(threads.count(), 1 + int(self.cost(problem).flops / GRAIN))
+        self.threads = pool.worth(self.cost(problem).flops)
         self.tasks = pool.Tasks(problem.batch * problem.out_channels * tiles, self.threads)
         words = driver.buffer_words(problem.kernel, self.tile, self.block, item)
         self.buffers = pool.Buffers(words)
         self.run_tiles: Any = driver.separable_tiles
+        self.kernels = tuple(code.addresses[micro.NAME] for code in compiled)
+        self.constants = (
+            (self.planes.groups, self.planes.filters, self.planes.depth),
+            self.planes.image,
+            self.planes.before,
+            self.planes.kernel,
+            self.planes.output,
+            self.block,
+            self.tile,
+            micro.rows_at_once(1),
+            item,
+        )
+        with self.buffers.one() as buffer:
+            nothing = (self.kernels, 0, (0, 0), 0, *self.constants, buffer, (0, 0))
+            self.compile_seconds = calls.ready(self.run_tiles, *nothing)
+        self.compile_seconds += sum(code.seconds for code in compiled)
 
     def load(self, b: Any) -> None:
         import numpy as np
 
-        planes = self.planes
+        w = self.planes.filters_of(b)
         self.columns, self.rows = (
-            np.ascontiguousarray(factor, dtype=planes.dtype)
-            for factor in rank.factors(planes.filters_of(b), self.problem.dtype)
-        )
-        self.constants = (
-            (planes.groups, planes.filters, planes.depth),
-            planes.image,
-            planes.before,
-            planes.kernel,
-            planes.output,
-            self.block,
-            self.tile,
-            micro.rows_at_once(1),
-            planes.item,
+            np.ascontiguousarray(factor, dtype=self.planes.dtype)
+            for factor in rank.factors(w, self.problem.dtype)
         )
 
     def run(self, a: Any) -> Any:
         x, y = self.planes.images(a), self.planes.outputs()
-        kernels = tuple(compiled.addresses[micro.NAME] for compiled in self.compiled)
         factors = (operands.address(self.rows), operands.address(self.columns))
         memory = (operands.address(x), factors, operands.address(y))
 
         def work(tasks: Size) -> None:
             with self.buffers.one() as buffer:
-                self.run_tiles(kernels, *memory, *self.constants, buffer, tasks)
+                self.run_tiles(self.kernels, *memory, *self.constants, buffer, tasks)
 
         with stage("two passes"):
             self.tasks.share(work)
         return self.planes.result(y)
-
-    def provenance(self) -> dict[str, Any]:
-        seconds = sum(compiled.seconds for compiled in self.compiled)
-        return {"compiled_s": seconds}
