@@ -128,7 +128,7 @@ RUN = ("run", "small.toml", "--device", "cpu", "--out", "a.jsonl")
         ),
         (["check", "--problems", "0"], "--problems"),
         (["check", "--contenders", "fftt"], "contenders: 'fftt' matches nothing here"),
-        (["check", "--contenders", "strong/torch"], "'strong/torch' matches nothing here; avail"),
+        (["check", "--contenders", "textbook/jax"], "'textbook/jax' matches nothing here; avail"),
         (["check", "--image-data", "cat"], "image-data is 'cat'; allowed: normal, uniform, photo"),
         (["check", "--kernel-data", "box,"], "kernel-data is ''; allowed: normal, gaussian, box"),
         (["check", "--device", "tpu"], "device is 'tpu'; allowed: cpu"),

@@ -310,11 +310,12 @@ def test_the_verdict_names_a_winner_only_where_intervals_part() -> None:
     assert words.verdict([first, far]) == "a/numpy is fastest, by a factor of 3"
 
 
-def test_every_contender_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_strong_and_the_textbook_ones_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(show, "LIMITS", Limits(seconds=0.001, samples=5, run_seconds=20))
     records = show.time_all(scene()[:60, :60] / 255, photo.GAUSSIAN, ["cpu"])
-    expected = {str(one) for one in matching(["*"], available(["cpu"]))}
-    assert {one.contender for one in records} == expected
+    there = {str(one) for one in matching(["strong", "textbook"], available(["cpu"]))}
+    separable = {name for name in there if "separable" in name}  # the kernel is not of rank 1
+    assert {one.contender for one in records} == there - separable
     assert {one.status for one in records} == {"ok"}
     medians = [one.median_s for one in records]
     assert medians == sorted(medians)

@@ -60,6 +60,9 @@ def test_a_run_writes_what_is_declared(measured: DuelResult) -> None:
     for record in measured.records:
         own = set(record.provenance.model_extra or {})
         contender = algorithms()[record.algorithm]
+        if record.status != "ok":  # of a kernel that it refuses, by its size or its rank
+            assert record.status == "unsupported", record.reason
+            continue
         instance = contender.prepare(record.problem, record.namespace, "cpu")
         assert own <= set(instance.provenance())  # its own words on how it computes
         assert set(undeclared(record)) == {f"provenance.{key}" for key in own}

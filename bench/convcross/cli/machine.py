@@ -187,7 +187,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="The figure, as PNG.")] = Path("convcross-demo.png"),
     device: Device = None,
 ) -> None:
-    """Blur a photograph, find a patch in it, and time every algorithm on it; one figure."""
+    """Blur a photograph, find a patch in it, time strong and textbook algorithms; one figure."""
     from convcross.demo import show as showing
     from convcross.sweeps.contenders import devices_named
 

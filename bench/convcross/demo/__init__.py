@@ -1,1 +1,1 @@
-"""The demonstration: a photograph blurred and searched by every algorithm."""
+"""The demonstration: a photograph blurred and searched, and algorithms timed on it."""

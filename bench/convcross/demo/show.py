@@ -51,7 +51,7 @@ def time_all(x: Floats, kernel: Floats, devices: Sequence[str]) -> list[Record]:
     duel = Duel(
         id=f"demo-{kernel.shape[0]}",
         problem=problem,
-        contenders=matching(["*"], available(devices)),
+        contenders=matching(["strong", "textbook"], available(devices)),
         image_data="photograph",
         kernel_data="gaussian",
         seed=SEED,

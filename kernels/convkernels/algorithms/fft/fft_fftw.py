@@ -10,7 +10,10 @@ The wheel bundles FFTW, which is under the GPL: an extra only. Frigo & Johnson 2
 
 from __future__ import annotations
 
+import functools
 import math
+import os
+import sys
 from typing import Any
 
 from convkernels.algorithms.fft._engines import EngineFFT, Kept, batches
@@ -28,14 +31,28 @@ ALONE = 1 << 14  # points under which a second thread costs more than it does, a
 Array = Any
 
 
+@functools.cache
+def _loaded() -> Any:
+    """pyfftw, bound to the FFTW of its own wheel: MKL has functions of the same names, which would
+    be found first where MKL was loaded for all to see, as mkl_fft loads it."""
+    flags = sys.getdlopenflags() if hasattr(sys, "getdlopenflags") else None
+    if flags is not None:
+        sys.setdlopenflags(os.RTLD_NOW | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        import pyfftw
+    finally:
+        if flags is not None:
+            sys.setdlopenflags(flags)
+    return pyfftw
+
+
 class FFTW(Kept):
     """Plans from and to each kept pair, made here."""
 
     def __init__(
         self, size: Size, dtype: str, forward: tuple[Shape, ...], inverse: tuple[Shape, ...]
     ) -> None:
-        import pyfftw
-
+        pyfftw = _loaded()
         super().__init__(size, dtype)
         self.pyfftw, self.version = pyfftw, pyfftw.fftw_version
         self.effort = "FFTW_MEASURE" if math.prod(size) <= MEASURED else "FFTW_ESTIMATE"
