@@ -6,12 +6,11 @@ patches nothing (``patch_numpy_fft`` would). torch has an MKL of its own, in whi
 descriptors: ``fft`` on torch is not this contender with other arrays.
 
 Its threads are those of torch's OpenMP library (``libraries/_mkl``): Intel's own would spin for
-200 ms after each call, on a core that the next contender needs.
+200 ms after each call, on a core that the next contender needs. How many is MKL's setting.
 """
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
@@ -22,8 +21,6 @@ from convkernels.problem import Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
 from convkernels.toolbox.bounds import compute_dtype
-
-FFT_DOMAIN = 2  # MKL_DOMAIN_FFT of mkl_types.h: BLAS keeps its number of threads
 
 Array = Any
 
@@ -36,9 +33,6 @@ class MKL(Kept):
         super().__init__(size, dtype)
         self.fft, self.version = mkl_fft, mkl_fft.__version__
         self.threads = threads.count()
-        # Through the extension module, whose symbols include those of the MKL that it loaded.
-        mkl = ctypes.CDLL(mkl_fft._pydfti.__file__)
-        mkl.MKL_Domain_Set_Num_Threads(self.threads, FFT_DOMAIN)
 
     def r2c(self, image: Array, spectrum: Array) -> None:
         self.fft.rfft2(image, out=spectrum)
