@@ -26,16 +26,27 @@ INCHES = (5.0, 3.2)
 LEVELS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
+# Of each kind of crossover but the named pairs, whose colour is that of their first contender.
+KINDS = {"best": style.INK, "textbook": "#0072B2", "library": "#009E73", "floor": "#888888"}
+MARKERS = "sDv^Ph*<>"
+
+
 def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], where: str) -> Figure:
     """n* against N for each pair, with its interval; arrows where only a bound is known.
 
     Parameters
     ----------
-    appearances : see ``style.faded``; pairs of a contender without a name are thin and grey
+    appearances : see ``style.faded``
     """
-    every = list(dict.fromkeys(row.pair for row in rows))
-    looks = {pair: appearances.get(_first(pair), Appearance(style.INK, "X")) for pair in every}
-    pairs = [pair for pair in every if looks[pair].named]
+    pairs = list(dict.fromkeys(row.pair for row in rows))
+    kinds = {row.pair: row.kind for row in rows}
+    looks = {}
+    for place, pair in enumerate(pairs):
+        marker = {"best": "X", "floor": ""}.get(kinds[pair], MARKERS[place % len(MARKERS)])
+        usual = appearances.get(_first(pair), Appearance(style.INK, "X"))
+        colour = KINDS.get(kinds[pair])
+        looks[pair] = usual if colour is None else Appearance(colour, marker)
+    names = {pair: _name(kinds[pair], pair) for pair in pairs}
     made, [panel], side = style.panels(
         1,
         "Crossover n* against image size",
@@ -44,31 +55,31 @@ def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], whe
             [
                 "From n* on, B stays faster than A. Bands and bars: 95 % intervals.",
                 "Arrows: n* lies beyond a bound.",
+                *(["Floor: by arithmetic."] * ("floor" in kinds.values())),
                 *_representatives(rows),
-                *(
-                    ["Grey: A is a contender that has no colour in other figures."]
-                    * (every != pairs)
-                ),
             ]
         ),
-        labels=[f"{b} over {a}" for a, b in pairs],
+        labels=list(names.values()),
         size=INCHES,
         ends=True,
     )
     sizes = sorted({row.N for row in rows})
     ends = []
-    for pair in every:
-        if not looks[pair].named:
-            line = [(row.N, row.n_star or float("nan")) for row in rows if row.pair == pair]
-            panel.plot(*zip(*line, strict=True), color=looks[pair].colour, linewidth=0.6, zorder=1)
-    for place, pair in enumerate(pairs):
-        shift = 1.06 ** (place - (len(pairs) - 1) / 2)  # side by side, where they agree
-        appearance = looks[pair]
+    measured = [pair for pair in pairs if kinds[pair] != "floor"]
+    for pair in pairs:
         own = [row for row in rows if row.pair == pair]
-        _pair(panel, own, appearance, shift)
-        name = f"{pair[1]} over {pair[0]}"
+        if pair in measured:  # side by side, where they agree
+            step = 1.06 if len(measured) <= 3 else 1.03
+            shift = step ** (measured.index(pair) - (len(measured) - 1) / 2)
+            _pair(panel, own, looks[pair], shift)
+        else:
+            shift = 1.0
+            line = [(row.N, row.n_star or float("nan")) for row in own]
+            panel.plot(*zip(*line, strict=True), "--", color=looks[pair].colour, linewidth=1.2)
         shown = [(row.N, row.n_star or row.low or row.high) for row in own]
-        ends += [End(N * shift, y, name, appearance) for N, y in shown if y is not None][-1:]
+        ends += [End(N * shift, y, names[pair], looks[pair]) for N, y in shown if y is not None][
+            -1:
+        ]
     panel.set_xscale("log")
     panel.set_yscale("log")
     style.numbered_ticks(panel.xaxis, sizes, INCHES[0])
@@ -107,10 +118,24 @@ def _first(pair: Pair) -> str:
     return pair[0].partition("@")[0]
 
 
+def _name(kind: str, pair: Pair) -> str:
+    """What a line is called: short, as its ends are where figures are narrow."""
+    a, b = pair
+    if kind == "textbook":
+        return f"textbook ({b.partition('/')[2]})"
+    if kind == "library":
+        return " over ".join(side.partition("/")[0] for side in (b, a))
+    if kind == "floor":
+        return f"floor, {b.partition('(')[2].rstrip(')')}"
+    return kind if kind == "best" else f"{b} over {a}"
+
+
 def _representatives(rows: Sequence[Crossover]) -> list[str]:
     """Which contenders represented each family, over all image sizes."""
     representatives: dict[str, set[str]] = {}
     for row in rows:
+        if row.kind == "floor":
+            continue
         for side, names in zip(row.pair, row.representatives, strict=True):
             if "/" not in side:
                 representatives.setdefault(side, set()).update(names)
