@@ -27,7 +27,7 @@ TILE = (64, 256)  # outputs, rounded to blocks
     family="separable",
     namespaces=("numpy", "torch"),
     arithmetic="ieee, float32 for 16-bit storage",
-    source="two passes: Prewitt 1970; register blocking: Van Zee & van de Geijn 2015",
+    source="two passes: Treitel & Shanks 1971; register blocking: Van Zee & van de Geijn 2015",
 )
 class NumbaSeparable(Implementation):
     instructions: instructions.Instructions | None = None  # None for this processor's
