@@ -1,12 +1,7 @@
-"""What drivers in Numba's code need: kernels by their address, and memory by its.
-
-Addresses are whole numbers, and so is all that drivers know: they compile in a fraction of the time
-that arrays take, and one machine code serves every type.
-"""
+"""What drivers in Numba's code need: kernels by their address, and memory by its."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,7 +10,6 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from convkernels.cpu import objects
 from convkernels.problem import Size
 
 BYTE, WORD = ir.IntType(8), ir.IntType(64)
@@ -23,22 +17,10 @@ BYTE, WORD = ir.IntType(8), ir.IntType(64)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def ready(driver: Any, *arguments: Any) -> float:
-    """Have a driver compiled, or what an earlier process compiled loaded, by a call without tasks.
-
-    Returns the seconds that compiling took, in this process or in the earlier one.
-    """
-    key = (driver.__name__, objects.source(driver.py_func.__code__.co_filename), numba.__version__)
-    misses, begin = sum(driver.stats.cache_misses.values()), time.perf_counter()
-    driver(*arguments)
-    if sum(driver.stats.cache_misses.values()) > misses:
-        objects.note(key, time.perf_counter() - begin)
-    return objects.noted(key)
-
-
 def compiled(function: Function) -> Function:
-    """Compile a driver: serial code, which releases the interpreter's lock, kept on disk."""
-    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    """Compile a driver, or what it calls: serial code, without a way in from Python."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(error_model="numpy", **options)(function)  # type: ignore[no-any-return]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -78,12 +60,25 @@ def clear(typingctx: Any, target: Any, count: Any) -> Any:
     return types.void(types.int64, types.int64), code
 
 
-@compiled
-def padded_stride(columns: int, item: int) -> int:
-    """Numbers between rows of a buffer: an odd count of cache lines, so that rows that lie one
-    below the other fall on different sets of the cache."""
-    line = 64 // item
-    return ((columns + line - 1) // line | 1) * line
+@intrinsic  # type: ignore[untyped-decorator]
+def get(typingctx: Any, address: Any) -> Any:
+    """The word at an address."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load(builder.inttoptr(values[0], WORD.as_pointer()))
+
+    return types.int64(types.int64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def put(typingctx: Any, address: Any, word: Any) -> Any:
+    """Write a word to an address."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.store(values[1], builder.inttoptr(values[0], WORD.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), code
 
 
 @compiled

@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from convkernels.cpu.instructions import Instructions
 FOLDER = "CONVCROSS_CACHE"  # the environment variable that names another folder
 
 _loaded: dict[str, Compiled] = {}
+_lock = threading.RLock()  # one compiles, who else needs the same code waits
 _alive: list[Any] = []  # engines own the code's memory
 
 
@@ -65,39 +67,27 @@ def load(
     """
     import llvmlite
 
-    digest = _digest((llvmlite.__version__, dataclasses.astuple(instructions), tuple(key)))
-    if digest not in _loaded:
-        path = _path(digest)
-        kept = _read(path)
-        if kept is None:
-            begin = time.perf_counter()
-            code = emit(text(), instructions)
-            seconds = time.perf_counter() - begin
-            _write(path, seconds, code)
-            _loaded[digest] = Compiled(_link(code, names), seconds, "compiled")
-        else:
-            seconds, code = kept
-            _loaded[digest] = Compiled(_link(code, names), seconds, "disk")
-    return _loaded[digest]
+    key = (llvmlite.__version__, dataclasses.astuple(instructions), tuple(key))
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+    with _lock:
+        if digest not in _loaded:
+            _loaded[digest] = _compiled(digest, names, text, instructions)
+        return _loaded[digest]
 
 
-def _digest(key: object) -> str:
-    return hashlib.sha256(repr(key).encode()).hexdigest()[:32]
-
-
-def _path(digest: str) -> Path:
-    return folder() / f"{digest}.o"
-
-
-def note(key: Sequence[object], seconds: float) -> None:
-    """Keep what compiling took of code that is kept elsewhere."""
-    _write(_path(_digest(key)), seconds, b"")
-
-
-def noted(key: Sequence[object]) -> float:
-    """What compiling took, as it was noted; 0 where it was not."""
-    kept = _read(_path(_digest(key)))
-    return kept[0] if kept else 0.0
+def _compiled(
+    digest: str, names: Sequence[str], text: Callable[[], str], instructions: Instructions
+) -> Compiled:
+    path = folder() / f"{digest}.o"
+    kept = _read(path)
+    if kept is not None:
+        seconds, code = kept
+        return Compiled(_link(code, names), seconds, "disk")
+    begin = time.perf_counter()
+    code = emit(text(), instructions)
+    seconds = time.perf_counter() - begin
+    _write(path, seconds, code)
+    return Compiled(_link(code, names), seconds, "compiled")
 
 
 @functools.cache

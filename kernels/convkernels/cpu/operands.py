@@ -16,15 +16,15 @@ def missing() -> str | None:
     return None if namespaces.installed("numba") else "numba is not installed: pip install numba"
 
 
-def refuses(problem: Problem, device: str, what: str) -> str | None:
+def refuses(problem: Problem, device: str) -> str | None:
     """Why such kernels refuse a problem, or None: what all of them leave out."""
     if device != "cpu":
-        return f"{what} runs on the CPU"
+        return "runs on the CPU alone"
     if problem.direction != "forward":
         return f"no direction {problem.direction}"
     if problem.stride != (1, 1):
-        return f"{what} has no stride"
-    return f"{what} has no dilation" if problem.dilation != (1, 1) else None
+        return "no stride"
+    return "no dilation" if problem.dilation != (1, 1) else None
 
 
 def item_bytes(problem: Problem) -> int:
@@ -36,6 +36,13 @@ def address(array: Array) -> int:
     """Of a NumPy array's or a torch tensor's first number."""
     pointer = getattr(array, "data_ptr", None)
     return int(pointer() if pointer is not None else array.__array_interface__["data"][0])
+
+
+def padded_stride(columns: int, item: int) -> int:
+    """Numbers between rows of a buffer: an odd count of cache lines, so that rows that lie one
+    below the other fall on different sets of the cache."""
+    line = 64 // item
+    return (-(-columns // line) | 1) * line
 
 
 class Planes:

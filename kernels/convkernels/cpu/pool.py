@@ -127,32 +127,33 @@ class Tasks:
 
 
 class Buffers:
-    """Scratch memory of a plan, one array for each piece of work that is under way.
+    """Scratch memory of a plan, a piece for each piece of work that is under way.
 
     Parameters
     ----------
-    words : of 8 bytes that an array has
+    size : bytes of a piece
     """
 
-    LINE = 8  # words: a vector that straddles two cache lines costs both
+    LINE = 64  # bytes: a vector that straddles two cache lines costs both
 
-    def __init__(self, words: int) -> None:
-        self.words = words
-        self.free: list[Any] = []
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.free: list[int] = []
+        self._memory: list[Any] = []  # of all pieces, in use or not
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[Any]:
-        """An array of nobody else's, beginning on a cache line."""
+    def one(self) -> Iterator[int]:
+        """The address of a piece of nobody else's, which begins on a cache line."""
         try:
-            buffer = self.free.pop()
+            address = self.free.pop()
         except IndexError:
-            buffer = self._new()
-        yield buffer
-        self.free.append(buffer)
+            address = self._new()
+        yield address
+        self.free.append(address)
 
-    def _new(self) -> Any:
+    def _new(self) -> int:
         import numpy as np
 
-        raw = np.empty(self.words + self.LINE, np.int64)
-        first = -raw.ctypes.data // 8 % self.LINE
-        return raw[first : first + self.words]
+        memory = np.empty(self.size + self.LINE, np.uint8)
+        self._memory.append(memory)
+        return int(-(-memory.ctypes.data // self.LINE) * self.LINE)

@@ -75,10 +75,10 @@ def test_tasks_are_given_in_pieces_that_leave_none_out() -> None:
 def test_buffers_begin_on_cache_lines_and_are_used_again() -> None:
     buffers = pool.Buffers(100)
     with buffers.one() as first, buffers.one() as second:
-        assert not np.shares_memory(first, second)
-        assert first.ctypes.data % 64 == second.ctypes.data % 64 == 0
+        assert abs(first - second) >= 100
+        assert first % 64 == second % 64 == 0
     with buffers.one() as third:
-        assert third is second or third is first
+        assert third in (first, second)
     assert len(buffers.free) == 2
 
 

@@ -55,6 +55,11 @@ def rounded(tile: Size, block: Size, output: Size) -> Size:
     return rows, columns
 
 
+def tiles(tile: Size, output: Size) -> int:
+    """Tiles of a plane."""
+    return -(-output[0] // tile[0]) * -(-output[1] // tile[1])
+
+
 @functools.cache
 def block_kernel(kernel: Size, dtype: str, instructions: Instructions) -> Compiled:
     """``direct_block`` for this kernel size, compiled.

@@ -9,17 +9,15 @@ Memory is given by address, so that one machine code serves every type.
 
 from __future__ import annotations
 
-from typing import Any
-
-from convkernels.cpu.calls import call, compiled, copy, copy_padded, padded_stride
+from convkernels.cpu.calls import call, compiled, copy, copy_padded
 from convkernels.problem import Size
 
 
 @compiled
 def direct_tiles(
-    kernel: int,
+    kernels: tuple[int],
     x: int,
-    w: int,
+    w: tuple[int],
     y: int,
     channels: tuple[int, int, int],
     image: Size,
@@ -29,15 +27,16 @@ def direct_tiles(
     block: Size,
     tile: Size,
     at_once: int,
+    stride: int,
     item: int,
-    words: Any,
+    buffer: int,
     tasks: Size,
 ) -> None:
     """Some tiles of all planes of y, counted row by row, plane by plane.
 
     Parameters
     ----------
-    kernel : address of the block's kernel (``_micro_kernel``)
+    kernels : address of the block's kernel (``_micro_kernel``)
     x, w, y : addresses of (B·G, C/G, H, W), (G, K/G, C/G, kw, kh) and (B·G, K/G, OH, OW)
     channels : (G, K/G, C/G)
     image : (H, W)
@@ -46,15 +45,14 @@ def direct_tiles(
     output : (OH, OW)
     block, tile : (rows, columns) of outputs; a tile's are multiples of a block's
     at_once : input rows that are summed in registers
+    stride : numbers between rows of a tile's input in the buffer
     item : bytes of a number
-    words : ``buffer_words`` of them, of 8 bytes: the buffer
+    buffer : address of a tile's input, then of its outputs
     tasks : (first, last)
     """
-    buffer = words.ctypes.data
     groups, filters, depth = channels
     down = (output[0] + tile[0] - 1) // tile[0]
     across = (output[1] + tile[1] - 1) // tile[1]
-    stride = padded_stride(tile[1] + size[1] - 1, item)
     result = buffer + item * (tile[0] + size[0] - 1) * stride
     for task in range(tasks[0], tasks[1]):
         plane, place = task // (down * across), task % (down * across)
@@ -83,10 +81,10 @@ def direct_tiles(
                     to = target + item * (i * target_stride + j)
                     add = 1 if channel > 0 else 0
                     call(
-                        kernel,
+                        kernels[0],
                         (
                             *(at, source_stride),
-                            w + item * weights,
+                            w[0] + item * weights,
                             *(to, target_stride),
                             *(size[0], size[1]),
                             *(at_once, add),
@@ -95,10 +93,3 @@ def direct_tiles(
         if not whole:
             for i in range(rows):
                 copy(y_tile + item * i * output[1], result + item * i * wide, item * columns)
-
-
-@compiled
-def buffer_words(size: Size, tile: Size, item: int) -> int:
-    """Words of 8 bytes that ``direct_tiles`` needs: for a tile's input and its outputs."""
-    stride = padded_stride(tile[1] + size[1] - 1, item)
-    return ((tile[0] + size[0] - 1) * stride + tile[0] * tile[1]) * item // 8 + 1

@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.algorithms.direct import _micro_kernel as micro
-from convkernels.cpu import instructions, operands, pool
-from convkernels.problem import Problem, Size
-from convkernels.registry import Cost, Implementation, algorithm
+from convkernels.cpu import operands
+from convkernels.cpu.tiled import Tiled
+from convkernels.problem import Problem
+from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
-from convkernels.toolbox.stages import stage
 
 TILE = (32, 256)  # outputs, rounded to blocks
 
@@ -30,16 +30,8 @@ TILE = (32, 256)  # outputs, rounded to blocks
     arithmetic="ieee, float32 for 16-bit storage",
     source="register blocking: Van Zee & van de Geijn 2015; sums: Higham 2002, section 4.2",
 )
-class NumbaDirect(Implementation):
-    instructions: instructions.Instructions | None = None  # None for this processor's
-
-    @staticmethod
-    def missing(namespace: str) -> str | None:
-        return operands.missing()
-
-    @staticmethod
-    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
-        return operands.refuses(problem, device, "numba-direct")
+class NumbaDirect(Tiled):
+    STAGE = "sum"
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
@@ -54,49 +46,34 @@ class NumbaDirect(Implementation):
         return bounds.summation(problem)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        from convkernels.algorithms.direct import _tiles
-        from convkernels.cpu import calls
-
-        self.problem, self.planes = problem, operands.Planes(problem, xp)
-        dtype, item = self.planes.dtype, self.planes.item
-        chosen = self.instructions or instructions.here()
-        compiled = micro.block_kernel(problem.kernel, dtype, chosen)
-        self.block = (micro.ROWS, micro.width(chosen, dtype))
-        self.tile = micro.rounded(TILE, self.block, problem.output)
-        tiles = -(-problem.output[0] // self.tile[0]) * -(-problem.output[1] // self.tile[1])
-        self.threads = pool.worth(problem.flops)
-        self.tasks = pool.Tasks(problem.batch * problem.out_channels * tiles, self.threads)
-        self.buffers = pool.Buffers(_tiles.buffer_words(problem.kernel, self.tile, item))
-        self.run_tiles: Any = _tiles.direct_tiles
-        self.kernel = compiled.addresses[micro.NAME]
-        self.constants = (
-            (self.planes.groups, self.planes.filters, self.planes.depth),
-            self.planes.image,
-            self.planes.before,
-            self.planes.kernel,
-            self.planes.output,
-            self.block,
-            self.tile,
-            micro.rows_at_once(self.planes.kernel[1]),
-            item,
+        chosen = self.begin(problem, xp)
+        planes = self.planes
+        block = (micro.ROWS, micro.width(chosen, planes.dtype))
+        tile = micro.rounded(TILE, block, problem.output)
+        (height, width), (kh, kw) = tile, problem.kernel
+        stride = operands.padded_stride(width + kw - 1, planes.item)
+        tiles = micro.tiles(tile, problem.output)
+        self.drive(
+            ("convkernels.algorithms.direct._tiles", "direct_tiles"),
+            [(micro.block_kernel(problem.kernel, planes.dtype, chosen), micro.NAME)],
+            (
+                (planes.groups, planes.filters, planes.depth),
+                planes.image,
+                planes.before,
+                planes.kernel,
+                planes.output,
+                block,
+                tile,
+                micro.rows_at_once(kw),
+                stride,
+                planes.item,
+            ),
+            weights=1,
+            tasks=problem.batch * problem.out_channels * tiles,
+            buffer=planes.item * ((height + kh - 1) * stride + height * width),
         )
-        with self.buffers.one() as buffer:
-            nothing = (self.kernel, 0, 0, 0, *self.constants, buffer, (0, 0))
-            self.compile_seconds = compiled.seconds + calls.ready(self.run_tiles, *nothing)
 
     def load(self, b: Any) -> None:
         import numpy as np
 
-        self.w = np.ascontiguousarray(self.planes.filters_of(b).swapaxes(-1, -2))
-
-    def run(self, a: Any) -> Any:
-        x, y = self.planes.images(a), self.planes.outputs()
-        memory = (operands.address(x), operands.address(self.w), operands.address(y))
-
-        def work(tasks: Size) -> None:
-            with self.buffers.one() as buffer:
-                self.run_tiles(self.kernel, *memory, *self.constants, buffer, tasks)
-
-        with stage("sum"):
-            self.tasks.share(work)
-        return self.planes.result(y)
+        self.weights = (np.ascontiguousarray(self.planes.filters_of(b).swapaxes(-1, -2)),)

@@ -19,14 +19,15 @@ import math
 from typing import Any
 
 from convkernels.algorithms.fft import _tile_transform as transform
-from convkernels.cpu import instructions, operands, pool
+from convkernels.cpu import operands
+from convkernels.cpu.tiled import Tiled
 from convkernels.problem import Problem, Size
-from convkernels.registry import Cost, Implementation, algorithm
+from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
-from convkernels.toolbox.stages import stage
 
 LARGEST = max(transform.SIDES) // 2  # rows or columns of a kernel
 CACHE = 512 << 10  # bytes of a core's own cache, at least, in the last ten years
+KEPT = 5  # words of 8 bytes that the driver needs of a tile
 ROW = 300  # FLOP in whose time a row of a tile is fetched or stored
 
 
@@ -76,6 +77,17 @@ def _group_bytes(side: Size, lanes: int, problem: Problem) -> float:
     return 2.0 * lanes * operands.item_bytes(problem) * side[0] * (side[1] + 1)
 
 
+def _places(side: Size, lanes: int, item: int) -> tuple[int, ...]:
+    """Bytes from a buffer's beginning to the driver's work, scratch, a row of each tile, a row of
+    zeros, and its end; KEPT words of each tile come first."""
+    many, step = 2 * lanes, 2 * lanes * item  # tiles; bytes of a complex vector
+    work = -(-many * 8 * KEPT // 64) * 64
+    scratch = work + side[0] * (side[1] + 1) * step
+    edges = scratch + max(side) * step
+    zeros = edges + many * side[1] * item
+    return work, scratch, edges, zeros, zeros + side[1] * item
+
+
 @algorithm(
     name="numba-overlap-save",
     family="fft",
@@ -83,17 +95,12 @@ def _group_bytes(side: Size, lanes: int, problem: Problem) -> float:
     arithmetic="ieee, float32 for 16-bit storage",
     source="Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3",
 )
-class NumbaOverlapSave(Implementation):
-    instructions: instructions.Instructions | None = None  # None for this processor's
+class NumbaOverlapSave(Tiled):
     side: Size | None = None  # None for the cheapest tile
 
     @staticmethod
-    def missing(namespace: str) -> str | None:
-        return operands.missing()
-
-    @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
-        reason = operands.refuses(problem, device, "numba-overlap-save")
+        reason = operands.refuses(problem, device)
         if reason is None and max(problem.kernel) > LARGEST:
             return f"kernels of more than {LARGEST} rows or columns: half the largest tile"
         return reason
@@ -117,44 +124,39 @@ class NumbaOverlapSave(Implementation):
         return bounds.fourier(problem, math.prod(side))
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        from convkernels.algorithms.fft import _overlap_save as driver
-        from convkernels.cpu import calls
-
-        self.problem, self.planes = problem, operands.Planes(problem, xp)
-        dtype, item = self.planes.dtype, self.planes.item
-        chosen = self.instructions or instructions.here()
-        lanes = chosen.lanes(dtype)
-        self.threads = pool.worth(self.cost(problem).flops)
-        self.tile = self.side or tile_side(problem, lanes, self.threads)
+        chosen = self.begin(problem, xp)
+        planes, lanes = self.planes, chosen.lanes(self.planes.dtype)
+        self.tile = self.side or tile_side(problem, lanes, self.threads or 1)
         self.radices = tuple(transform.radices(side, chosen) for side in self.tile)
-        rows = transform.row_kernels(self.tile[1], dtype, chosen)
-        columns = transform.column_kernel(self.tile[0], dtype, chosen)
-        self.kernels = (
-            rows.addresses["forward_rows"],
-            columns.addresses["columns"],
-            rows.addresses["inverse_rows"],
-            rows.addresses["add_row"],
+        self.factors = tuple(
+            transform.twiddles(passes, planes.dtype) for passes in self.radices[::-1]
         )
-        self.factors = tuple(transform.twiddles(passes, dtype) for passes in self.radices[::-1])
-        groups = -(-_tiles(problem, self.tile) // (2 * lanes))
-        self.tasks = pool.Tasks(groups * problem.out_channels, self.threads)
-        self.buffers = pool.Buffers(driver.buffer_words(self.tile, lanes, item))
-        self.run_tiles: Any = driver.overlap_save_tiles
-        self.constants = (
-            tuple(operands.address(table) for table in self.factors),
-            (self.planes.batch, self.planes.groups, self.planes.filters, self.planes.depth),
-            self.planes.image,
-            self.planes.before,
-            self.planes.kernel,
-            self.planes.output,
-            self.tile,
-            lanes,
-            item,
+        rows = transform.row_kernels(self.tile[1], planes.dtype, chosen)
+        columns = transform.column_kernel(self.tile[0], planes.dtype, chosen)
+        *places, end = _places(self.tile, lanes, planes.item)
+        self.drive(
+            ("convkernels.algorithms.fft._overlap_save", "overlap_save_tiles"),
+            [
+                (rows, "forward_rows"),
+                (columns, "columns"),
+                (rows, "inverse_rows"),
+                (rows, "add_row"),
+            ],
+            (
+                (planes.batch, planes.groups, planes.filters, planes.depth),
+                planes.image,
+                planes.before,
+                planes.kernel,
+                planes.output,
+                self.tile,
+                lanes,
+                tuple(places),
+                planes.item,
+            ),
+            weights=3,
+            tasks=-(-_tiles(problem, self.tile) // (2 * lanes)) * problem.out_channels,
+            buffer=end,
         )
-        with self.buffers.one() as buffer:
-            nothing = (self.kernels, 0, 0, 0, *self.constants, buffer, (0, 0))
-            self.compile_seconds = calls.ready(self.run_tiles, *nothing)
-        self.compile_seconds += rows.seconds + columns.seconds
 
     def load(self, b: Any) -> None:
         import numpy as np
@@ -165,19 +167,7 @@ class NumbaOverlapSave(Implementation):
         rows, columns = (transform.order(passes) for passes in self.radices)
         spectrum = spectrum[..., rows[:, None], columns].swapaxes(-1, -2)
         both = np.stack([spectrum.real, spectrum.imag], -1)  # which keeps their strides
-        self.spectrum = np.ascontiguousarray(both, dtype=self.planes.dtype)
-
-    def run(self, a: Any) -> Any:
-        x, y = self.planes.images(a), self.planes.outputs()
-        memory = (operands.address(x), operands.address(self.spectrum), operands.address(y))
-
-        def work(tasks: Size) -> None:
-            with self.buffers.one() as buffer:
-                self.run_tiles(self.kernels, *memory, *self.constants, buffer, tasks)
-
-        with stage("tiles"):
-            self.tasks.share(work)
-        return self.planes.result(y)
+        self.weights = (np.ascontiguousarray(both, dtype=self.planes.dtype), *self.factors)
 
     def provenance(self) -> dict[str, Any]:
         return {"tile": list(self.tile)}

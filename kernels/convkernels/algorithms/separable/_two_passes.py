@@ -8,9 +8,7 @@ serves every type.
 
 from __future__ import annotations
 
-from typing import Any
-
-from convkernels.cpu.calls import call, compiled, copy, copy_padded, padded_stride
+from convkernels.cpu.calls import call, compiled, copy, copy_padded
 from convkernels.problem import Size
 
 
@@ -28,8 +26,10 @@ def separable_tiles(
     block: Size,
     tile: Size,
     at_once: int,
+    tallest: int,
+    strides: Size,
     item: int,
-    words: Any,
+    buffer: int,
     tasks: Size,
 ) -> None:
     """Some tiles of all planes of y, counted column by column, plane by plane.
@@ -46,18 +46,17 @@ def separable_tiles(
     output : (OH, OW)
     block, tile : (rows, columns) of outputs; a tile's are multiples of a block's
     at_once : input rows that a column pass sums in registers
+    tallest : rows that the buffer has of a tile's input, and of what the first pass gives
+    strides : numbers between rows of either
     item : bytes of a number
-    words : ``buffer_words`` of them, of 8 bytes: the buffer
+    buffer : address of a tile's input, of the first pass's results, of the tile's outputs
     tasks : (first, last)
     """
-    buffer = words.ctypes.data
     groups, filters, depth = channels
     down = (output[0] + tile[0] - 1) // tile[0]
     across = (output[1] + tile[1] - 1) // tile[1]
-    copied_stride = padded_stride(tile[1] + size[1] - 1, item)
-    middle_stride = padded_stride(tile[1], item)
+    copied_stride, middle_stride = strides
     shared = size[0] - 1  # rows that a tile's input has in common with that of the tile below
-    tallest = _input_rows(tile[0], size[0], block[0]) + block[0]
     middle = buffer + item * tallest * copied_stride
     result = middle + item * tallest * middle_stride
     for task in range(tasks[0], tasks[1]):
@@ -75,7 +74,8 @@ def separable_tiles(
                 offset = item * row * middle_stride
                 copy(middle + offset, above + offset, item * wide)
         top, left = i0 - pads[0] + known, j0 - pads[1]
-        need = (_input_rows(tall, size[0] - known, block[0]), wide + size[1] - 1)
+        reads = tall + size[0] - 1 - known
+        need = ((reads + block[0] - 1) // block[0] * block[0], wide + size[1] - 1)
         inside = top >= 0 and left >= 0 and top + need[0] <= image[0] and left + need[1] <= image[1]
         y_tile = y + item * ((plane * output[0] + i0) * output[1] + j0)
         whole = tall == rows and wide == columns
@@ -110,17 +110,3 @@ def separable_tiles(
         if not whole:
             for i in range(rows):
                 copy(y_tile + item * i * output[1], result + item * i * wide, item * columns)
-
-
-@compiled
-def _input_rows(rows: int, kernel_rows: int, block_rows: int) -> int:
-    """Rows that a tile reads, in whole blocks."""
-    return (rows + kernel_rows - 1 + block_rows - 1) // block_rows * block_rows
-
-
-@compiled
-def buffer_words(size: Size, tile: Size, block: Size, item: int) -> int:
-    """Words of 8 bytes that ``separable_tiles`` needs: input, pass between, outputs."""
-    rows = _input_rows(tile[0], size[0], block[0]) + block[0]
-    columns = padded_stride(tile[1] + size[1] - 1, item) + padded_stride(tile[1], item)
-    return (rows * columns + tile[0] * tile[1]) * item // 8 + 1

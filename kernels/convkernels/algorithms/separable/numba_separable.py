@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.algorithms.direct import _micro_kernel as micro
-from convkernels.cpu import instructions, operands, pool
-from convkernels.problem import Problem, Size
-from convkernels.registry import Cost, Implementation, algorithm
+from convkernels.cpu import operands
+from convkernels.cpu.tiled import Tiled
+from convkernels.problem import Problem
+from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import rank
-from convkernels.toolbox.stages import stage
 
 TILE = (64, 256)  # outputs, rounded to blocks
 
@@ -29,16 +29,8 @@ TILE = (64, 256)  # outputs, rounded to blocks
     arithmetic="ieee, float32 for 16-bit storage",
     source="two passes: Treitel & Shanks 1971; register blocking: Van Zee & van de Geijn 2015",
 )
-class NumbaSeparable(Implementation):
-    instructions: instructions.Instructions | None = None  # None for this processor's
-
-    @staticmethod
-    def missing(namespace: str) -> str | None:
-        return operands.missing()
-
-    @staticmethod
-    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
-        return operands.refuses(problem, device, "numba-separable")
+class NumbaSeparable(Tiled):
+    STAGE = "two passes"
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
@@ -53,57 +45,42 @@ class NumbaSeparable(Implementation):
         return rank.error_bound(problem)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        from convkernels.algorithms.separable import _two_passes as driver
-        from convkernels.cpu import calls
-
-        self.problem, self.planes = problem, operands.Planes(problem, xp)
-        dtype, item = self.planes.dtype, self.planes.item
-        chosen = self.instructions or instructions.here()
-        kh, kw = problem.kernel
-        compiled = [micro.block_kernel(size, dtype, chosen) for size in ((1, kw), (kh, 1))]
-        self.block = (micro.ROWS, micro.width(chosen, dtype))
-        self.tile = micro.rounded(TILE, self.block, problem.output)
-        tiles = -(-problem.output[0] // self.tile[0]) * -(-problem.output[1] // self.tile[1])
-        self.threads = pool.worth(self.cost(problem).flops)
-        self.tasks = pool.Tasks(problem.batch * problem.out_channels * tiles, self.threads)
-        words = driver.buffer_words(problem.kernel, self.tile, self.block, item)
-        self.buffers = pool.Buffers(words)
-        self.run_tiles: Any = driver.separable_tiles
-        self.kernels = tuple(code.addresses[micro.NAME] for code in compiled)
-        self.constants = (
-            (self.planes.groups, self.planes.filters, self.planes.depth),
-            self.planes.image,
-            self.planes.before,
-            self.planes.kernel,
-            self.planes.output,
-            self.block,
-            self.tile,
-            micro.rows_at_once(1),
-            item,
+        chosen = self.begin(problem, xp)
+        planes = self.planes
+        block = (micro.ROWS, micro.width(chosen, planes.dtype))
+        tile = micro.rounded(TILE, block, problem.output)
+        (height, width), (kh, kw) = tile, problem.kernel
+        tallest = -(-(height + kh - 1) // micro.ROWS) * micro.ROWS + micro.ROWS
+        strides = tuple(operands.padded_stride(n, planes.item) for n in (width + kw - 1, width))
+        self.drive(
+            ("convkernels.algorithms.separable._two_passes", "separable_tiles"),
+            [
+                (micro.block_kernel(size, planes.dtype, chosen), micro.NAME)
+                for size in ((1, kw), (kh, 1))
+            ],
+            (
+                (planes.groups, planes.filters, planes.depth),
+                planes.image,
+                planes.before,
+                planes.kernel,
+                planes.output,
+                block,
+                tile,
+                micro.rows_at_once(1),
+                tallest,
+                strides,
+                planes.item,
+            ),
+            weights=2,
+            tasks=problem.batch * problem.out_channels * micro.tiles(tile, problem.output),
+            buffer=planes.item * (tallest * sum(strides) + height * width),
         )
-        with self.buffers.one() as buffer:
-            nothing = (self.kernels, 0, (0, 0), 0, *self.constants, buffer, (0, 0))
-            self.compile_seconds = calls.ready(self.run_tiles, *nothing)
-        self.compile_seconds += sum(code.seconds for code in compiled)
 
     def load(self, b: Any) -> None:
         import numpy as np
 
-        w = self.planes.filters_of(b)
-        self.columns, self.rows = (
+        columns, rows = (
             np.ascontiguousarray(factor, dtype=self.planes.dtype)
-            for factor in rank.factors(w, self.problem.dtype)
+            for factor in rank.factors(self.planes.filters_of(b), self.problem.dtype)
         )
-
-    def run(self, a: Any) -> Any:
-        x, y = self.planes.images(a), self.planes.outputs()
-        factors = (operands.address(self.rows), operands.address(self.columns))
-        memory = (operands.address(x), factors, operands.address(y))
-
-        def work(tasks: Size) -> None:
-            with self.buffers.one() as buffer:
-                self.run_tiles(self.kernels, *memory, *self.constants, buffer, tasks)
-
-        with stage("two passes"):
-            self.tasks.share(work)
-        return self.planes.result(y)
+        self.weights = (rows, columns)
