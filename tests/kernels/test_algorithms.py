@@ -33,11 +33,16 @@ def single_precision_or_more(problem: Problem) -> bool:
     return problem.dtype in ("float64", "float32")
 
 
+def wrong_in_onednn(problem: Problem) -> bool:
+    return problem.dtype == "bfloat16" and problem.output[1] == 1 and problem.stride[1] > 1
+
+
 # What these may refuse, and must: of a forward problem whose dtype the namespace has.
 REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
-    **dict.fromkeys(("torch-conv2d", "torch-unfold"), lambda problem: False),
+    "torch-conv2d": wrong_in_onednn,
+    "torch-unfold": lambda problem: False,
     "torch-compile": lambda p: (
         steps(p)
         or not single_precision_or_more(p)
@@ -45,7 +50,7 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
         or p.batch > 1
         or min(*p.image, *p.kernel) < 2
     ),
-    "torch-conv2d-channels-last": lambda p: p.in_channels == 1,
+    "torch-conv2d-channels-last": lambda p: p.in_channels == 1 or wrong_in_onednn(p),
     "fft-conv-pytorch": lambda p: p.dtype != "float32",
     **dict.fromkeys(
         (

@@ -98,3 +98,25 @@ def test_fft_conv_transforms_at_the_size_told(monkeypatch: pytest.MonkeyPatch) -
     assert instance.provenance() == {"padded": [24, 30]}
     # A transform: where the sum is exactly 1, it has rounding errors.
     assert np.count_nonzero(y.numpy() != np.round(y.numpy())) > 0
+
+
+@pytest.mark.parametrize("name", ["torch-conv2d", "torch-conv2d-channels-last"])
+def test_what_onednn_gets_wrong_is_refused(name: str) -> None:
+    """A check on a processor with AMX gave errors of 1e36 (pytorch#169688)."""
+    layer: dict[str, Any] = {
+        "kernel": (2, 9),
+        "mode": "valid",
+        "in_channels": 6,
+        "out_channels": 6,
+        "stride": (3, 3),
+    }
+    algorithm = find(name)
+    one_column = Problem((21, 11), dtype="bfloat16", **layer)
+    assert "oneDNN" in str(algorithm.refuses(one_column, "torch", "cpu"))
+    for fine in (
+        Problem((21, 12), dtype="bfloat16", **layer),
+        Problem((21, 11), dtype="float16", **layer),
+        Problem((21, 9), dtype="bfloat16", **(layer | {"stride": (3, 1)})),
+    ):
+        assert algorithm.refuses(fine, "torch", "cpu") is None
+    assert algorithm.refuses(one_column, "torch", "cuda:0") is None

@@ -10,7 +10,7 @@ from typing import Any
 
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
 from convkernels.algorithms.fft._libraries import AXES
-from convkernels.algorithms.fft.fft import least_size
+from convkernels.algorithms.fft.fft import least_size, transformed_whole
 from convkernels.namespaces import installed
 from convkernels.problem import Problem, Size
 from convkernels.registry import algorithm
@@ -63,7 +63,7 @@ class FFTByDucc(EngineFFT):
         import ducc0
 
         rows, columns = least_size(problem)
-        if problem.boundary == "zero":
+        if not transformed_whole(problem):
             good = ducc0.fft.good_size
             rows, columns = good(rows, False), good(columns, True)  # real: the last
         return (rows, columns), Ducc((rows, columns), compute_dtype(problem.dtype))

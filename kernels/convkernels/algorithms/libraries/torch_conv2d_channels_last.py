@@ -13,7 +13,7 @@ from typing import Any
 
 from convkernels.algorithms.libraries.torch_conv2d import TorchConv2d
 from convkernels.problem import ITEMSIZE, Problem
-from convkernels.registry import Cost, algorithm, forward_only
+from convkernels.registry import Cost, algorithm
 
 
 @algorithm(
@@ -27,7 +27,8 @@ class TorchConv2dChannelsLast(TorchConv2d):
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
         one = "one channel has one memory format: torch-conv2d's"
-        return forward_only(problem) or (one if problem.in_channels == 1 else None)
+        reason = TorchConv2d.refuses(problem, namespace, device)
+        return reason or (one if problem.in_channels == 1 else None)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
