@@ -1,7 +1,9 @@
-"""What every test shares: reproducible hypothesis runs, the gpu marker, an isolated registry."""
+"""What every test shares: reproducible hypothesis runs, the gpu marker, an isolated registry, and
+threads that do not spin."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +13,11 @@ from convkernels import discovery, namespaces, registry
 
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
+
+# OpenMP's threads sleep between two parallel regions. Where they spin, as they do unless told, and
+# another process wants the core, FFTs of tiny problems take three times the CPU time. Read by
+# libgomp and libiomp when they are loaded, which is later: nothing above has loaded them.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
