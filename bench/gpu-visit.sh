@@ -82,8 +82,9 @@ image() {
 }
 cnn() { sweep cnn "$budget"; }
 clock() {
-  local status=0
-  convcross doctor --ceilings --device "$device" || status=$?
+  local status=0 command=(-m convcross)
+  [ -z "$dry_run" ] || command=("$root/bench/gpu-visit/dry-run/ceilings.py")
+  "$PYTHON" "${command[@]}" doctor --ceilings --device "$device" || status=$?
   [ -n "$dry_run" ] || convcross doctor --cross-check --device "$device" || status=$?
   return $status
 }

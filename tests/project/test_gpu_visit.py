@@ -1,17 +1,21 @@
 """The script of a GPU visit: every chapter of its dry run on a CPU, and what it refuses."""
 
+import functools
 import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "gpu-visit.sh"
 
+Done = subprocess.CompletedProcess[str]
 
-def visit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+
+def visit(folder: Path, *arguments: str) -> Done:
     environment = {**os.environ, "OUT": str(folder), "PYTHON": sys.executable}
     return subprocess.run(
         [str(SCRIPT), "--dry-run", *arguments],
@@ -22,11 +26,23 @@ def visit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture(scope="module")
+def visited(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Done]]:
+    """The folder of a visit for one chapter alone, and how it ended; each is visited once."""
+
+    @functools.cache
+    def once(chapter: str) -> tuple[Path, Done]:
+        folder = tmp_path_factory.mktemp(chapter)
+        return folder, visit(folder, chapter)
+
+    return once
+
+
 @pytest.mark.parametrize("chapter", ["verify", "clock", "image", "cnn", "crossover", "profile"])
-def test_chapter(chapter: str, tmp_path: Path) -> None:
-    done = visit(tmp_path, chapter)
+def test_chapter(chapter: str, visited: Callable[[str], tuple[Path, Done]]) -> None:
+    folder, done = visited(chapter)
     assert done.returncode == 0, done.stdout + done.stderr
-    with tarfile.open(tmp_path / f"{chapter}.tar.gz") as archive:
+    with tarfile.open(folder / f"{chapter}.tar.gz") as archive:
         names = archive.getnames()
     assert f"{chapter}.log" in names
     if chapter == "clock":
@@ -40,11 +56,14 @@ def test_chapter(chapter: str, tmp_path: Path) -> None:
         assert any(name.endswith("report.html") for name in names)
 
 
-def test_second_visit_goes_on_with_the_first(tmp_path: Path) -> None:
-    assert visit(tmp_path, "cnn").returncode == 0
-    again = visit(tmp_path, "cnn")
+def test_second_visit_goes_on_with_the_first(
+    visited: Callable[[str], tuple[Path, Done]],
+) -> None:
+    folder, first = visited("cnn")
+    assert first.returncode == 0
+    again = visit(folder, "cnn")
     assert "0 duels measured, 1 found finished, 0 left" in again.stdout
-    assert len(list(tmp_path.glob("results/*/*.jsonl"))) == 1
+    assert len(list(folder.glob("results/*/*.jsonl"))) == 1
 
 
 def test_failed_chapter_is_told(tmp_path: Path) -> None:
