@@ -9,9 +9,8 @@ import pytest
 from convcross.analysis.claims.finding import subjects
 from convcross.analysis.crossover.crossover import crossovers
 from convcross.analysis.load import load
-from convcross.report import claims, report
-from convcross.report.figures import scenes as pictures
-from support import synthetic
+from convcross.report import report
+from support import pages, synthetic
 
 CONTENDERS = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(5)}
 
@@ -37,8 +36,7 @@ def test_claims_are_judged_on_one_of_them(several: Path) -> None:
 
 
 def test_the_report_has_them_all(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
-    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
+    pages.draw_nothing(monkeypatch)
     page = report.write([several], several.parent / "out")[0].read_text()
     for told in ("channels 2:", "channels (3, 4):", "channels 12:"):
         assert page.count(told) == 1  # the table of its measurements

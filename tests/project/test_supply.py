@@ -20,11 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcross.cli import app
-from convcross.report import claims, report
-from convcross.report.figures import scenes as pictures
+from convcross.report import report
 from convcross.results.schema import Provenance, Telemetry
 from convcross.text import csv_cell, file_name, one_line, slug
-from support import hostile, synthetic
+from support import hostile, pages, synthetic
 
 SOURCES = sorted(
     path
@@ -343,8 +342,7 @@ def test_figures_and_table_are_sound(written: list[Path]) -> None:
 def test_a_file_that_is_called_as_a_script_is_no_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
-    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
+    pages.draw_nothing(monkeypatch)
     path = strangers(tmp_path).rename(tmp_path / "javascript:alert(1)?#.jsonl")
     page = Page(report.write([path], tmp_path)[0].read_text(encoding="utf-8"))
     assert "javascript%3Aalert%281%29%3F%23.jsonl" in page.links
@@ -354,8 +352,7 @@ def test_a_file_that_is_called_as_a_script_is_no_script(
 def test_a_report_lies_in_its_own_folder_whatever_the_machine_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "start", lambda scenes: lambda: [])
-    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
+    pages.draw_nothing(monkeypatch)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     results = strangers(tmp_path / "in").rename(tmp_path / "in" / "...jsonl")

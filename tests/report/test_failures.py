@@ -5,11 +5,14 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from convcross.analysis.load import load
 from convcross.analysis.tables import left_out
 from convcross.report import report
 from convcross.results.schema import Record
 from support import synthetic
+from support.pages import draw_nothing
 
 CONTENDERS = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.4)}
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31, 41, 63)
@@ -89,7 +92,10 @@ def test_failures_are_told_with_their_cells_the_gravest_contender_first(tmp_path
     ]
 
 
-def test_the_page_shows_them_and_points_to_them(tmp_path: Path) -> None:
+def test_the_page_shows_them_and_points_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_nothing(monkeypatch)
     page = report.write([failed(tmp_path)], tmp_path / "out")[0].read_text()
     found = Tables(page)
     head, *rows = found.rows["Failures"]
@@ -109,7 +115,10 @@ def test_the_page_shows_them_and_points_to_them(tmp_path: Path) -> None:
     assert page.index('href="#failures"') < page.index('id="chart"') < page.index('id="failures"')
 
 
-def test_without_failures_nothing_points_to_them(tmp_path: Path) -> None:
+def test_without_failures_nothing_points_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_nothing(monkeypatch)
     path = synthetic.write(tmp_path / "a.jsonl", synthetic.duels(CONTENDERS, kernels=(3, 31)))
     page = report.write([path], tmp_path / "out")[0].read_text()
     assert "#failures" not in page

@@ -11,7 +11,7 @@ from convcross.report import report
 from convcross.results.schema import Telemetry
 from convkernels import Problem
 from support import synthetic
-from support.pages import CONTENDERS, page_of
+from support.pages import CONTENDERS, draw_nothing, page_of
 
 CEILINGS = {
     "device": "cpu",
@@ -69,7 +69,7 @@ def test_every_measurement_is_in_the_table(unflagged: list[Path]) -> None:
 
 
 def test_what_is_flagged_is_left_out_and_said_unless_asked_for(
-    tmp_path: Path, unflagged: list[Path]
+    tmp_path: Path, unflagged: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = page_of(unflagged).text
     told = "2 flagged measurements (1 impossible, 1 power-limited, 1 ran-fft)"
@@ -78,6 +78,7 @@ def test_what_is_flagged_is_left_out_and_said_unless_asked_for(
     assert "power-limited, ran-fft" in without
     assert "6 of 9 measurements are usable" in without
     path = flagged_sweep(tmp_path)
+    draw_nothing(monkeypatch)
     included = page_of(report.write([path], tmp_path / "with", include_flagged=True)).text
     assert f"{told} included as asked" in included
     assert "8 of 9 measurements are usable" in included

@@ -16,7 +16,7 @@ from convcross.report import report
 from convcross.report.figures import style
 from convkernels import Problem
 from support import synthetic
-from support.pages import CONTENDERS, page_of
+from support.pages import CONTENDERS, draw_nothing, page_of
 
 HOSTILE = "</script><script>alert(1)</script>"
 KINDS = ("time", "crossover", "fastest", "error", "pareto")
@@ -261,8 +261,9 @@ def test_many_sets_of_conditions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_warning_is_said_once_and_on_the_page(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    draw_nothing(monkeypatch)
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 15])
     files = report.write([synthetic.write(tmp_path / "a.jsonl", duels)], tmp_path / "out")
     said = "N = 256 is the only image size"
@@ -312,7 +313,8 @@ def test_there_is_no_roofline_without_ceilings(written: list[Path]) -> None:
     assert not any("roofline" in path.name for path in written)
 
 
-def test_when_preparation_pays_is_told(tmp_path: Path) -> None:
+def test_when_preparation_pays_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
     duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 31])
     for duel in duels:
         duel[2].phase_seconds["plan"] = [10.0]

@@ -1,10 +1,14 @@
-"""A report's page, taken apart."""
+"""A report's page, taken apart, or written without its figures."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
+from convcross.report import claims
+from convcross.report.figures import scenes
 from support import synthetic
 
 # A direct sum, a slower one, and an FFT that overtakes the first at n = 9.4.
@@ -39,3 +43,9 @@ class Page(HTMLParser):
 
 def page_of(files: list[Path]) -> Page:
     return Page(files[0].read_text(encoding="utf-8"))
+
+
+def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report has no figures, which are most of its time: for tests of what the page says."""
+    monkeypatch.setattr(scenes, "start", lambda scenes: lambda: [])
+    monkeypatch.setattr(claims, "_figures", lambda subject, appearances: [])
