@@ -33,6 +33,11 @@ READY := $(VENV)/.ready-$(BUILD)
 TESTED := $(VENV)/.tested-$(BUILD)
 STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
+# Tests run in two processes, as many of them wait: those of a file in one, for they share what it
+# measures; files in order of their names, which has the long ones before the last. Where there is a
+# GPU, one process: its tests want it alone.
+TOGETHER_cpu := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 .PHONY: bench test microbench proofs soak wheels clean
 
 bench: $(READY)
@@ -50,7 +55,7 @@ test: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest $(TOGETHER_$(BUILD))
 
 microbench: $(TESTED)
 	$(BIN)/pytest tests/microbench
