@@ -211,12 +211,13 @@ class SpoilsKernel(Right):
 
 @plant("thread")
 class Thread(Right):
-    # from the third run on it returns before a thread of its has done the work
+    # from the third run on it returns before a thread of its has done the work, by more than a
+    # busy machine keeps its caller waiting
     def run(self, a):
         y = super().run(a)
         if self.runs > 2:
             done, y = y, np.zeros_like(y)
-            threading.Timer(0.001, lambda: np.copyto(y, done)).start()
+            threading.Timer(0.1, lambda: np.copyto(y, done)).start()
         return y
 
 
