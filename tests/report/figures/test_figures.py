@@ -149,3 +149,27 @@ def test_the_roofline_draws_the_ceilings(tmp_path: Path) -> None:
         if top > y
     ]
     assert sorted(slopes) == pytest.approx([2e10, 1e11, 1.9e11])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (8e-8, 4.2e-7, ["10⁻⁷", "2×10⁻⁷"]),  # 1.5 and 2.5 would read 2 and 2
+        (2e-7, 3e-7, ["2×10⁻⁷"]),
+        (1e-7, 1e-5, ["10⁻⁷", "10⁻⁶", "10⁻⁵"]),
+    ],
+)
+def test_a_cost_is_labelled_at_round_values(low: float, high: float, labels: list[str]) -> None:
+    made = Figure()
+    panel = made.subplots()
+    panel.set_xscale("log")
+    panel.plot([low, high], [1, 2])
+    panel.set_xlim(low, high)
+    style.cost_ticks(panel.xaxis)
+    made.canvas.draw()
+    left, right = panel.get_xlim()
+    assert [
+        label.get_text()
+        for label in panel.get_xticklabels()
+        if left <= label.get_position()[0] <= right
+    ] == labels

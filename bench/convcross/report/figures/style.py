@@ -7,6 +7,7 @@ each family, a shade of it for each contender, so that the two sides of a crosso
 from __future__ import annotations
 
 import itertools
+import math
 import textwrap
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -240,10 +241,18 @@ def cost_ticks(axis: Axis, unit: str | None = None) -> None:
         widen = axis.axes.set_xlim if isinstance(axis, XAxis) else axis.axes.set_ylim
         widen(low, high)
     wide = high / low > 60
-    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=30))
+    # Fixed: over less than a decade matplotlib's own would label 1.5 and 2.5, which read 2 and 2.
+    axis.set_major_locator(FixedLocator(_round_values(low, high, (1,) if wide else (1, 2, 5))))
     axis.set_minor_locator(LogLocator(subs=(2.0, 5.0), numticks=30) if wide else NullLocator())
     axis.set_major_formatter(EngFormatter(unit=unit) if unit else FuncFormatter(_power))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _round_values(low: float, high: float, factors: Sequence[int]) -> list[float]:
+    """These times powers of ten, between the limits."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = (factor * 10.0**decade for decade in decades for factor in factors)
+    return [value for value in values if low <= value <= high]
 
 
 def _power(value: float, _: object = None) -> str:
