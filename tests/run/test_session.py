@@ -236,15 +236,19 @@ def test_failures_are_done_unless_they_are_to_be_retried(
     for times in (1, 2):  # it fails again, and then it does not
         if times == 2:
             Path("broken").unlink()
+        before = len(ids(path))
         outcome = run(path, of, retry_failed=True, **options)
-        assert (outcome.done, outcome.left) == (2, 0)
-        retried = ids(path)[-2:]
+        assert outcome.left == 0
+        measured = ids(path)[before:]
+        retried = [one for one in measured if "+retry" in one]
         assert [one.partition("+retry")[0] in whole for one in retried] == [True, True]
         assert {one.partition("+retry")[2] for one in retried} == {str(times)}
+        # A search may look once more where a busy machine leaves it unsure who is faster.
+        assert pair or measured == retried
     assert not outcome.failed
     for again in ({"resume": True}, {"retry_failed": True}):
         assert run(path, of, **again, **options).done == 0
-    assert len(ids(path)) == len(set(ids(path))) == len(whole) + 4
+    assert len(ids(path)) == len(set(ids(path)))
     loaded = load([path])
     assert set(loaded.frame["status"]) == {"ok"}
     assert any("found twice; the newest counts" in note for note in loaded.notes)
