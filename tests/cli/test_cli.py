@@ -31,6 +31,7 @@ def mine(x, w, problem):
 """
 SWEEP = """
 sizes = [12]
+launches = 1
 kernels = [1, 3]
 contenders = ["fft/numpy"]
 [limits]

@@ -62,7 +62,7 @@ def test_second_visit_goes_on_with_the_first(
     folder, first = visited("cnn")
     assert first.returncode == 0
     again = visit(folder, "cnn")
-    assert "0 duels measured, 1 found finished, 0 left" in again.stdout
+    assert "0 duels measured, 3 found finished, 0 left" in again.stdout
     assert len(list(folder.glob("results/*/*.jsonl"))) == 1
 
 

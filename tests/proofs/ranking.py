@@ -97,7 +97,7 @@ def interleaved(path: Path, seed: int) -> float:
         in_rounds(np.array(record.phase_seconds["run"]), np.array(record.rounds))
         for record in records(path, ["more", "less"], seed)
     ]
-    return float(np.exp(log_ratio(*sides, 1, np.random.default_rng(0))[0]))
+    return float(np.exp(log_ratio(*sides, 1, np.random.default_rng(0)).point))
 
 
 def one_after_the_other(path: Path, seed: int) -> float:

@@ -21,13 +21,12 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import next_fast_len
 
-from convcross.analysis.crossover.curves import DRAWS, SEED
-from convcross.analysis.crossover.verdict import Curve, Verdict, judge
+from convcross.analysis.crossover.curves import SEED, Side, curve
+from convcross.analysis.crossover.verdict import Verdict, judge
 from convcross.measure.timing.sampling import Sample, interleave
 from convcross.results.schema import Record
 from convcross.run.search.line import GridLine, representing
 from convcross.run.search.search import DENSE, Search
-from convcross.stats.bootstrap import log_ratio
 from convcross.sweeps.contenders import available
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits, Sweep
@@ -202,6 +201,7 @@ def sweep() -> Sweep:
         name="planted",
         sizes=[N],
         kernels=list(DENSE),
+        launches=1,
         contenders=[name.partition("@")[0] for name in CONTENDERS],
         limits=Limits(seconds=0.3),
     )
@@ -209,21 +209,13 @@ def sweep() -> Sweep:
 
 def verdict(cells: Iterable[tuple[float, list[Record]]], line: GridLine) -> Verdict:
     """As the analysis has it, from the newest records of each n."""
-    rng = np.random.default_rng(SEED)
-    sizes, points, replicates, samples = [], [], [], []
-    for n, records in sorted(dict(cells).items()):
-        a, b = (representing(records, side) for side in line.sides)
-        assert a is not None
-        assert b is not None
-        point, draws = log_ratio(a, b, DRAWS, rng)
-        sizes.append(n)
-        points.append(point)
-        replicates.append(draws)
-        samples.append(float(min(len(a), len(b))))
-    curve = Curve(
-        np.array(sizes, dtype=float), np.array(points), np.stack(replicates), np.array(samples)
-    )
-    return judge(curve, N)
+    sides: tuple[Side, Side] = {}, {}
+    for n, records in dict(cells).items():
+        for own, side in zip(sides, line.sides, strict=True):
+            found = representing(records, side)
+            assert found is not None
+            own[int(n)] = found, []
+    return judge(curve(*sides), N)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name="alone",
         sizes=[16, 24],
         kernels=[3, 5],
+        launches=1,
         contenders=["direct/numpy", "fft/numpy", "mine"],
         limits=Limits(seconds=0.001, samples=8, run_seconds=60.0),
     )

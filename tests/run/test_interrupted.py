@@ -29,6 +29,7 @@ def one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 TOML = """
 sizes = [12, 16, 20, 24]
+launches = 1
 kernels = [1, 3, 5]
 contenders = ["direct/numpy", "fft/numpy"]
 [limits]

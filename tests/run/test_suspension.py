@@ -64,6 +64,7 @@ SWEEP = Sweep(
     name="small",
     sizes=[12, 14, 16, 18, 20],
     kernels=[3],
+    launches=1,
     contenders=["breaks", "direct/numpy"],
     limits=Limits(seconds=0.001, samples=5, run_seconds=60.0),
 )

@@ -42,6 +42,7 @@ CONTENDERS = ("direct/numpy", "sleeping/numpy")
 TOML = """
 sizes = "{first}:{last}"
 kernels = [1, 3, 5, 7, 9]
+launches = 1
 contenders = ["direct/numpy", "sleeping"]
 [limits]
 seconds = 0.001

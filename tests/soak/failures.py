@@ -22,6 +22,7 @@ LIMIT, LANES, TOGETHER = 300, 2, 4  # seconds a sweep, sweeps at once, lost work
 
 TOML = """
 sizes = [{sizes}]
+launches = 1
 kernels = [3]
 [limits]
 seconds = 0.001

@@ -88,7 +88,7 @@ def once(folder: Path, cells: int, stop_after: int) -> dict[str, Any]:
         algorithms={},
     )
     stub = Stub(description, answer, stop_after)
-    grid = {"sizes": f"256:{255 + cells // 200}", "kernels": "1:200"}
+    grid = {"sizes": f"256:{255 + cells // 200}", "kernels": "1:200", "launches": 1}
     keys = {"name": "large", "contenders": ["direct/numpy", "fft/numpy"], "limits": LIMITS}
     sweep = spec.validated(grid | keys, "large")
     (outcome,) = run(sweep, [stub], out=path, resume=path.exists())

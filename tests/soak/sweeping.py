@@ -22,6 +22,7 @@ RESULTS = "a.jsonl"
 CELLS = 30
 TOML = """
 sizes = [12, 14, 16, 18, 20, 24]
+launches = 1
 kernels = [1, 3, 5, 7, 9]
 contenders = ["direct/numpy", "fft/numpy"]
 [limits]

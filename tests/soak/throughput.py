@@ -49,6 +49,7 @@ def seconds(folder: Path, source: str, workers: int, duels: int) -> float:
         name="sleeping",
         sizes=list(range(16, 16 + duels + workers)),
         kernels=[3],
+        launches=1,
         contenders=["sleeps-*"],
         threads=1,
         limits=Limits(seconds=0.001, samples=5),

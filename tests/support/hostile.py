@@ -74,6 +74,7 @@ place = st.integers(0, 10**6)  # taken modulo what there is
 SWEEP = """name = "mine"
 title = "A sweep"
 sizes = [12, 16]
+launches = 1
 kernels = "3:5:2"
 ops = ["convolution", "correlation"]
 modes = ["same", "full"]

@@ -51,6 +51,7 @@ def sweep(**keys: Any) -> Sweep:
         "sizes": [12, 16],
         "kernels": KERNELS,
         "contenders": ["direct/numpy", "fft/numpy"],
+        "launches": 1,
         "limits": Limits(seconds=0.001, samples=5, run_seconds=60.0),
     }
     return Sweep.model_validate({**small, **keys})

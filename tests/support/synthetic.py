@@ -96,7 +96,7 @@ def header(
         machine={"name": machine, "cpu": "Test CPU", "gpus": [], "os": "Test OS"},
         software={"python": "3.11", "numpy": "2.4", "commit": "unknown"},
         ceilings=ceilings,
-        sweep={"name": "synthetic"},
+        sweep={"name": "synthetic", "launches": 1},
         contenders=[],
         started_at=started_at,
     )

@@ -50,6 +50,7 @@ def test_a_duel_holds_all_that_measuring_needs() -> None:
         threads=1,
         seed=7,
         error_seeds=5,
+        launches=1,
         limits={"seconds": 0.5},
         image_data=["photo"],
     )

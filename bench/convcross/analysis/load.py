@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from convcross.analysis.launches import pooled
 from convcross.analysis.newest import Changes, Newest
 from convcross.errors import BadInput
 from convcross.results import reader, schema
@@ -144,7 +146,26 @@ def _rows(files: Sequence[reader.Reader]) -> tuple[list[dict[str, Any]], list[st
         if file.dropped:
             notes.append(f"{name}: {file.dropped} was left out")
         notes += changes.sentences(name)
-    return newest.rows, notes + newest.sentences()
+    rows = pooled(newest.rows)
+    return rows, notes + newest.sentences() + _said_of_launches(files, rows)
+
+
+def _said_of_launches(files: Sequence[reader.Reader], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What is missing of what files were to have; nothing is said between launches of one."""
+    notes = [
+        f"{file.path.name}: measured in one process, before there were launches; its intervals "
+        "say nothing of the next process"
+        for file in files
+        if "launches" not in file.header.sweep
+    ]
+    asked = max((int(file.header.sweep.get("launches") or 1) for file in files), default=1)
+    counts = [len(np.unique(row["run_launches"])) for row in rows if row["measured"]]
+    if fewer := sum(0 < count < asked for count in counts):
+        notes.append(
+            f"{fewer} of {len(counts)} measurements have fewer than {asked} launches; their "
+            "intervals are wider for it"
+        )
+    return notes
 
 
 def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
@@ -257,6 +278,7 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "family": record.family,
         "threads": record.threads,
         "seed": record.seed,
+        "launch": record.launch,
         "status": record.status,
         "reason": record.reason or "",
         "flags": tuple(record.flags),
@@ -281,11 +303,20 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "fresh_rounds": rounds["fresh"],
         "load": load,
         "plan": _samples(record, "plan"),
+        "run_launches": _launch(record, len(run)),
+        "fresh_launches": _launch(record, len(fresh)),
+        "plan_launches": _launch(record, len(record.phase_seconds.get("plan", ()))),
+        "spread": np.nan,
         # Plans of one process after the other, as on a machine that has compiled nothing yet.
         "cold_plan": _samples(record, "plan") + (record.provenance.compile_s or 0.0),
         "padded": record.provenance.padded,
         "stages": record.stage_seconds,
     }
+
+
+def _launch(record: schema.Record, count: int) -> npt.NDArray[np.int64]:
+    """Of each of so many samples; none where the file knows no launches."""
+    return np.full(0 if record.launch is None else count, record.launch or 0, dtype=np.int64)
 
 
 def _number(value: float | None) -> float:

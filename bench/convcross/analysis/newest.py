@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from convcross.analysis.launches import KEYS
 from convcross.results.reader import Reader
 from convcross.results.schema import DuelFooter, Record
 
@@ -70,8 +71,7 @@ class Newest:
 
     def take(self, file: Reader, record: Record, row: dict[str, Any]) -> None:
         """The next record of a file, and its row."""
-        parts = ("problem", "data", "seed", "regime", "contender", "device")
-        key = tuple(row[part] for part in parts)
+        key = tuple(row[part] for part in (*KEYS, "launch"))
         measured = _Measured(file, record.started_at, row)
         known = self._newest.setdefault(key, measured)
         if known is measured:

@@ -35,6 +35,9 @@ def run(
     mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
     op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
     regime: Annotated[str | None, typer.Option(help=f"{', '.join(REGIMES)}.")] = None,
+    launches: Annotated[
+        int | None, typer.Option(help="Fresh processes that each pass over the sweep.")
+    ] = None,
     contenders: Contenders = None,
     device: Device = None,
     scheduler: Annotated[
@@ -82,7 +85,13 @@ def run(
         for key, text in lists.items()
         if text is not None
     }
-    given = {"sizes": sizes, "kernels": kernels, "regime": regime, "energy": energy or None}
+    given = {
+        "sizes": sizes,
+        "kernels": kernels,
+        "regime": regime,
+        "energy": energy or None,
+        "launches": launches,
+    }
     overrides |= {key: value for key, value in given.items() if value is not None}
     loaded = spec.load(sweep, overrides)
     if find_crossover and kernels is None:

@@ -115,7 +115,8 @@ def _truth(
             namespaces.round_to(values, problem.dtype).astype("float64") for values in operands()
         )
     with ledger.charge("verification"), namespaces.on(*place):
-        return accuracy.truth(problem, x, w, duel.seed, place=place)
+        certified = duel.launch == 1
+        return accuracy.truth(problem, x, w, duel.seed, place=place, certified=certified)
 
 
 def _place(trials: list[Trial]) -> Place:
@@ -138,6 +139,7 @@ def _trial(duel: Duel, problem: Problem, contender: Contender) -> Trial:
         image_data=duel.image_data,
         kernel_data=duel.kernel_data,
         seed=duel.seed,
+        launch=duel.launch,
         regime=duel.regime or regimes.default(contender.device),
         status="ok",
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),

@@ -57,15 +57,18 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
             return None
         bound = trial.algorithm.implementation.error_bound(problem)
         reason = accuracy.verify(first, bound, truth)
-        trial.record.provenance.reference = Certificate(**truth.certificate)
+        if truth.certificate:
+            trial.record.provenance.reference = Certificate(**truth.certificate)
         if reason is not None:
             trial.fail("wrong", reason)
             return None
-        trial.record.error = accuracy.errors(first, truth)
+        if duel.launch == 1:
+            trial.record.error = accuracy.errors(first, truth)
     if contender.device == "cpu":
         with measurement.ledger.charge("preparation"):
             most = duel.threads or threads.usable()
-            trial.threads = _threads(trial, truth, most, seconds)
+            chosen = duel.thread_choice.get(trial.name)
+            trial.threads = chosen or _threads(trial, truth, most, seconds)
             with threads.given(trial.threads):
                 if trial.threads != most:  # verified again after the timing, as every one
                     instance = trial.algorithm.prepare(problem, *place)

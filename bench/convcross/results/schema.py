@@ -174,6 +174,7 @@ class Record(Line):
     image_data: Name
     kernel_data: Name
     seed: Seed
+    launch: Annotated[int, Field(strict=True, ge=1)] | None = None  # None: before there were any
     regime: Name
     threads: Threads | None = None
     status: Annotated[str, AfterValidator(checked)]

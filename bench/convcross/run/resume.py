@@ -109,7 +109,7 @@ def differences(then: Header, now: Header) -> Iterator[tuple[str, Any, Any]]:
     for what, ask in CONDITIONS.items():
         if ask(then) != ask(now):
             yield what, ask(then), ask(now)
-    before = then.sweep
+    before = {"launches": 1, **then.sweep}  # a file from before there were launches has one
     with contextlib.suppress(ValidationError):  # an earlier version may not have had every key
         before = Sweep.model_validate(before).model_dump(mode="json")
     for key, value in now.sweep.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from convcross.results.reader import reading
 from convcross.results.schema import DuelFooter, Header, Record
 from convcross.results.status import failed
 from convcross.results.writer import Writer
+from convcross.run.first_launch import FirstLaunch
 from convcross.run.resume import (
     Earlier,
     cell_of,
@@ -184,18 +186,19 @@ class _Source(Protocol):
 
 
 class _Listed:
-    """All duels of a sweep, in their order."""
+    """All duels of a sweep, one launch after the other, each in its order."""
 
-    def __init__(self, cells: Duels) -> None:
+    def __init__(self, cells: Duels, launches: int) -> None:
         self.contenders = cells.contenders
-        self._cells, self._next, self._taken = cells, iter(cells), 0
+        self._launches = [cells.in_launch(launch) for launch in range(1, launches + 1)]
+        self._next, self._taken = itertools.chain.from_iterable(self._launches), 0
 
     def skip(self, ids: Collection[str]) -> int:
         """Pass over these duels; how many of them it has."""
-        left = self._cells.without(ids)
-        skipped = len(self._cells) - len(left)
-        self._cells, self._next = left, iter(left)
-        return skipped
+        before = self.left()
+        self._launches = [cells.without(ids) for cells in self._launches]
+        self._next = itertools.chain.from_iterable(self._launches)
+        return before - self.left()
 
     def next(self) -> Duel | None:
         return next(self._next, None)
@@ -204,7 +207,7 @@ class _Listed:
         self._taken += 1
 
     def left(self) -> int:
-        return len(self._cells) - self._taken
+        return sum(map(len, self._launches)) - self._taken
 
     def summary(self, path: Path) -> list[str]:
         return []
@@ -215,7 +218,8 @@ def _source(
 ) -> _Source:
     known = _ceilings(machine)
     if pair is None:
-        return _Listed(duels(sweep, machine.contenders, algorithm_paths, known))
+        cells = duels(sweep, machine.contenders, algorithm_paths, known)
+        return _Listed(cells, sweep.launches)
     from convcross.run.search.search import Search  # pandas comes with it
 
     return Search(sweep, machine.contenders, pair, algorithm_paths, known)
@@ -237,11 +241,12 @@ class Session:
         self.outcome = Outcome(path)
         self.outcome.unbounded = sorted(set(machine.devices) - _ceilings(machine).keys())
         self._earlier = Earlier(keep=not isinstance(source, _Listed))
-        self._suspension = Suspension()
+        self._suspension, self._first_launch = Suspension(), FirstLaunch()
         self._out = 0
 
         def record_result(records: list[Record], footer: DuelFooter) -> None:
             self._earlier.record_result(records, footer)
+            self._first_launch.record_result(footer.duel, records)
             if not retry_failed:
                 self._suspension.record_result(records)
 
@@ -281,8 +286,8 @@ class Session:
                 self.source.record_result(duel.id, *self._finished[duel.id])
                 continue
             given_up = self._suspension.given_up(duel.contenders)
-            named = self._earlier.named(duel)
-            self.machine.submit(named.model_copy(update={"given_up": given_up}))
+            known = self._first_launch.known(duel, given_up)
+            self.machine.submit(self._earlier.named(duel).model_copy(update=known))
             self._out += 1
         return True
 
@@ -303,6 +308,7 @@ class Session:
             self.writer.append(records, footer)
             self._out -= 1
             self._suspension.record_result(records)
+            self._first_launch.record_result(duel.id, records)
             self.outcome.suspended = self._suspension.names
             self._count(records, footer)
             self.source.record_result(cell_of(duel.id), records, sum(footer.seconds.values()))

@@ -6,6 +6,7 @@ import collections
 from collections.abc import Iterable
 
 from convcross.results.schema import Record
+from convcross.run.first_launch import TAKEN_OVER
 
 ROW = 3  # cells
 
@@ -31,7 +32,8 @@ class Suspension:
         """The records of the next duel."""
         for record in records:
             name = record.contender
-            if name in self._suspended or record.status == "unsupported":
+            again = (record.reason or "").endswith(TAKEN_OVER)
+            if name in self._suspended or record.status == "unsupported" or again:
                 continue
             if record.status == "error" or record.telemetry.worker_lost:
                 self._row[name] += 1

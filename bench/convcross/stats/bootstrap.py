@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,57 +41,110 @@ class Samples:
     rounds : the round of each sample, ascending, where there is one part; else None
     exact : the value is known without spread (bytes); there is no interval
     fastest : of a family whose contender is not clear, samples of the one fastest on all rounds
+    launches : the launch of each sample of each part, where there were any
     """
 
     parts: tuple[Array, ...]
     rounds: Rounds | None = None
     exact: bool = False
     fastest: Samples | None = None
+    launches: tuple[Rounds, ...] = ()
+
+    @cached_property
+    def by_launch(self) -> dict[int, float]:
+        """Launch → logarithm of the sum of the parts' medians in it; of those that have all parts.
+
+        Without launches, one that stands for all: 0.
+        """
+        if not self.launches:
+            return {0: float(np.logaddexp.reduce([median(part) for part in self.parts]))}
+        common = functools.reduce(np.intersect1d, self.launches)
+        return {
+            int(launch): float(
+                np.logaddexp.reduce(
+                    [
+                        median(part[own == launch])
+                        for part, own in zip(self.parts, self.launches, strict=True)
+                    ]
+                )
+            )
+            for launch in common
+        }
 
     @cached_property
     def middle(self) -> float:
-        """Logarithm of the sum of the parts' medians."""
-        return float(np.logaddexp.reduce([median(part) for part in self.parts]))
+        """Logarithm of the sum of the parts' medians: the median of it over launches."""
+        return median(np.array(list(self.by_launch.values())))
 
-    def half(self, odd: int) -> Samples:
-        """The even (0) or odd (1) rounds, or places where there are no rounds."""
-        if self.rounds is None:
-            return Samples(tuple(part[odd::2] for part in self.parts), None, self.exact)
-        own = self.rounds % 2 == odd
-        return Samples((self.parts[0][own],), self.rounds[own], self.exact)
+    @cached_property
+    def folds(self) -> Rounds:
+        """Of each sample of the first part, the part of the data in which it stands in for a
+        family that the others have chosen for: its launch or, of one launch, every other round."""
+        if self.launches and len(np.unique(self.launches[0])) > 1:
+            return self.launches[0]
+        return (np.arange(len(self.parts[0])) if self.rounds is None else self.rounds) % 2
+
+    def fold(self, number: int, *, without: bool = False) -> Samples:
+        """The samples of a fold, or all but those."""
+        if self.launches and len(np.unique(self.launches[0])) > 1:
+            inside = [(own == number) != without for own in self.launches]
+        elif self.rounds is not None:
+            inside = [(self.rounds % 2 == number) != without]
+        else:
+            inside = [(np.arange(len(part)) % 2 == number) != without for part in self.parts]
+        return Samples(
+            tuple(part[own] for part, own in zip(self.parts, inside, strict=True)),
+            None if self.rounds is None else self.rounds[inside[0]],
+            self.exact,
+            launches=tuple(part[own] for part, own in zip(self.launches, inside, strict=True))
+            if self.launches
+            else (),
+        )
 
     def __len__(self) -> int:
         return min(len(part) for part in self.parts)
 
 
-def in_rounds(values: Array, rounds: Rounds) -> Samples:
+def in_rounds(values: Array, rounds: Rounds, launches: Rounds | None = None) -> Samples:
     """Samples that can be paired, in the order of their rounds; one a round (its median)."""
+    own: tuple[Rounds, ...] = () if launches is None else (launches,)
     if (rounds[1:] > rounds[:-1]).all():
-        return Samples((np.log(values),), rounds)
+        return Samples((np.log(values),), rounds, launches=own)
     order = np.argsort(rounds, kind="stable")
     logs, ids = np.log(values[order]), rounds[order]
     starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1))
     if len(starts) < len(ids):
         logs = np.array([median(part) for part in np.split(logs, starts[1:])])
-    return Samples((logs,), ids[starts])
+    return Samples((logs,), ids[starts], launches=tuple(part[order][starts] for part in own))
 
 
 def join(samples: list[Samples]) -> Samples:
     """Samples of one contender and cell that several duels took."""
     if len(samples) == 1:
         return samples[0]
-    parts = tuple(np.concatenate(part) for part in zip(*(s.parts for s in samples), strict=True))
+
+    def joined(name: str) -> tuple[Any, ...]:
+        return tuple(
+            np.concatenate(part)
+            for part in zip(*(getattr(own, name) for own in samples), strict=True)
+        )
+
+    parts = joined("parts")
+    launches: tuple[Rounds, ...] = ()
+    if all(own.launches for own in samples):
+        launches = joined("launches")
     rounds = [s.rounds for s in samples if s.rounds is not None]
     if not rounds:
-        return Samples(parts, None, samples[0].exact)
+        return Samples(parts, None, samples[0].exact, launches=launches)
     ids = np.concatenate(rounds)
     order = np.argsort(ids, kind="stable")
-    return Samples((parts[0][order],), ids[order], samples[0].exact)
+    launches = tuple(own[order] for own in launches)
+    return Samples((parts[0][order],), ids[order], samples[0].exact, launches=launches)
 
 
-def levels(samples: list[Samples]) -> list[Array]:
-    """How long each takes beside the others, as logarithms: over all rounds, over the even ones
-    and over the odd ones; over all alone where one of them has no half.
+def levels(samples: list[Samples]) -> tuple[Array, dict[int, Array]]:
+    """How long each takes beside the others, as logarithms: over all rounds, and for each fold
+    (``Samples.folds``) over the rounds outside it; no folds where one of them has nothing there.
 
     Over the rounds that all have, the median of what is left when the level of each round, the
     median of all in it, is taken off: medians of each for itself would be as noisy as the rounds.
@@ -99,19 +153,23 @@ def levels(samples: list[Samples]) -> list[Array]:
     if len(rounds) == len(samples):
         common = functools.reduce(_shared, rounds)
         if len(common) and 2 * len(common) >= min(map(len, samples)):
-            logs = np.stack(
-                [
-                    sample.parts[0]
-                    if len(own) == len(common)
-                    else sample.parts[0][np.searchsorted(own, common)]
-                    for sample, own in zip(samples, rounds, strict=True)
-                ]
-            )
-            left, odd = logs - _medians(logs.T), common % 2 == 1
-            halves = [left[:, ~odd], left[:, odd]]
-            return [_medians(left), *(_medians(half) for half in halves if half.size)]
-    sets = [samples, *([sample.half(odd) for sample in samples] for odd in (0, 1))]
-    return [np.array([own.middle for own in group]) for group in sets if min(map(len, group))]
+            places = [
+                slice(None) if len(own) == len(common) else np.searchsorted(own, common)
+                for own in rounds
+            ]
+            logs = np.stack([own.parts[0][at] for own, at in zip(samples, places, strict=True)])
+            left, folds = logs - _medians(logs.T), samples[0].folds[places[0]]
+            numbers = np.unique(folds)
+            outside = {int(one): _medians(left[:, folds != one]) for one in numbers}
+            return _medians(left), outside if len(numbers) > 1 else {}
+    together = np.array([own.middle for own in samples])
+    numbers = functools.reduce(np.intersect1d, [np.unique(own.folds) for own in samples])
+    rest = {int(one): [own.fold(one, without=True) for own in samples] for one in numbers}
+    if len(numbers) < 2 or not all(len(own) for outside in rest.values() for own in outside):
+        return together, {}
+    return together, {
+        one: np.array([own.middle for own in outside]) for one, outside in rest.items()
+    }
 
 
 def _shared(a: Rounds, b: Rounds) -> Rounds:
@@ -125,8 +183,27 @@ def _medians(rows: Array) -> Array:
     return middles
 
 
-def log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> tuple[float, Array]:
-    """log(A/B), positive where B costs less, and ``draws`` bootstrap replicates of it.
+@dataclass(frozen=True)
+class Ratio:
+    """log(A/B), positive where B costs less.
+
+    Attributes
+    ----------
+    point : the median of it over launches
+    levels : (L,) of each launch that both have
+    replicates : ``draws`` bootstrap replicates, as one launch tells them: of rounds
+    ends : ``point`` with the fastest of all in the place of a family's on either side, where its
+        contender is not clear
+    """
+
+    point: float
+    levels: Array
+    replicates: Array
+    ends: tuple[float, ...] = ()
+
+
+def log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> Ratio:
+    """The ratio of two sides.
 
     A family whose contender is not clear is on average too slow, as half of its rounds may choose
     the second best; and the one fastest on all rounds too fast, as its luck chose it. The
@@ -135,13 +212,14 @@ def log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> t
     faster = [side if side.fastest is None else side.fastest for side in (a, b)]
     if faster[0] is a and faster[1] is b:
         return _log_ratio(a, b, draws, rng)
-    point, _ = _log_ratio(a, b, 0, rng)
-    _, low = _log_ratio(faster[0], b, draws // 2, rng)
-    _, high = _log_ratio(a, faster[1], draws - draws // 2, rng)
-    return point, np.concatenate([low, high])
+    found = _log_ratio(a, b, 0, rng)
+    low = _log_ratio(faster[0], b, draws // 2, rng)
+    high = _log_ratio(a, faster[1], draws - draws // 2, rng)
+    replicates = np.concatenate([low.replicates, high.replicates])
+    return Ratio(found.point, found.levels, replicates, (low.point, high.point))
 
 
-def _log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> tuple[float, Array]:
+def _log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> Ratio:
     """``log_ratio`` of sides taken as they are.
 
     Over the rounds that both have, the median of the rounds' own log ratios, so that whatever
@@ -150,15 +228,19 @@ def _log_ratio(a: Samples, b: Samples, draws: int, rng: np.random.Generator) -> 
     """
     if a.exact or b.exact:
         point = a.middle - b.middle
-        return point, np.full(draws, point)
+        return Ratio(point, np.array([point]), np.full(draws, point))
     if a.rounds is not None and b.rounds is not None:
         at_a, at_b = _common(a.rounds, b.rounds)
         if len(at_a) and 2 * len(at_a) >= min(len(a), len(b)):
             ratios = a.parts[0][at_a] - b.parts[0][at_b]
-            return median(ratios), resampled_median(ratios, draws, rng)
+            own = tuple(launches[at_a] for launches in a.launches)
+            found = np.array(list(Samples((ratios,), launches=own).by_launch.values()))
+            return Ratio(median(found), found, resampled_median(ratios, draws, rng))
     sums = [_resampled_sum(side, draws, rng) for side in (a, b)]
-    replicates: Array = sums[0] - sums[1]
-    return a.middle - b.middle, replicates
+    both = sorted(a.by_launch.keys() & b.by_launch.keys())
+    found = np.array([a.by_launch[one] - b.by_launch[one] for one in both])
+    point = median(found) if both else a.middle - b.middle
+    return Ratio(point, found, sums[0] - sums[1])
 
 
 def _common(a: Rounds, b: Rounds) -> tuple[Rounds, Rounds]:

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -18,6 +19,7 @@ from convcross.sweeps.spec import Cell, Limits, Sweep
 from convkernels import Problem
 from convkernels.discovery import find
 
+LAUNCH = "~"  # in an id: before the number of a launch after the first
 FEW = 4  # kernels of a sweep, of which each is profiled
 
 
@@ -38,7 +40,21 @@ class Duel(BaseModel):
     profiled: bool = False  # which kernels ran is asked and recorded
     energy: bool = False  # of each contender's run, over windows of seconds
     error_seeds: int = 1  # draws of the data at which errors are measured
+    launch: int = 1  # which of the sweep's launches; all but times is of the first
+    thread_choice: dict[str, int] = {}  # contender → CPU threads that an earlier launch chose
     given_up: dict[str, tuple[str, str]] = {}  # contender → (status, reason): not run, recorded so
+
+    def relaunched(self, launch: int) -> Duel:
+        """The same of a launch after the first: what does not change is not asked again."""
+        return self.model_copy(
+            update={
+                "id": f"{self.id}{LAUNCH}{launch}",
+                "launch": launch,
+                "profiled": False,
+                "energy": False,
+                "error_seeds": 1,
+            }
+        )
 
 
 def duels(
@@ -68,7 +84,8 @@ class Duels(Sequence[Duel]):
     first in which the cost models see direct and FFT closest.
 
     A level is sorted when it is reached and a duel made when it is asked for, so that 100,000 are
-    there at once.
+    there at once. Launches after the first have a random order each, so that what builds up in a
+    process meets every duel alike.
 
     Attributes
     ----------
@@ -88,9 +105,24 @@ class Duels(Sequence[Duel]):
         if len(self._profiled) > FEW:
             few = self._profiled
             self._profiled = [few[0], few[len(few) // 2], few[-1]]
+        self._launch = 1
         self._cells = list(sweep.cells())
         self._ordered: list[Cell] = []
-        self._rest = self._by_information()
+        self._rest = self._in_order()
+
+    def in_launch(self, launch: int) -> Duels:
+        """The same of another launch."""
+        other = copy.copy(self)
+        other._launch = launch
+        other._ordered, other._rest = [], other._in_order()
+        return other
+
+    def _in_order(self) -> Iterator[Cell]:
+        if self._launch == 1:
+            return self._by_information()
+        cells = list(self._cells)
+        random.Random(f"{self._sweep.seed} {self._launch}").shuffle(cells)
+        return iter(cells)
 
     def _by_information(self) -> Iterator[Cell]:
         of_kernel = {kernel: level for level, kernel in _bisection(self._sweep.kernels)}
@@ -123,8 +155,9 @@ class Duels(Sequence[Duel]):
         """Those that are left when these are done, in the same order."""
         left = copy.copy(self)
         if ids:
-            left._cells = [cell for cell in self._cells if _id(*cell) not in ids]
-        left._ordered, left._rest = [], left._by_information()
+            again = f"{LAUNCH}{self._launch}" if self._launch > 1 else ""
+            left._cells = [cell for cell in self._cells if _id(*cell) + again not in ids]
+        left._ordered, left._rest = [], left._in_order()
         return left
 
     def _made(self, problem: Problem, image_data: str, kernel_data: str) -> Duel:
@@ -132,7 +165,7 @@ class Duels(Sequence[Duel]):
         of all where they are few, and of layers."""
         sweep = self._sweep
         on_grid = problem.image[0] in sweep.sizes and problem.kernel[0] in sweep.kernels
-        return Duel(
+        made = Duel(
             id=_id(problem, image_data, kernel_data),
             problem=problem,
             contenders=self.contenders,
@@ -141,20 +174,27 @@ class Duels(Sequence[Duel]):
             seed=sweep.seed,
             regime=sweep.regime,
             threads=sweep.threads,
-            limits=sweep.limits,
+            limits=sweep.limits.shared(sweep.launches),
             algorithm_paths=self._paths,
             ceilings=self._ceilings,
             profiled=not on_grid or problem.kernel[0] in self._profiled,
             energy=sweep.energy,
             error_seeds=sweep.error_seeds,
         )
+        return made if self._launch == 1 else made.relaunched(self._launch)
 
 
 def _id(problem: Problem, image_data: str, kernel_data: str) -> str:
     """Readable, and the same wherever the duel is made."""
     text = json.dumps([problem.to_json(), image_data, kernel_data], sort_keys=True)
     (height, width), (kh, kw) = problem.image, problem.kernel
-    return f"{height}x{width}-{kh}x{kw}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{height}x{width}-{kh}x{kw}-{digest}"
+
+
+def of_first_launch(duel_id: str) -> str:
+    """The id of the same duel in the first launch."""
+    return duel_id.partition(LAUNCH)[0]
 
 
 def _bisection(kernels: Sequence[int]) -> list[tuple[int, int]]:

@@ -28,6 +28,8 @@ from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
 
 LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
 MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
+MOST_LAUNCHES = 20
+LEAST_SAMPLES = 5  # of a contender in a launch
 RUN_SECONDS = {"cpu": 5.0, "cuda": 0.25}  # the longest run, where a sweep does not say
 
 
@@ -105,9 +107,14 @@ class Limits(Strict):
     """When to stop. Seconds are of measured code, for one contender and phase."""
 
     seconds: Seconds = 1.0
-    samples: int = Field(400, strict=True, ge=5, le=400)
+    samples: int = Field(400, strict=True, ge=LEAST_SAMPLES, le=400)
     run_seconds: Seconds | None = None  # a longer run is a timeout; None: RUN_SECONDS
     cell_seconds: Seconds = 60.0  # a call of a contender that has not returned by then has hung
+
+    def shared(self, launches: int) -> Limits:
+        """A launch's part, where so many share them."""
+        samples = max(LEAST_SAMPLES, self.samples // launches)
+        return self.model_copy(update={"seconds": self.seconds / launches, "samples": samples})
 
     def longest_run(self, device: str) -> float:
         """Seconds of the longest run that is measured on this device."""
@@ -154,6 +161,8 @@ class Sweep(Strict):
         None, strict=True, ge=1, le=1024
     )  # None: the cores this process may use
     contenders: Names = ["*"]
+    # Fresh processes that each pass over the sweep; they share the limits' seconds and samples.
+    launches: int = Field(3, strict=True, ge=1, le=MOST_LAUNCHES)
     energy: bool = Field(False, strict=True)  # measure it too, some 4 s for each contender
     limits: Limits = Limits()
 

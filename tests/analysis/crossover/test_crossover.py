@@ -11,7 +11,8 @@ from convcross.analysis.crossover import words
 from convcross.analysis.crossover.crossover import Crossover, crossovers
 from convcross.analysis.crossover.verdict import Curve, judge
 from convcross.cli import results as commands
-from convcross.stats.bootstrap import resampled_median
+from convcross.stats import simultaneous
+from convcross.stats.bootstrap import Array, resampled_median
 from support import synthetic
 from support.synthetic import swept
 
@@ -28,7 +29,14 @@ def ratio(signs: Sequence[float], spread: float = 0.001) -> Curve:
     points = np.array(signs)
     offsets = np.linspace(-2 * spread, 2 * spread, 101)
     sizes = 3.0 + 2 * np.arange(len(points))
-    return Curve(sizes, points, points[:, None] + offsets, np.full(len(points), 60.0))
+    return curve_of(sizes, points, points[:, None] + offsets)
+
+
+def curve_of(sizes: Array, points: Array, replicates: Array) -> Curve:
+    """Of ratios that were made of 60 samples each."""
+    bound = simultaneous.critical(np.full(len(points), 60.0), len(points), 0.05)
+    spread = np.sqrt(np.mean((replicates - points[:, None]) ** 2, axis=1))
+    return Curve(sizes, points, replicates, bound * spread)
 
 
 def test_always_never_tie() -> None:
@@ -62,7 +70,7 @@ def test_a_bound_lies_behind_where_a_may_be_better() -> None:
     spread = np.array([0.001, 0.001, 0.1, 0.001, 0.001])[:, None]
     curve = ratio(list(points))
     replicates = points[:, None] + spread * np.linspace(-2, 2, 101)
-    noisy = Curve(curve.n, points, replicates, curve.samples)
+    noisy = curve_of(curve.n, points, replicates)
     assert (judge(noisy, 512).verdict, judge(noisy, 512).high) == ("beyond-grid", 9)
 
 

@@ -34,6 +34,7 @@ remote = pytest.importorskip(
 
 SWEEP = """
 sizes = [12, 16]
+launches = 1
 kernels = [1, 3, 5]
 contenders = ["direct/numpy", "fft/numpy"]
 [limits]

@@ -178,7 +178,7 @@ def test_a_job_that_slurm_does_not_take_is_told_and_the_others_are_cancelled(
 
 def test_a_run_by_jobs_from_end_to_end(tmp_path: Path, slurm: Path) -> None:
     (tmp_path / "small.toml").write_text(
-        'sizes = [12]\nkernels = [1, 3, 5]\ncontenders = ["direct/numpy"]\n'
+        'sizes = [12]\nlaunches = 1\nkernels = [1, 3, 5]\ncontenders = ["direct/numpy"]\n'
         "[limits]\nseconds = 0.001\nsamples = 5\n"
     )
     python_path = clusters.without("torch", tmp_path)["PYTHONPATH"]

@@ -150,6 +150,7 @@ def sweep(**keys: Any) -> Sweep:
         "sizes": [256, 512],
         "kernels": list(DENSE),
         "contenders": ["direct/numpy", "scipy-convolve2d", "fft/numpy", "scipy-fftconvolve"],
+        "launches": 1,
         "limits": Limits(seconds=0.3),
     }
     return Sweep.model_validate({**small, **keys})

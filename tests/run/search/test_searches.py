@@ -13,7 +13,8 @@ from convcross.analysis.crossover.crossover import crossovers
 from convcross.analysis.crossover.words import number
 from convcross.cli import app
 from convcross.errors import BadInput
-from convcross.sweeps.duels import Duel
+from convcross.results.reader import read
+from convcross.sweeps.duels import Duel, of_first_launch
 from convcross.sweeps.spec import Sweep
 from support.runs import ids, run, sweep
 
@@ -124,3 +125,18 @@ def test_a_search_that_cannot_be(
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
     assert not list(tmp_path.iterdir())
+
+
+def test_later_launches_confirm_what_the_first_has_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    of = searching(sizes=[24], launches=3)
+    outcome = run(path, of, pair=PAIR)
+    assert outcome.left == 0
+    launches: dict[str, set[int | None]] = {}
+    for record in read(path).records:
+        launches.setdefault(of_first_launch(record.duel), set()).add(record.launch)
+    confirmed = [cell for cell, own in launches.items() if own == {1, 2, 3}]
+    assert 1 <= len(confirmed) <= 4
+    assert all(own == {1} for cell, own in launches.items() if cell not in confirmed)
+    again = run(path, of, pair=PAIR, resume=True)
+    assert (again.done, again.before, again.left) == (0, outcome.done, 0)

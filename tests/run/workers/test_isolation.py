@@ -261,7 +261,7 @@ PLAIN = "from convcross.cli.app import main; main()"
 
 
 def test_a_second_ctrl_c_ends_a_worker_that_hangs(tmp_path: Path) -> None:
-    toml = "sizes = [16]\nkernels = [3]\n[limits]\ncell_seconds = 300.0\n"
+    toml = "sizes = [16]\nlaunches = 1\nkernels = [3]\n[limits]\ncell_seconds = 300.0\n"
     more = ["--algorithms", crashing(tmp_path), "--contenders", "direct/numpy,crashing-holds"]
     with at_it(tmp_path) as wait, start(tmp_path, *more, toml=toml, driver=PLAIN) as process:
         wait()

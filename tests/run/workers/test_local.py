@@ -26,6 +26,7 @@ SWEEP = Sweep(
     name="small",
     sizes=[12, 16],
     kernels=[1, 3, 5],
+    launches=1,
     contenders=["direct/numpy", "fft/numpy"],
     limits=Limits(seconds=0.001, samples=5, run_seconds=60.0),
 )

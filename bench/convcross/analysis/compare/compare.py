@@ -247,7 +247,8 @@ def _untimed(a: Row | None, b: Row | None) -> Cell:
 def _timed(a: Row, b: Row, rng: np.random.Generator) -> tuple[Cell, Array]:
     """A cell that both timed, not yet judged."""
     first, second = (Samples((np.log(row["run"]),)) for row in (a, b))  # no rounds, so no pairs
-    point, replicates = log_ratio(second, first, _DRAWS, rng)
+    found = log_ratio(second, first, _DRAWS, rng)
+    point, replicates = found.point, found.replicates
     low, high = np.exp(interval(replicates))
     cell = _untimed(a, b)
     cell.ratio, cell.low, cell.high = math.exp(point), float(low), float(high)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from convcross.analysis.crossover import sides as pairs
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.crossover.verdict import Curve
 from convcross.analysis.load import CONDITIONS
-from convcross.stats.bootstrap import Samples, log_ratio
+from convcross.stats import launches, simultaneous
+from convcross.stats.bootstrap import Array, Ratio, Samples, log_ratio
+from convcross.stats.confidence import CONFIDENCE
 
 DRAWS = 1000
 SEED = 20260101
@@ -138,17 +140,46 @@ class Grid:
         return samples, sorted(set(chosen.values()))
 
 
+def _spread(found: Sequence[Ratio], samples: Array, draws: int) -> tuple[Array, Array]:
+    """Replicates (K, draws) of the ratios of a curve, and the least of them that differ from zero
+    with all the others (K,): over launches where there are several, else over rounds."""
+    points = np.array([ratio.point for ratio in found])
+    within = np.stack([ratio.replicates for ratio in found])
+    if not draws:
+        return within, np.zeros(len(found))
+    of_rounds = np.sqrt(np.mean((within - points[:, None]) ** 2, axis=1))
+    error = 1 - CONFIDENCE
+    spread = launches.pooled([ratio.levels for ratio in found if len(ratio.levels)])
+    if spread.launches == 1:
+        return within, simultaneous.critical(samples, len(found), error) * of_rounds
+    # Without a common launch, as one would be.
+    own = [r.levels if len(r.levels) else np.array([r.point]) for r in found]
+    errors = np.array([spread.standard_error(levels) for levels in own])
+    errors = np.maximum(errors, of_rounds)  # a cell may be noisier than those it is pooled with
+    replicates = [
+        np.concatenate(
+            [
+                launches.replicates(center, size, spread.freedom, draws // len(centers))
+                for center in centers
+            ]
+        )
+        for centers, size in zip(
+            [ratio.ends or (ratio.point,) for ratio in found], errors, strict=True
+        )
+    ]
+    return np.stack(replicates), launches.critical(spread, len(found), error) * errors
+
+
 def curve(a: Side, b: Side, draws: int = DRAWS) -> Curve:
     """The curve of two sides at one N over the kernels that both have."""
     rng = np.random.default_rng(SEED)
     sizes = sorted(set(a) & set(b))
-    compared = [log_ratio(a[n][0], b[n][0], draws, rng) for n in sizes]
-    points, replicates = zip(*compared, strict=True)
+    found = [log_ratio(a[n][0], b[n][0], draws, rng) for n in sizes]
+    samples = np.array([min(len(a[n][0]), len(b[n][0])) for n in sizes], dtype=float)
     return Curve(
         np.array(sizes, dtype=float),
-        np.array(points),
-        np.stack(replicates),
-        np.array([min(len(a[n][0]), len(b[n][0])) for n in sizes], dtype=float),
+        np.array([ratio.point for ratio in found]),
+        *_spread(found, samples, draws),
         exact=any(side[n][0].exact for side in (a, b) for n in sizes),
         representatives=([a[n][1] for n in sizes], [b[n][1] for n in sizes]),
     )

@@ -120,10 +120,10 @@ def default(rows: pd.DataFrame) -> list[Contest]:
 
 
 def representative(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
-    """Who stands for a family in a cell: the fastest of one half of the rounds, timed on the other.
+    """Who stands for a family in a cell: in each launch the fastest of the other launches, timed
+    in this one. Of one launch, the halves of its rounds stand for launches.
 
-    Both halves choose and both are timed, each by the other's choice, so that no round is lost
-    and none is timed by the choice that it made.
+    So no round is lost, and none is timed by the choice that it made.
 
     Parameters
     ----------
@@ -131,20 +131,20 @@ def representative(times: dict[str, Samples]) -> tuple[dict[int, str], Samples]:
 
     Returns
     -------
-    chosen : half of the rounds (0 even, 1 odd) → the contender timed there
-    samples : those of the chosen; where the halves disagree, with the fastest on all rounds beside
+    chosen : launch, or half of the rounds (0 even, 1 odd) → the contender timed there
+    samples : those of the chosen; where they are not one, with the fastest on all rounds beside
     """
     whole = list(times.values())
     names = list(times)
     if len(names) == 1:
-        return {0: names[0], 1: names[0]}, whole[0]
-    together, *halves = levels(whole)
+        return {0: names[0]}, whole[0]
+    together, outside = levels(whole)
     fastest = int(np.argmin(together))
-    if len(halves) < 2:
-        return {0: names[fastest], 1: names[fastest]}, whole[fastest]
-    chosen = {odd: int(np.argmin(halves[1 - odd])) for odd in (0, 1)}
-    by_half = {odd: names[place] for odd, place in chosen.items()}
-    if chosen[0] == chosen[1]:
-        return by_half, whole[chosen[0]]
-    joined = join([whole[chosen[odd]].half(odd) for odd in (0, 1)])
-    return by_half, replace(joined, fastest=whole[fastest])
+    if not outside:
+        return {0: names[fastest]}, whole[fastest]
+    chosen = {fold: int(np.argmin(level)) for fold, level in outside.items()}
+    by_fold = {fold: names[place] for fold, place in chosen.items()}
+    if len(set(chosen.values())) == 1:
+        return by_fold, whole[next(iter(chosen.values()))]
+    joined = join([whole[place].fold(fold) for fold, place in chosen.items()])
+    return by_fold, replace(joined, fastest=whole[fastest])

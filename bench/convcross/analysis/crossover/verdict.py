@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from convcross.stats import percentile, simultaneous
+from convcross.stats import percentile
 from convcross.stats.bootstrap import Array
-from convcross.stats.confidence import CONFIDENCE
 from convcross.stats.percentile import Signs
 
 TIE = np.log(1.02)  # a difference under 2 % is none: layout and alignment alone move times so far
@@ -25,8 +24,8 @@ class Curve:
     ----------
     n : (K,) kernel sizes, ascending
     ratio : (K,)
-    replicates : (K, draws) bootstrap replicates of ratio
-    samples : (K,) how many each ratio was made of
+    replicates : (K, draws) of ratio, as its interval says
+    least : (K,) absolute ratios that differ from zero, one error for all of them together
     exact : there is no spread, hence no interval
     representatives : for A and for B, the contenders that were compared at each of the K sizes
     """
@@ -34,7 +33,7 @@ class Curve:
     n: Array
     ratio: Array
     replicates: Array
-    samples: Array
+    least: Array
     exact: bool = False
     representatives: tuple[list[list[str]], list[list[str]]] = ([], [])
 
@@ -76,9 +75,7 @@ def judge(curve: Curve, N: int) -> Verdict:
         return Verdict("always", high=n[0])
     if (each < 0).all():  # the largest odd kernel of an even image is N−1
         return Verdict("never" if n[-1] >= N - 1 else "beyond-grid", low=n[-1])
-    together = simultaneous.signs(
-        ratio, curve.replicates, curve.samples, cells=len(n), error=1 - CONFIDENCE
-    )
+    together = np.sign(ratio) * (np.abs(ratio) > curve.least)
     significant = np.where(each == together, together, 0)
     clear = np.where(np.abs(ratio) >= TIE, significant, 0)
     signs = clear if {-1, 1} <= set(clear) else significant

@@ -12,6 +12,7 @@ its own: the analysis takes the newest records.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -62,11 +63,12 @@ def compare(records: Sequence[Record], sides: Sides, duel: Duel, cells: int) -> 
     """
     a, b = (representing(records, side) for side in sides)
     if a is not None and b is not None:
-        ratio, replicates = log_ratio(a, b, DRAWS, np.random.default_rng(SEED))
+        found = log_ratio(a, b, DRAWS, np.random.default_rng(SEED))
+        ratio = found.point
         # As strict as the analysis of the whole grid is with each of its cells.
         (sign,) = simultaneous.signs(
             np.array([ratio]),
-            replicates[None],
+            found.replicates[None],
             np.array([min(len(a), len(b))], dtype=float),
             cells=cells,
             error=1 - CONFIDENCE,
@@ -97,7 +99,7 @@ def beaten(records: Sequence[Record], sides: Sides) -> set[str]:
         for name in there:
             rng = np.random.default_rng(SEED)
             if best is not None and name != best:
-                replicates = log_ratio(found[name], found[best], DRAWS, rng)[1]
+                replicates = log_ratio(found[name], found[best], DRAWS, rng).replicates
                 if interval(replicates)[0] > math.log(CLEARLY):
                     lost.add(name)
     return lost
@@ -172,6 +174,35 @@ class GridLine:
         self._beaten[place] = beaten(records, self.sides)
         self._answers[place] = compare(records, self.sides, self.cells[place], len(self.cells))
         self._seconds[place] = max(seconds, self._seconds.get(place, 0.0))
+        self.looks += 1
+        self.spent += seconds
+
+    def bracket(self) -> list[int]:
+        """Places looked at between which the answer lies, two on either side; the ends where all
+        answers are alike."""
+        decided = [place for place in sorted(self._answers) if self._sign(place)]
+        last = [
+            (left, right)
+            for left, right in itertools.pairwise(decided)
+            if self._sign(left) < 0 < self._sign(right)
+        ][-1:]
+        if not last:
+            return sorted({*decided[:1], *decided[-1:]})
+        ((left, right),) = last
+        at = decided.index(left)
+        return sorted({*decided[max(at - 1, 0) : at + 3], left, right})
+
+    def _sign(self, place: int) -> int:
+        answer = self._answers[place]
+        return 0 if answer is None else answer.sign
+
+    def confirmation(self, place: int, launch: int) -> Duel:
+        """The duel of a place in a later launch."""
+        worth = {"contenders": self._worth_measuring(place)}
+        return self.cells[place].model_copy(update=worth).relaunched(launch)
+
+    def record_confirmation(self, seconds: float) -> None:
+        """A duel of a later launch is done: it changes no answer of the search."""
         self.looks += 1
         self.spent += seconds
 

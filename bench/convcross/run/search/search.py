@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from convcross.results.schema import Record
 from convcross.run.search.line import GridLine
 from convcross.run.search.strategy import Strategy, strategy
 from convcross.sweeps.contenders import Contender
-from convcross.sweeps.duels import Duel, duels
+from convcross.sweeps.duels import Duel, duels, of_first_launch
 from convcross.sweeps.spec import Sweep
 
 DENSE, FEW = range(3, 128, 2), 20  # kernels where a sweep has fewer
@@ -94,6 +94,7 @@ class Search:
         self._steps: dict[int, Strategy] = {}  # of the lines begun, by their places
         self._finished: set[int] = set()
         self._out: dict[str, tuple[int, int]] = {}  # duel → its line, and its place on it
+        self._launches, self._confirmations = sweep.launches, self._confirming()
         self._answered: dict[int, int] = {}  # line → the place whose answer it waits for
 
     def _lines(self, cells: list[Duel]) -> list[GridLine]:
@@ -146,7 +147,16 @@ class Search:
             duel = line.duel(place, closely)
             self._out[duel.id] = index, place
             return duel
-        return None
+        return None if len(self._finished) < len(self.lines) else next(self._confirmations, None)
+
+    def _confirming(self) -> Iterator[Duel]:
+        """When all lines are searched, what their answers lie between, in each further launch."""
+        for launch in range(2, self._launches + 1):
+            for index, line in enumerate(self.lines):
+                for place in line.bracket():
+                    duel = line.confirmation(place, launch)
+                    self._out[duel.id] = index, place
+                    yield duel
 
     def _step(self, index: int) -> tuple[int, bool]:
         """The next look at a line. Raises StopIteration at its end."""
@@ -160,6 +170,9 @@ class Search:
     def record_result(self, duel_id: str, records: list[Record], seconds: float) -> None:
         """The records of a duel given out, and the seconds that it took."""
         index, place = self._out.pop(duel_id)
+        if of_first_launch(duel_id) != duel_id:
+            self.lines[index].record_confirmation(seconds)
+            return
         self.lines[index].record_result(place, records, seconds)
         self._answered[index] = place
 

@@ -23,6 +23,7 @@ from convcross.machine import memory
 from convcross.measure.duel import measure
 from convcross.measure.process import progress_page, state
 from convcross.measure.trial import ProcessCorrupted
+from convcross.run.workers import launch
 from convcross.sweeps.duels import Duel
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -30,6 +31,7 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 def main() -> None:
     requests, answers, page, parent = (int(argument) for argument in sys.argv[1:])
+    launch.take_block()
     faulthandler.enable(all_threads=False)
     for caught in (signal.SIGINT, signal.SIGTERM):  # the parent ends what is to be ended
         signal.signal(caught, lambda number, frame: None)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from convcross.errors import BadInput
 from convcross.results.schema import DuelResult
 from convcross.run.workers.child import Child, Lost, Stopped
+from convcross.run.workers.launch import chance
 
 if TYPE_CHECKING:
     from convcross.sweeps.duels import Duel
@@ -26,7 +27,8 @@ GivenUp = dict[str, tuple[str, str]]  # contender → (status, reason)
 
 
 class Isolated:
-    """Measures duels in a child, which it replaces when it is lost. One thread measures at a time.
+    """Measures duels in a child, which it replaces when it is lost and when a duel is of another
+    launch. One thread measures at a time.
 
     Parameters
     ----------
@@ -36,6 +38,7 @@ class Isolated:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = environment or {}
         self._child: Child | None = None
+        self._launch = 1
         self._stopped = threading.Event()
 
     def measure(self, duel: Duel) -> DuelResult:
@@ -86,8 +89,11 @@ class Isolated:
         return {suspect: (lost.status, f"{lost.reason}; alone it did not")}
 
     def _ask(self, duel: Duel, given_up: GivenUp) -> DuelResult | Lost:
+        if duel.launch != self._launch:
+            self.close()
+            self._launch = duel.launch
         if self._child is None:
-            self._child = Child(self._environment)
+            self._child = Child({**self._environment, **chance(duel.seed, duel.launch)})
         try:
             if self._stopped.is_set():
                 raise Stopped

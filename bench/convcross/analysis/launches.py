@@ -1,0 +1,95 @@
+"""Launches of one cell as one row: their samples together, and the interval that counts them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from convcross.results.status import STATUSES
+from convcross.stats import launches
+from convcross.stats.bootstrap import Array, median
+from convcross.stats.median import PRECISION
+
+KEYS = ("problem", "data", "seed", "regime", "contender", "device")  # of a cell
+SAMPLED = ("run", "fresh", "load", "plan", "cold_plan", "rounds", "fresh_rounds")
+LAUNCHED = ("run_launches", "fresh_launches", "plan_launches")
+# What the first launch alone is asked: taken from the first that tells it.
+ASKED_ONCE = ("error", "errors", "energy", "no_energy", "algebra", "stages", "padded", "floor")
+
+Row = dict[str, Any]
+
+
+def pooled(rows: Iterable[Row]) -> list[Row]:
+    """A row a cell, of rows a launch; rows from before there were launches stay as they are.
+
+    A contender that failed in one launch failed. The interval of a median is that of
+    ``stats.launches``, with a spread pooled over all cells of its contender; ``settled`` where
+    that lies within PRECISION and each launch had settled.
+    """
+    cells: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        cells.setdefault(tuple(row[key] for key in KEYS), []).append(row)
+    joined = [_joined(sorted(own, key=_number)) for own in cells.values()]
+    for name in {(row["contender"], row["device"], row["regime"]) for row in joined}:
+        own = [r for r in joined if (r["contender"], r["device"], r["regime"]) == name]
+        _settle(own)
+    return joined
+
+
+def _number(row: Row) -> int:
+    return int(row["launch"] or 1)
+
+
+def _joined(rows: list[Row]) -> Row:
+    if len(rows) == 1:
+        return rows[0]
+    worst = max(rows, key=lambda row: STATUSES[row["status"]].gravity)
+    timed = [row for row in rows if row["measured"]]
+    whole = dict(worst if worst["status"] != "ok" else rows[0])
+    whole["flags"] = tuple(sorted({flag for row in rows for flag in row["flags"]}))
+    whole["measured"] = worst["status"] == "ok" and bool(timed)
+    whole["settled"] = all(row["settled"] for row in rows)
+    for key in (*SAMPLED, *LAUNCHED):
+        whole[key] = np.concatenate([row[key] for row in rows])
+    for key in ASKED_ONCE:
+        whole[key] = next((row[key] for row in rows if _told(row[key])), rows[0][key])
+    if timed:
+        whole["seconds"] = math.exp(median(np.log([row["seconds"] for row in timed])))
+    return whole
+
+
+def _told(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isnan(value)
+    return value is not None and len(value) > 0
+
+
+def _settle(rows: Sequence[Row]) -> None:
+    """The intervals of one contender's cells, where several launches tell how far they lie apart.
+
+    ``spread`` is that deviation, relative, and NaN where one launch is all there is.
+    """
+    levels = {id(row): _levels(row) for row in rows if row["measured"]}
+    spread = launches.pooled(levels.values())
+    for row in rows:
+        row["spread"] = np.nan
+        if id(row) not in levels or spread.launches == 1:
+            continue
+        row["spread"] = spread.deviation
+        reach = spread.reach(levels[id(row)])
+        low, high = (row["seconds"] * math.exp(side * reach) for side in (-1, 1))
+        # One launch of a cell may be less sure of itself than launches are of each other.
+        if len(levels[id(row)]) == 1:
+            low, high = min(low, row["low"]), max(high, row["high"])
+        row["low"], row["high"] = low, high
+        row["settled"] = row["settled"] and math.expm1(reach) <= PRECISION
+
+
+def _levels(row: Row) -> Array:
+    logs: Array = np.log(row["run"])
+    if not len(row["run_launches"]):
+        return np.array([median(logs)])
+    return launches.levels(logs, row["run_launches"])
