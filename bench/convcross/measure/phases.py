@@ -16,7 +16,7 @@ from typing import Any
 
 from convcross.measure.prepare import note_rate
 from convcross.measure.process import progress_page
-from convcross.measure.timing.sampling import CLOCKS, Sample, Series, interleave
+from convcross.measure.timing.sampling import CLOCKS, LEAST, Sample, Series, interleave
 from convcross.measure.trial import Measurement, Prepared, TooSlow, alive, step_of
 from convcross.stats.median import median_interval
 
@@ -165,18 +165,21 @@ def _rounds(
         samples=limits.samples,
         order=measurement.order,
         first=measurement.first,
+        least=math.ceil(LEAST / measurement.duel.launches),
     )
     for trial in alive(group):
         yield trial, [found[trial.name], extra[trial.name]]
 
 
 def time_plan(trial: Prepared, measurement: Measurement) -> None:
-    """New instances, planned: at least one, and PLANS while they stay within the limit."""
+    """New instances, planned: at least one, and PLANS over all launches while they stay within the
+    limit."""
     place = trial.contender.namespace, trial.contender.device
+    count = math.ceil(PLANS / measurement.duel.launches)
     most = 10 * measurement.duel.limits.seconds
     times: list[float] = []
     with measurement.ledger.charge("measured"):
-        while not times or (len(times) < PLANS and sum(times) < most):
+        while not times or (len(times) < count and sum(times) < most):
             progress_page.begin(trial.name, "planning")
             begin = time.perf_counter()
             trial.algorithm.prepare(trial.problem, *place)

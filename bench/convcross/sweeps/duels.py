@@ -41,6 +41,7 @@ class Duel(BaseModel):
     energy: bool = False  # of each contender's run, over windows of seconds
     error_seeds: int = 1  # draws of the data at which errors are measured
     launch: int = 1  # which of the sweep's launches; all but times is of the first
+    launches: int = 1  # of the sweep, which share what a contender is measured at least
     thread_choice: dict[str, int] = {}  # contender → CPU threads that an earlier launch chose
     given_up: dict[str, tuple[str, str]] = {}  # contender → (status, reason): not run, recorded so
 
@@ -175,6 +176,7 @@ class Duels(Sequence[Duel]):
             regime=sweep.regime,
             threads=sweep.threads,
             limits=sweep.limits.shared(sweep.launches),
+            launches=sweep.launches,
             algorithm_paths=self._paths,
             ceilings=self._ceilings,
             profiled=not on_grid or problem.kernel[0] in self._profiled,

@@ -42,6 +42,7 @@ def interleave(
     samples: int,
     order: random.Random,
     first: int = 0,
+    least: int = LEAST,
 ) -> dict[str, Series]:
     """Sample each action in rounds of random order until its median has settled.
 
@@ -52,7 +53,7 @@ def interleave(
     Parameters
     ----------
     actions : name → callable that takes one sample, or returns None to leave the rounds
-    seconds, samples : limits of each series; at least LEAST samples are taken all the same.
+    seconds, samples : limits of each series; ``least`` samples are taken all the same
     order : seeded source of each round's order
     first : number of the first round
     """
@@ -82,7 +83,7 @@ def interleave(
             if count >= looks[name]:
                 looks[name] = math.ceil(count * GROWTH)
                 kept.settled = is_settled(kept.samples)
-            at_limit = count >= samples or (kept.spent >= seconds and count >= LEAST)
+            at_limit = count >= samples or (kept.spent >= seconds and count >= least)
             if kept.settled or at_limit:
                 kept.settled = kept.settled or is_settled(kept.samples)
                 active.remove(name)
