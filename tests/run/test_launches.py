@@ -175,4 +175,32 @@ def test_a_file_with_a_part_of_its_launches(
     path.write_text("".join([lines[0], *torn]))
     frame = load([path]).frame
     assert "12 of 12 measurements have fewer than 3 launches" in caplog.text
+    assert "say nothing of the next process" in caplog.text
     assert frame["spread"].isna().all()
+
+
+def test_a_file_from_before_launches_beside_one_that_has_them(tmp_path: Path) -> None:
+    """Read together, the older file's only launch gives way to the first of the newer."""
+    old, new = (
+        run(tmp_path / name, sweep(launches=count)).path
+        for name, count in (("a.jsonl", 1), ("b.jsonl", 3))
+    )
+    lines = [json.loads(line) for line in old.read_text().splitlines()]
+    del lines[0]["sweep"]["launches"]
+    lines[0]["started_at"] = "2026-01-01T00:00:00+00:00"
+    for line in lines:
+        line.pop("launch", None)
+    old.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    both, alone = load([old, new]), load([new])
+    assert [list(own) for own in both.frame["run"]] == [list(own) for own in alone.frame["run"]]
+    assert any("before there were launches" in note for note in both.notes)
+
+
+@pytest.mark.parametrize("launches", ["many", [3], None, 10**30])
+def test_a_header_may_say_anything_of_launches(tmp_path: Path, launches: object) -> None:
+    path = run(tmp_path / "a.jsonl", sweep(launches=1)).path
+    header, *rest = path.read_text().splitlines(keepends=True)
+    told = json.loads(header)
+    told["sweep"]["launches"] = launches
+    path.write_text(json.dumps(told) + "\n" + "".join(rest))
+    assert len(load([path]).frame) == 12

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 def pooled(rows: Iterable[Row]) -> list[Row]:
-    """A row a cell, of rows a launch; rows from before there were launches stay as they are.
+    """A row a cell, of rows a launch.
 
     A contender that failed in one launch failed. The interval of a median is that of
     ``stats.launches``, with a spread pooled over all cells of its contender; ``settled`` where
@@ -32,15 +32,13 @@ def pooled(rows: Iterable[Row]) -> list[Row]:
     cells: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         cells.setdefault(tuple(row[key] for key in KEYS), []).append(row)
-    joined = [_joined(sorted(own, key=_number)) for own in cells.values()]
-    for name in {(row["contender"], row["device"], row["regime"]) for row in joined}:
-        own = [r for r in joined if (r["contender"], r["device"], r["regime"]) == name]
+    joined = [_joined(sorted(own, key=lambda row: row["launch"])) for own in cells.values()]
+    contenders: dict[tuple[Any, ...], list[Row]] = {}
+    for row in joined:
+        contenders.setdefault((row["contender"], row["device"], row["regime"]), []).append(row)
+    for own in contenders.values():
         _settle(own)
     return joined
-
-
-def _number(row: Row) -> int:
-    return int(row["launch"] or 1)
 
 
 def _joined(rows: list[Row]) -> Row:
@@ -89,7 +87,4 @@ def _settle(rows: Sequence[Row]) -> None:
 
 
 def _levels(row: Row) -> Array:
-    logs: Array = np.log(row["run"])
-    if not len(row["run_launches"]):
-        return np.array([median(logs)])
-    return launches.levels(logs, row["run_launches"])
+    return launches.levels(np.log(row["run"]), row["run_launches"])

@@ -158,14 +158,21 @@ def _said_of_launches(files: Sequence[reader.Reader], rows: Sequence[dict[str, A
         for file in files
         if "launches" not in file.header.sweep
     ]
-    asked = max((int(file.header.sweep.get("launches") or 1) for file in files), default=1)
+    asked = max(map(_asked, files), default=1)
     counts = [len(np.unique(row["run_launches"])) for row in rows if row["measured"]]
-    if fewer := sum(0 < count < asked for count in counts):
+    if fewer := sum(count < asked for count in counts):
+        told = "are wider for it" if max(counts) > 1 else "say nothing of the next process"
         notes.append(
             f"{fewer} of {len(counts)} measurements have fewer than {asked} launches; their "
-            "intervals are wider for it"
+            f"intervals {told}"
         )
     return notes
+
+
+def _asked(file: reader.Reader) -> int:
+    """Launches of the sweep, as its header has them; one where it has no such number."""
+    launches = file.header.sweep.get("launches")
+    return launches if isinstance(launches, int) else 1
 
 
 def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
@@ -278,7 +285,7 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "family": record.family,
         "threads": record.threads,
         "seed": record.seed,
-        "launch": record.launch,
+        "launch": record.launch or 1,
         "status": record.status,
         "reason": record.reason or "",
         "flags": tuple(record.flags),
@@ -315,8 +322,8 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
 
 
 def _launch(record: schema.Record, count: int) -> npt.NDArray[np.int64]:
-    """Of each of so many samples; none where the file knows no launches."""
-    return np.full(0 if record.launch is None else count, record.launch or 0, dtype=np.int64)
+    """Of each of so many samples; a file from before there were launches has one."""
+    return np.full(count, record.launch or 1, dtype=np.int64)
 
 
 def _number(value: float | None) -> float:

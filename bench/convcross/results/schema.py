@@ -174,7 +174,8 @@ class Record(Line):
     image_data: Name
     kernel_data: Name
     seed: Seed
-    launch: Annotated[int, Field(strict=True, ge=1)] | None = None  # None: before there were any
+    # None: of a file from before there were any.
+    launch: Annotated[int, Field(strict=True, ge=1, le=1 << 20)] | None = None
     regime: Name
     threads: Threads | None = None
     status: Annotated[str, AfterValidator(checked)]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from convcross.errors import BadInput
 from convcross.results.fields import MOST_ROUNDS
-from convcross.stats.bootstrap import SHORTEST, Array, Rounds, Samples, in_rounds, join
+from convcross.stats.bootstrap import SHORTEST, Array, Samples, in_rounds, join
 
 SEEDS = 5  # data seeds from which on an error has an interval
 
@@ -36,15 +36,13 @@ def _times(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]
     if len(parts) == 1:
         columns = (rows[key] for key in (parts[0], ROUND_COLUMNS[parts[0]], *_launches(parts)))
         return [
-            in_rounds(values, rounds, _own(launches)[0] if _own(launches) else None)
-            if _known(values)
-            else None
-            for values, rounds, *launches in zip(*columns, strict=True)
+            in_rounds(values, rounds, launches) if _known(values) else None
+            for values, rounds, launches in zip(*columns, strict=True)
         ]
     times = zip(*(rows[part] for part in parts), strict=True)
     launches = zip(*(rows[key] for key in _launches(parts)), strict=True)
     return [
-        Samples(tuple(map(np.log, own)), launches=_own(of)) if all(map(_known, own)) else None
+        Samples(tuple(map(np.log, own)), launches=of) if all(map(_known, own)) else None
         for own, of in zip(times, launches, strict=True)
     ]
 
@@ -52,11 +50,6 @@ def _times(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]
 def _launches(parts: Sequence[str]) -> list[str]:
     """Columns of the launch of each sample of these parts."""
     return [f"{part.removeprefix('cold_')}_launches" for part in parts]
-
-
-def _own(launches: Sequence[Rounds]) -> tuple[Rounds, ...]:
-    """Those of a row; none where it comes from a file without launches."""
-    return tuple(launches) if all(map(len, launches)) else ()
 
 
 def _errors(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]:
