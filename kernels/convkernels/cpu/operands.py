@@ -57,6 +57,7 @@ class Planes:
     before : (top, left) zeros before them
     output : (OH, OW)
     kernel : (kh, kw)
+    geometry : image, before, kernel and output, as drivers take them
     """
 
     def __init__(self, problem: Problem, xp: Any) -> None:
@@ -74,6 +75,7 @@ class Planes:
         if self.grown:
             self.image = (self.image[0] + top + bottom, self.image[1] + left + right)
             self.before = (0, 0)
+        self.geometry = (self.image, self.before, self.kernel, self.output)
         self._real = getattr(xp, self.dtype)
         self._y_shape, self._converted = problem.y_shape, problem.dtype != self.dtype
 

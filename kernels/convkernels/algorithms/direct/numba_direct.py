@@ -59,10 +59,7 @@ class NumbaDirect(Tiled):
             [(micro.block_kernel(problem.kernel, planes.dtype, chosen), micro.NAME)],
             (
                 (planes.groups, planes.filters, planes.depth),
-                planes.image,
-                planes.before,
-                planes.kernel,
-                planes.output,
+                *planes.geometry,
                 block,
                 tile,
                 micro.rows_at_once(kw),

@@ -144,10 +144,7 @@ class NumbaOverlapSave(Tiled):
             ],
             (
                 (planes.batch, planes.groups, planes.filters, planes.depth),
-                planes.image,
-                planes.before,
-                planes.kernel,
-                planes.output,
+                *planes.geometry,
                 self.tile,
                 lanes,
                 tuple(places),

@@ -60,10 +60,7 @@ class NumbaSeparable(Tiled):
             ],
             (
                 (planes.groups, planes.filters, planes.depth),
-                planes.image,
-                planes.before,
-                planes.kernel,
-                planes.output,
+                *planes.geometry,
                 block,
                 tile,
                 micro.rows_at_once(1),
