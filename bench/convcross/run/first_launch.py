@@ -30,13 +30,14 @@ class FirstLaunch:
         cell = cell_of(duel_id)
         if cell != of_first_launch(cell):
             return
-        self._threads[cell], self._untimed[cell] = {}, {}
+        for known in (self._threads, self._untimed):
+            known.pop(cell, None)  # a cell measured again
         for record in records:
             if record.provenance.threads is not None:
-                self._threads[cell][record.contender] = record.provenance.threads
+                self._threads.setdefault(cell, {})[record.contender] = record.provenance.threads
             if failed(record.status) or record.status in AGAIN:
                 reason = (record.reason or record.status) + TAKEN_OVER
-                self._untimed[cell][record.contender] = record.status, reason
+                self._untimed.setdefault(cell, {})[record.contender] = record.status, reason
 
     def known(self, duel: Duel, given_up: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
         """What the fields of a duel are, where some contenders are given up as it is."""
