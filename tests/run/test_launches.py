@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from convcross.analysis.crossover.crossover import crossovers
 from convcross.analysis.load import load
 from convcross.errors import BadInput
 from convcross.results.reader import read
@@ -153,10 +154,13 @@ def test_threads_are_chosen_once(tmp_path: Path) -> None:
 
 
 def test_launches_are_one_measurement(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    outcome = run(tmp_path / "a.jsonl", sweep(launches=3))
+    two = ["direct/numpy", "direct/torch", "fft/numpy", "fft/torch"]
+    outcome = run(tmp_path / "a.jsonl", sweep(launches=3, sizes=[16], contenders=two))
     frame = load([outcome.path]).frame
     assert len(frame) == 12
     assert not caplog.text
+    for cost in ("time", "error", "workspace"):  # of a family too, here of two contenders
+        assert crossovers([outcome.path], pairs=[("direct", "fft")], cost=cost)
     assert {len(set(own)) for own in frame["run_launches"]} == {3}
     assert frame["spread"].notna().all()
     assert (frame["low"] <= frame["seconds"]).all()

@@ -134,9 +134,8 @@ class Grid:
         if self._values is not self._times:
             own = [self._values[place] for place in places]
             values = costs.by_contender(names, own, self._cost)
-            if chosen[0] not in values:
-                return None
-            return values[chosen[0]], [chosen[0]]
+            first = next(iter(chosen.values()))
+            return (values[first], [first]) if first in values else None
         return samples, sorted(set(chosen.values()))
 
 
