@@ -254,6 +254,26 @@ def test_the_same_records_lead_to_the_same_duels() -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize(
+    ("against", "kernels"),
+    [
+        (31.0, {17, 29, 33, 65}),  # crosses at 31: places looked at
+        (np.sqrt(9 + SIZES**2), {3, 127}),  # ties from end to end
+        (1.0, {3, 127}),  # one side always wins
+    ],
+)
+def test_later_launches_measure_around_the_answer(against: Any, kernels: set[int]) -> None:
+    search = Search(
+        sweep(sizes=[256], launches=3), available(["cpu"]), ("direct/numpy", "fft/numpy")
+    )
+    planted = Clock((np.log(9 + SIZES**2), 2 * np.log(against * np.ones(len(SIZES)))), 0)
+    later: dict[int, set[int]] = {2: set(), 3: set()}
+    for duel, _ in run(search, planted):
+        if duel.launch > 1:
+            later[duel.launch].add(duel.problem.kernel[0])
+    assert later[2] == later[3] == kernels
+
+
 def test_more_image_sizes_than_kernels_are_searched_along_the_sizes() -> None:
     search = Search(
         sweep(sizes="64:1024:64", kernels=[5, 9]), available(["cpu"]), ("direct", "fft")

@@ -179,7 +179,7 @@ class GridLine:
 
     def bracket(self) -> list[int]:
         """Places looked at between which the answer lies, two on either side; the ends where all
-        answers are alike."""
+        answers are alike, ties too."""
         decided = [place for place in sorted(self._answers) if self._sign(place)]
         last = [
             (left, right)
@@ -187,7 +187,8 @@ class GridLine:
             if self._sign(left) < 0 < self._sign(right)
         ][-1:]
         if not last:
-            return sorted({*decided[:1], *decided[-1:]})
+            alike = decided or sorted(self._answers)
+            return sorted({*alike[:1], *alike[-1:]})
         ((left, right),) = last
         at = decided.index(left)
         return sorted({*decided[max(at - 1, 0) : at + 3], left, right})
