@@ -83,7 +83,7 @@ RUN = ("run", "small.toml", "--device", "cpu", "--out", "a.jsonl")
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["fly"], "No such command 'fly'. Allowed: list, check, run, crossover"),
+        (["fly"], "No such command 'fly'. Allowed: list, check, run, repeatability"),
         (["run"], "Missing argument 'sweep'"),
         (["run", "quick", "--sise", "3"], "No such option: --sise"),
         (["run", "nothing"], "sweep 'nothing': No such file or directory; allowed: cnn, "),

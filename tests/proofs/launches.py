@@ -5,7 +5,9 @@ each has levels of its own: shared by all cells of a contender, of each cell for
 both, or bimodal (one process in five is slower by 40 % throughout). The truth is the median over
 all processes that might have been.
 
-Coverage is of medians (of one contender in a random cell), of the log ratio there, and of n*.
+Coverage is of medians (of one contender in a random cell), of the log ratio there, and of n*. A
+second table tells how often launches of one kind are said to be of two, and how often a slow mode
+is found.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from convcross.analysis.crossover import sides as pairs
 from convcross.analysis.crossover.curves import Side, curve
 from convcross.analysis.crossover.verdict import Curve, Verdict, judge
 from convcross.stats import launches as statistics
+from convcross.stats import modes
 from convcross.stats.bootstrap import in_rounds
 from convcross.stats.percentile import interval
 from proofs.crossovers import CROSSING, EXTREME, NONE, Planted, disturbed, draw, true
@@ -138,6 +141,15 @@ def _extreme(verdict: Verdict, planted: Planted) -> bool:
     return verdict.verdict in ("always", "never") and planted.truth not in (0.0, np.inf)
 
 
+def two_kinds(launches: int, apart: float, count: int, seed: int = 0) -> float:
+    """The share of so many trials in which launches seem to be of two kinds, where three in ten
+    (at least one) are slower by so many standard deviations of the others."""
+    rng = np.random.default_rng(seed)
+    slow = np.arange(launches) < max(1, round(0.3 * launches))
+    rows = rng.standard_normal((count, launches)) + apart * slow
+    return float(np.mean([modes.upper(row) > 0 for row in rows]))
+
+
 def main(count: int) -> int:
     print(
         f"{count} trials a row; at least {COVERED:.0%} of intervals cover, at most {FALSE:.0%} of "
@@ -157,6 +169,13 @@ def main(count: int) -> int:
                     f"{'  missed' if one.fails else ''}",
                     flush=True,
                 )
+    print(f"two kinds of launches: {'launches':>8} {'apart, SD':>10} {'said':>7}")
+    for launches in (5, 10, 20):
+        for apart in (0.0, 4.0, 15.0):
+            said = two_kinds(launches, apart, count)
+            missed = said > 1.5 * modes.ERROR if apart == 0.0 else False
+            failed += missed
+            print(f"{'':22} {launches:8} {apart:10.0f} {said:7.1%}{'  missed' if missed else ''}")
     return failed
 
 

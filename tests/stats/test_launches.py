@@ -15,9 +15,21 @@ from proofs.launches import COVERED, trials
 def test_the_spread_is_pooled_over_cells() -> None:
     spread = launches.pooled([[1.0, 2.0, 3.0], [5.0, 5.0, 8.0], [7.0]])
     assert spread.deviation == pytest.approx(math.sqrt((2.0 + 6.0) / 4))
-    assert (spread.launches, spread.freedom) == (3, 2)
+    assert spread.launches == 3
     alone = launches.pooled([[1.0], [2.0]])
     assert (alone.deviation, alone.launches) == (0.0, 1)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_cells_that_share_their_levels_count_as_one(count: int) -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal(count)
+    same = launches.pooled(shared + np.arange(25)[:, None])
+    assert (same.cells, same.freedom) == (pytest.approx(1), pytest.approx(count - 1))
+    assert launches.pooled(rng.standard_normal((400, count))).cells > 200
+    half = [launches.pooled(rng.standard_normal((2, count))[[0, 1] * 9]).cells for _ in range(99)]
+    assert 1.2 < float(np.median(half)) < 4  # two that differ, nine times each
+    assert launches.pooled(rng.standard_normal((9, 2))).freedom == 1
 
 
 def test_the_interval_is_a_t_interval() -> None:
@@ -38,10 +50,13 @@ def test_no_level_lies_outside(levels: list[float]) -> None:
 
 @pytest.mark.parametrize("cells", [1, 25, 63])
 def test_more_cells_together_need_a_larger_difference(cells: int) -> None:
-    few, many = (launches.Spread(0.01, count) for count in (3, 20))
-    assert launches.critical(few, cells, 0.05) >= few.quantile
-    assert launches.critical(many, cells, 0.05) >= launches.critical(many, 1, 0.05)
-    assert launches.critical(few, cells, 0.05) > launches.critical(many, cells, 0.05)
+    few, many = (launches.Spread(0.01, count, 99) for count in (3, 20))
+    for spread in (few, many):
+        assert launches.critical(spread, cells, 0.05) >= spread.quantile * (1 - 1e-9)
+        assert launches.critical(spread, cells + 1, 0.05) > launches.critical(spread, cells, 0.05)
+    assert launches.critical(few, cells, 0.05) >= launches.critical(many, cells, 0.05)
+    shared = launches.Spread(0.01, 3)
+    assert launches.critical(shared, cells, 0.05) == pytest.approx(shared.quantile)
 
 
 def test_a_ratio_is_the_median_over_launches_of_paired_rounds() -> None:

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from convcross.analysis.compare.compare import ALPHA
+from convcross.analysis.compare.cells import ALPHA
 from convcross.stats.percentile import across, interval, signs
 from convcross.stats.two_samples import adjusted, least_p, mann_whitney
-from proofs.comparisons import false
+from proofs.comparisons import EACH, FOUND, SLOWED, called, false
 
 
 @pytest.mark.parametrize(("a", "b"), [(3, 3), (8, 8), (5, 12)])
@@ -29,6 +29,13 @@ def test_adjusted_is_benjamini_and_hochbergs() -> None:
 
 def test_equal_cells_are_said_to_differ_as_seldom_as_promised() -> None:
     assert false(10, 150) <= ALPHA + 3 * math.sqrt(ALPHA / 150)
+
+
+@pytest.mark.parametrize("kind", ["shared", "own"])
+def test_launches_of_the_same_code_do_not_differ_and_slower_ones_do(kind: str) -> None:
+    """The short version of ``make proofs``."""
+    assert max(called(kind, 0.02, 3, 200)) <= EACH + 0.01
+    assert called(kind, 0.01, 3, 60, SLOWED)[0] >= FOUND - 0.1
 
 
 def test_percentiles() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,13 @@ def header(
     machine: str = "Test Machine",
     started_at: str = "2026-11-01T00:00:00Z",
     ceilings: dict[str, Any] | None = None,
+    launches: int = 1,
 ) -> Header:
     return Header(
         machine={"name": machine, "cpu": "Test CPU", "gpus": [], "os": "Test OS"},
         software={"python": "3.11", "numpy": "2.4", "commit": "unknown"},
         ceilings=ceilings,
-        sweep={"name": "synthetic", "launches": 1},
+        sweep={"name": "synthetic", "launches": launches},
         contenders=[],
         started_at=started_at,
     )
@@ -189,6 +190,22 @@ def duels(
                     for name, curve in contenders.items()
                 ]
             )
+    return found
+
+
+def launched(
+    contenders: Mapping[str, Curve], levels: Sequence[float], *, seed: int = 0, **how: Any
+) -> list[list[Record]]:
+    """Those duels in as many launches as there are levels, factors of all times of a launch."""
+    found = []
+    for launch, level in enumerate(levels, 1):
+        scaled = {
+            name: lambda N, n, curve=curve, level=level: level * curve(N, n)  # type: ignore[misc]
+            for name, curve in contenders.items()
+        }
+        for records in duels(scaled, seed=seed + 1000 * launch, launch=launch, **how):
+            suffix = f"~{launch}" if launch > 1 else ""
+            found.append([r.model_copy(update={"duel": r.duel + suffix}) for r in records])
     return found
 
 

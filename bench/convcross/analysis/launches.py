@@ -70,7 +70,7 @@ def _settle(rows: Sequence[Row]) -> None:
 
     ``spread`` is that deviation, relative, and NaN where one launch is all there is.
     """
-    levels = {id(row): _levels(row) for row in rows if row["measured"]}
+    levels = {id(row): levels_of(row) for row in rows if row["measured"]}
     spread = launches.pooled(levels.values())
     for row in rows:
         row["spread"] = np.nan
@@ -86,5 +86,6 @@ def _settle(rows: Sequence[Row]) -> None:
         row["settled"] = row["settled"] and math.expm1(reach) <= PRECISION
 
 
-def _levels(row: Row) -> Array:
+def levels_of(row: Row) -> Array:
+    """(L,) logarithms of the medians of a row's launches."""
     return launches.levels(np.log(row["run"]), row["run_launches"])

@@ -22,6 +22,7 @@ app.command("list")(machine.list_)
 for _command in (
     machine.check,
     run.run,
+    run.repeatability,
     results.crossover,
     results.claims,
     results.report,

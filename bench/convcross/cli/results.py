@@ -97,9 +97,11 @@ def compare(
 ) -> None:
     """Hold B against A, cell by cell: two cards, drivers or commits.
 
-    A cell is slower or faster where the medians differ by 2 % or more, and the Mann–Whitney test
-    of its samples gives p < 0.002, adjusted for all cells (Benjamini and Hochberg). One that was
-    ok and is now wrong, oom, timeout or error counts as slower.
+    A cell is slower or faster where its launches lie so far apart as those of the same code do not
+    (Welch's test, p < 0.02 adjusted for all cells by Benjamini and Hochberg), and by more than
+    convcross repeatability has measured there; else by 2 %. Of one launch, the samples are tested,
+    and another process is another program. One that was ok and is now wrong, oom, timeout or error
+    counts as slower.
     """
     from convcross.analysis.compare import compare as analysis
     from convcross.analysis.compare.tables import print_comparison

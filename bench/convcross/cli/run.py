@@ -1,4 +1,4 @@
-"""The command that measures: run."""
+"""The commands that measure sweeps: run, repeatability."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from convcross.cli.options import (
     Algorithms,
     Contenders,
     Device,
+    Json,
     load_algorithms,
     parse_pair,
     parse_seconds,
+    print_json,
 )
 from convcross.errors import BadInput
 from convcross.sweeps.regimes import REGIMES
 from convcross.sweeps.shipped import shipped
 
 if TYPE_CHECKING:
+    from convcross.run.session import Outcome
     from convcross.run.workers.machine import Machine
 
 
@@ -81,9 +84,7 @@ def run(
     paths = load_algorithms(algorithms)
     lists = {"dtypes": dtype, "modes": mode, "ops": op, "contenders": contenders}
     overrides: dict[str, Any] = {
-        key: [part.strip() for part in text.split(",")]
-        for key, text in lists.items()
-        if text is not None
+        key: parts for key, text in lists.items() if (parts := _parts(text)) is not None
     }
     given = {
         "sizes": sizes,
@@ -128,3 +129,86 @@ def run(
         raise typer.Exit(130)
     if any(outcome.failed or outcome.workers_lost for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def repeatability(
+    sweep: Annotated[
+        str,
+        typer.Argument(
+            metavar="[SWEEP]", help="A sweep as in run, or a results file of several launches."
+        ),
+    ] = "repeatability",
+    launches: Annotated[
+        int | None, typer.Option(min=2, help="Fresh processes to hold against each other.")
+    ] = None,
+    contenders: Contenders = None,
+    device: Device = None,
+    algorithms: Algorithms = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a sweep against itself: the smallest difference that this machine can tell.
+
+    By contender and image size: how far processes of the same code lie apart, and whether some have
+    a slow mode. Kept in results/<machine>/repeatability.json, where compare takes it as the least
+    difference that counts. The sweep "repeatability" takes some 4 minutes on two CPU cores.
+    """
+    from convcross.analysis import repeatability as analysis
+    from convcross.machine import repeatability as kept
+
+    files, failed = [Path(sweep)], False
+    if not sweep.endswith((".jsonl", ".jsonl.gz")):
+        outcomes = _measured(sweep, launches, contenders, device, algorithms, quiet=as_json)
+        files = [outcome.path for outcome in outcomes]
+        failed = any(outcome.failed or outcome.workers_lost for outcome in outcomes)
+    elif (launches, contenders, device, algorithms) != (None, None, None, None):
+        raise BadInput(f"{sweep} is measured already; allowed: it alone")
+    found = [analysis.repeatability(file) for file in files]
+    for one in found:
+        path = kept.write(one)
+        if not as_json:
+            analysis.print_repeatability(one)
+            print(path)
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+    if failed:
+        raise typer.Exit(1)
+
+
+def _measured(
+    sweep: str,
+    launches: int | None,
+    contenders: str | None,
+    device: str | None,
+    algorithms: list[str] | None,
+    *,
+    quiet: bool,
+) -> list[Outcome]:
+    """The outcomes of a sweep on this machine's devices, each of several launches."""
+    from convcross.run.progress import showing, summary
+    from convcross.run.session import run as run_sweep
+    from convcross.run.workers import local
+    from convcross.sweeps import spec
+    from convcross.sweeps.contenders import devices_named
+
+    paths = load_algorithms(algorithms)
+    given = {"launches": launches, "contenders": _parts(contenders)}
+    loaded = spec.load(sweep, {key: value for key, value in given.items() if value is not None})
+    if loaded.launches < 2:
+        raise BadInput(f"launches is {loaded.launches}; allowed: 2 or more")
+    with contextlib.ExitStack() as stack:
+        machines: list[Machine] = [
+            stack.enter_context(contextlib.closing(machine))
+            for machine in local.machines(devices_named(device))
+        ]
+        progress = (lambda *told: None) if quiet else stack.enter_context(showing())
+        outcomes = run_sweep(loaded, machines, algorithm_paths=paths, progress=progress)
+    for outcome in outcomes:
+        if not quiet:
+            summary(outcome, None)
+    if any(outcome.interrupted for outcome in outcomes):
+        raise typer.Exit(130)
+    return outcomes
+
+
+def _parts(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",")]

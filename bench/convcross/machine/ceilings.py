@@ -6,16 +6,16 @@ cannot lower it. The dates and versions in the file are those of the last measur
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from convcross.errors import BadInput, first_complaint
+from convcross.machine import kept
 from convkernels.problem import DTYPES
+
+KIND = "ceilings"
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -47,7 +47,7 @@ class Ceilings(BaseModel):
 
 def path(machine_name: str) -> Path:
     """Where the ceilings of a machine are kept, relative to the working directory."""
-    return Path("results") / machine_name / "ceilings.json"
+    return kept.path(machine_name, KIND)
 
 
 def load(machine_name: str) -> dict[str, Any] | None:
@@ -55,36 +55,13 @@ def load(machine_name: str) -> dict[str, Any] | None:
 
     Raises BadInput on a file that is damaged or of another machine.
     """
-    file = path(machine_name)
-    try:
-        found = Ceilings.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadInput(f"ceilings file {file} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise BadInput(
-            f"ceilings file {file}: {first_complaint(error)}; "
-            "allowed: what convcross doctor --ceilings writes"
-        ) from None
-    if found.machine != machine_name:
-        raise BadInput(
-            f"ceilings file {file}: machine is {found.machine!r}; allowed: {machine_name}"
-        )
-    return found.model_dump(mode="json")
+    found = kept.load(Ceilings, machine_name, KIND, "convcross doctor --ceilings")
+    return None if found is None else found.model_dump(mode="json")
 
 
 def write(ceilings: Mapping[str, Any]) -> Path:
     """Keep ceilings in the place of what was there; the file. Raises BadInput where it cannot."""
-    file = path(ceilings["machine"])
-    beside = file.with_suffix(".tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(ceilings, indent=1, allow_nan=False) + "\n")
-        os.replace(beside, file)
-    except OSError as error:
-        raise BadInput(f"ceilings file {file} cannot be written: {error.strerror}") from None
-    return file
+    return kept.write(ceilings, KIND)
 
 
 def better(earlier: Mapping[str, Any] | None, now: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,67 +11,33 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
+from convcross.analysis.compare.cells import (
+    KEYS,
+    Cell,
+    Key,
+    Row,
+    judged,
+    named,
+    said_of_one_launch,
+)
 from convcross.analysis.crossover.crossover import Crossover, of_results
-from convcross.analysis.crossover.verdict import TIE
 from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
-from convcross.analysis.tables import describe
 from convcross.errors import BadInput
-from convcross.results.status import FAILURES
-from convcross.stats.bootstrap import Array, Samples, log_ratio
+from convcross.machine import repeatability
+from convcross.stats.bootstrap import Array
 from convcross.stats.percentile import interval
-from convcross.stats.two_samples import adjusted, least_p, mann_whitney
-from convkernels.problem import Problem
-
-ALPHA = 0.002  # as asv takes it: https://asv.readthedocs.io, `asv compare`
-_DRAWS = 1000
-_KEYS = ["problem", "data", "seed", "regime", "contender"]  # what two cells must share
-
-Verdict = Literal["slower", "faster", "same", "failed", "changed"]
-Row = dict[str, Any]
-CellPair = tuple[Row | None, Row | None]
-Key = tuple[Any, ...]
-
-
-class Cell(BaseModel):
-    """One contender on one problem; pairs are (in A, in B), times are seconds of a steady run.
-
-    ``status`` is "ok", or why there is no usable time, or None where the file lacks the cell.
-    ``ratio`` is median of B over median of A with its 95 % interval ``low`` to ``high``; ``p`` that
-    of the two-sided Mann–Whitney test, ``p_adjusted`` the same after Benjamini and Hochberg. All
-    are None where one side has no usable time.
-    """
-
-    contender: str
-    device: tuple[str | None, str | None]
-    problem: dict[str, Any]
-    data: str
-    regime: str
-    seed: int
-    status: tuple[str | None, str | None]
-    reason: tuple[str, str] = ("", "")
-    seconds: tuple[float | None, float | None] = (None, None)
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    p_adjusted: float | None = None
-    verdict: Verdict = "changed"
-
-    @property
-    def where(self) -> str:
-        """Contender, problem and conditions, defaults left out."""
-        data = "" if self.data == "normal" else f", {self.data} data"
-        problem = describe(Problem.from_json(self.problem))
-        return f"{named(self)}: {problem}{data}, {self.regime}"
 
 
 class Tally(BaseModel):
-    """A contender's verdicts, and the geometric mean of its ratios with its 95 % interval."""
+    """A contender's verdicts, and the geometric mean of its ratios with its 95 % interval.
+
+    ``smallest`` is the median of its cells'.
+    """
 
     contender: str
     device: tuple[str | None, str | None]
@@ -81,12 +47,11 @@ class Tally(BaseModel):
     ratio: float
     low: float
     high: float
+    smallest: float
 
-
-def named(subject: Cell | Tally) -> str:
-    """The contender, with its device where both sides, as far as they have one, agree on it."""
-    devices = {name for name in subject.device if name is not None}
-    return "@".join([subject.contender, *(devices if len(devices) == 1 else ())])
+    @property
+    def name(self) -> str:
+        return named(self.contender, self.device)
 
 
 class Shift(BaseModel):
@@ -126,14 +91,17 @@ def compare(a: Path, b: Path, *, include_flagged: bool = False) -> Comparison:
     """Hold results file B against A, cell by cell.
 
     Cells are matched by problem, data, seed, regime and contender, and by device where one of the
-    files has several. A cell is "slower" or "faster" where the Mann–Whitney test of its run samples
-    stays under ALPHA when adjusted for all cells (Benjamini & Hochberg 1995: at most that share
-    of such verdicts is expected to be false) and the medians differ by 2 % or more; else "same".
-    A cell that was ok and is now wrong, oom, timeout or error is "failed"; any other difference of
-    status, also a cell that one file lacks, is "changed". Cells that neither could do are left out.
+    files has several. A cell is "slower" or "faster" where the test of its times stays under ALPHA
+    when adjusted for all cells (Benjamini & Hochberg 1995: at most that share of such verdicts is
+    expected to be false) and the medians differ by more than two runs of the same code do on that
+    machine (``machine.repeatability``), or by 2 % where that was not measured; else "same". A cell
+    that was ok and is now wrong, oom, timeout or error is "failed"; any other difference of status,
+    also a cell that one file lacks, is "changed". Cells that neither could do are left out.
 
-    The samples of a file are of one session: what held all through it (a clock, a neighbour) is a
-    difference like any other. Crossovers are those of the cells that both files have.
+    The test is Welch's of the launches' medians, which lie apart as those of all cells of the
+    contender say (``stats.launches``). Where one side has one launch only, it is the Mann–Whitney
+    test of the samples: what held all through that process is then a difference like any other.
+    Crossovers are those of the cells that both files have.
 
     Raises
     ------
@@ -145,7 +113,7 @@ def compare(a: Path, b: Path, *, include_flagged: bool = False) -> Comparison:
     sides = [load([path], include_flagged=include_flagged) for path in (a, b)]
     devices = [set(side.frame["device"]) for side in sides]
     by_device = any(len(names) > 1 for names in devices)
-    keys = [*_KEYS, "device"] if by_device else _KEYS
+    keys = [*KEYS, "device"] if by_device else KEYS
     rows_a, rows_b = (_rows(side, keys) for side in sides)
     both = rows_a.keys() & rows_b.keys()
     if not both:
@@ -157,19 +125,21 @@ def compare(a: Path, b: Path, *, include_flagged: bool = False) -> Comparison:
     ]
     if runs and all(np.array_equal(*pair) for pair in runs):
         raise BadInput(f"{a} and {b} hold the same measurements; allowed: those of two runs")
-    judged = _judged((rows_a.get(key), rows_b.get(key)) for key in {**rows_a, **rows_b})
+    known = {name: repeatability.load(name) for name in {side.machine for side in sides}}
+    of_both = [known[side.machine] for side in sides]
+    cells = judged([(rows_a.get(key), rows_b.get(key)) for key in {**rows_a, **rows_b}], of_both)
     shared = [_restricted(side, keys, both) for side in sides]
     shifts, notes = _shifts(shared, by_device)
     return Comparison(
         files=(a.name, b.name),
         machines=(sides[0].machine, sides[1].machine),
         differences=_differences(sides),
-        cells=[cell for cell, _ in judged],
+        cells=[cell for cell, _ in cells],
         contenders=_tallies(
-            [judged_pair for judged_pair in judged if judged_pair[0].ratio is not None]
+            [(cell, replicates) for cell, replicates in cells if cell.ratio is not None]
         ),
         crossovers=shifts,
-        notes=_too_few([(len(run), len(other)) for run, other in runs]) + notes,
+        notes=said_of_one_launch([cell for cell, _ in cells]) + notes,
     )
 
 
@@ -206,56 +176,6 @@ def _nothing_in_common(sides: Sequence[Results], keys: Sequence[str]) -> str:
     )
 
 
-def _judged(pairs: Iterable[CellPair]) -> list[tuple[Cell, Array]]:
-    """Each pair of rows as a cell, with replicates of its log ratio where it has one."""
-    rng = np.random.default_rng(0)
-    found = []
-    for a, b in pairs:
-        if a and b and a["state"] == b["state"] == "ok":
-            found.append(_timed(a, b, rng))
-        elif not (a and b) or "ok" in (a["state"], b["state"]):
-            found.append((_untimed(a, b), np.empty(0)))
-    timed = [cell for cell, _ in found if cell.ratio is not None]
-    for cell, p in zip(timed, adjusted([cell.p or 0.0 for cell in timed]), strict=True):
-        cell.p_adjusted = p
-        if p < ALPHA and cell.ratio is not None and abs(math.log(cell.ratio)) >= TIE:
-            cell.verdict = "slower" if cell.ratio > 1 else "faster"
-        else:
-            cell.verdict = "same"
-    return found
-
-
-def _untimed(a: Row | None, b: Row | None) -> Cell:
-    """A cell that at most one of them timed."""
-    known = a or b or {}
-    device, status, reason, seconds = (
-        tuple(row[key] if row else none for row in (a, b))
-        for key, none in (("device", None), ("state", None), ("reason", ""), ("seconds", None))
-    )
-    return Cell(
-        **{key: known[key] for key in _KEYS} | {"problem": known["problem"].to_json()},
-        device=device,
-        status=status,
-        reason=reason,
-        seconds=tuple(
-            time if statu == "ok" else None for time, statu in zip(seconds, status, strict=True)
-        ),
-        verdict="failed" if status[0] == "ok" and status[1] in FAILURES else "changed",
-    )
-
-
-def _timed(a: Row, b: Row, rng: np.random.Generator) -> tuple[Cell, Array]:
-    """A cell that both timed, not yet judged."""
-    first, second = (Samples((np.log(row["run"]),)) for row in (a, b))  # no rounds, so no pairs
-    found = log_ratio(second, first, _DRAWS, rng)
-    point, replicates = found.point, found.replicates
-    low, high = np.exp(interval(replicates))
-    cell = _untimed(a, b)
-    cell.ratio, cell.low, cell.high = math.exp(point), float(low), float(high)
-    cell.p = mann_whitney(a["run"], b["run"])
-    return cell, replicates
-
-
 def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
     groups: dict[tuple[Any, ...], list[tuple[Cell, Array]]] = {}
     for cell, replicates in timed:
@@ -274,23 +194,10 @@ def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
                 ratio=math.exp(np.mean([math.log(cell.ratio or 1.0) for cell, _ in group])),
                 low=float(low),
                 high=float(high),
+                smallest=float(np.median([cell.smallest for cell, _ in group])),
             )
         )
     return found
-
-
-def _too_few(counts: Sequence[tuple[int, int]]) -> list[str]:
-    """What so many samples a cell, in A and in B, cannot show."""
-    least = [least_p(*pair) for pair in counts]
-    never = sum(p >= ALPHA for p in least)
-    alone = sum(p >= ALPHA / len(least) for p in least)
-    if not alone:
-        return []
-    return [
-        f"{alone} of {len(least)} cells have too few samples to stand out alone "
-        f"(p < {ALPHA / len(least):.1g}), {never} of them to stand out at all (p < {ALPHA}): "
-        "'same' may be for want of samples there"
-    ]
 
 
 def _shifts(sides: Sequence[Results], by_device: bool) -> tuple[list[Shift], list[str]]:

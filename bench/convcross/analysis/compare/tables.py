@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from convcross.analysis.compare.compare import Cell, Comparison, Tally, Verdict, named
+from convcross.analysis.compare.cells import Cell, Verdict
+from convcross.analysis.compare.compare import Comparison, Tally
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.words import cells
 from convcross.text import one_line, seconds
@@ -52,7 +53,7 @@ def print_comparison(found: Comparison) -> None:
         ],
     )
     lone = Counter(
-        (named(cell), "BA"[cell.status.index(None)]) for cell in untimed if None in cell.status
+        (cell.name, "BA"[cell.status.index(None)]) for cell in untimed if None in cell.status
     )
     _show(
         "Cells of one file only",
@@ -61,12 +62,13 @@ def print_comparison(found: Comparison) -> None:
     )
     _show(
         "Contenders",
-        ["contender", "slower", "faster", "same", "geometric mean of B/A [95 %]"],
+        ["contender", "slower", "faster", "same", "geometric mean of B/A [95 %]", "tells from"],
         [
             [
-                named(tally),
+                tally.name,
                 *map(str, (tally.slower, tally.faster, tally.same)),
                 _ratio(tally),
+                f"{tally.smallest:.1%}",
             ]
             for tally in found.contenders
         ],
