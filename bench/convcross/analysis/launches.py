@@ -11,13 +11,15 @@ import numpy as np
 from convcross.results.status import STATUSES
 from convcross.stats import launches
 from convcross.stats.bootstrap import Array, median
-from convcross.stats.median import PRECISION
+from convcross.stats.median import PRECISION, quantile
 
 KEYS = ("problem", "data", "seed", "regime", "contender", "device")  # of a cell
 SAMPLED = ("run", "fresh", "load", "plan", "cold_plan", "rounds", "fresh_rounds")
 LAUNCHED = ("run_launches", "fresh_launches", "plan_launches")
 # What the first launch alone is asked: taken from the first that tells it.
 ASKED_ONCE = ("error", "errors", "energy", "no_energy", "algebra", "stages", "padded", "floor")
+
+PREEMPTED = "preempted"  # the flag
 
 Row = dict[str, Any]
 
@@ -42,6 +44,7 @@ def pooled(rows: Iterable[Row]) -> list[Row]:
 
 
 def _joined(rows: list[Row]) -> Row:
+    rows = _undisturbed(rows)
     if len(rows) == 1:
         return rows[0]
     worst = max(rows, key=lambda row: STATUSES[row["status"]].gravity)
@@ -56,7 +59,22 @@ def _joined(rows: list[Row]) -> Row:
         whole[key] = next((row[key] for row in rows if _told(row[key])), rows[0][key])
     if timed:
         whole["seconds"] = math.exp(median(np.log([row["seconds"] for row in timed])))
+    whole["p95"] = p95(whole["run"])
+    whole["waited"] = float(np.mean([row["waited"] for row in rows]))
     return whole
+
+
+def _undisturbed(rows: list[Row]) -> list[Row]:
+    """Without the launches that waited for a core in most of their samples, where others did not:
+    the interval of fewer is wider."""
+    kept = [row for row in rows if PREEMPTED not in row["flags"]]
+    return kept if any(row["measured"] for row in kept) else rows
+
+
+def p95(run: Array) -> float:
+    """The time that 95 % of the samples do not exceed, over all launches; NaN of fewer than 20."""
+    found = quantile(run.tolist())
+    return math.nan if found is None else found
 
 
 def _told(value: Any) -> bool:

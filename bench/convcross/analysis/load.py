@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from convcross.analysis.launches import pooled
+from convcross.analysis.launches import p95, pooled
 from convcross.analysis.newest import Changes, Newest
 from convcross.errors import BadInput
 from convcross.results import reader, schema
@@ -35,6 +35,7 @@ FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
     "power-limited": "it ran at a clock more than 2 % below its rivals'",
+    "preempted": "it waited for a core in most of its samples",
 }
 
 
@@ -263,6 +264,14 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
             )
         # Numbers start anew in each duel and memory group.
         rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * MOST_ROUNDS
+    taken = len(run)
+    if record.preempted:
+        kept = ~np.asarray(record.waited("run"))
+        run, rounds["run"] = run[kept], rounds["run"][kept]
+    if record.fresh_preempted:
+        kept = ~np.asarray(record.waited("fresh"))
+        load = load[kept] if len(load) == len(fresh) else load
+        fresh, rounds["fresh"] = fresh[kept], rounds["fresh"][kept]
     data = record.image_data
     if record.kernel_data != "normal":
         data += f", {record.kernel_data} kernel"
@@ -304,6 +313,8 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "declared_bytes": _number(record.declared_bytes),
         "algebra": record.algebra,
         "workspace": _number(record.workspace_bytes),
+        "p95": p95(run),
+        "waited": 1 - len(run) / taken if taken else np.nan,
         "run": run,
         "rounds": rounds["run"],
         "fresh": fresh,

@@ -16,9 +16,10 @@ from typing import Any
 
 from convcross.measure.prepare import note_rate
 from convcross.measure.process import progress_page
+from convcross.measure.timing import waits
 from convcross.measure.timing.sampling import CLOCKS, LEAST, Sample, Series, interleave
 from convcross.measure.trial import Measurement, Prepared, TooSlow, alive, step_of
-from convcross.stats.median import median_interval
+from convcross.stats.median import median_interval, quantile
 
 # Seconds of a warm run, for the host's clock and for CUDA's events. Shorter ones are timed in
 # batches of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is little.
@@ -27,6 +28,7 @@ BATCH = 4
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
 PLANS = 5  # new instances planned
+TOLD = 0.25  # of the samples that did not wait for a core, at least, to tell a median
 
 
 def warm_up(trial: Prepared, measurement: Measurement) -> None:
@@ -38,6 +40,7 @@ def warm_up(trial: Prepared, measurement: Measurement) -> None:
     flush, longest = trial.regime.flushed, limits.longest_run(trial.contender.device)
     times: list[float] = []
     with measurement.ledger.charge("warmup"):
+        before = waits.accounts()
         begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
         while len(times) < 2 or time.perf_counter() - begin < WARMUP * limits.seconds:
             times += trial.stopwatch.time([trial.run], flush=flush)
@@ -48,6 +51,7 @@ def warm_up(trial: Prepared, measurement: Measurement) -> None:
                 early, late = (median_interval(part)[0] for part in (times[:half], times[half:]))
                 if abs(late - early) <= STEADY * late:
                     break
+        trial.stopwatch.watch(waits.working(before, waits.accounts()))
     note_rate(trial, min(times))
     if trial.regime.batched:
         shortest = SHORTEST[trial.contender.device.partition(":")[0]]
@@ -79,15 +83,17 @@ def time_run(group: list[Prepared], measurement: Measurement) -> None:
 
     for trial, series in _rounds("timed runs", group, sampler, 1.0, measurement):
         record = trial.record
-        record.phase_seconds["run"] = series[0].samples
-        record.rounds = series[0].rounds
-        record.settled = series[0].settled
+        record.phase_seconds["run"] = series.samples
+        record.rounds, record.preempted = series.rounds, series.preempted
+        record.settled = series.settled
         record.provenance.batch = trial.batch
-        record.median_s, record.ci_low_s, record.ci_high_s = median_interval(series[0].samples)
+        samples = series.samples if "preempted" in record.flags else series.undisturbed()
+        record.median_s, record.ci_low_s, record.ci_high_s = median_interval(samples)
+        record.p95_s = quantile(samples)
         if record.device != "cpu" and not trial.regime.host_clock:
             record.telemetry.launches_hidden = trial.stopwatch.held
             record.telemetry.sm_hz = trial.stopwatch.pooled_sm_hz()
-            record.telemetry.rounds_again = series[0].again
+            record.telemetry.rounds_again = series.again
     _flag_power_limited(alive(group))
 
 
@@ -118,10 +124,10 @@ def time_fresh(group: list[Prepared], measurement: Measurement) -> None:
         return sample
 
     group = [trial for trial in group if trial.load is not None]
-    for trial, (fresh, load) in _rounds("timed loads", group, sampler, 0.5, measurement):
-        trial.record.phase_seconds["fresh"] = fresh.samples
-        trial.record.phase_seconds["load"] = load.samples
-        trial.record.fresh_rounds = fresh.rounds
+    for trial, series in _rounds("timed loads", group, sampler, 0.5, measurement):
+        record = trial.record
+        record.phase_seconds["fresh"], record.phase_seconds["load"] = series.samples, series.parts
+        record.fresh_rounds, record.fresh_preempted = series.rounds, series.preempted
 
 
 def _rounds(
@@ -130,13 +136,14 @@ def _rounds(
     sampler: Callable[[Prepared], Callable[[], list[float]]],
     share: float,
     measurement: Measurement,
-) -> Iterator[tuple[Prepared, list[Series]]]:
-    """Interleave the samplers of a group; the first number of each sample decides when to stop.
+) -> Iterator[tuple[Prepared, Series]]:
+    """Interleave the samplers of a group; the first number of each sample decides when to stop, and
+    a second is that of a part of it.
 
     A contender that fails on the way is recorded so and leaves the rounds.
     """
     seconds, limits = measurement.ledger.seconds, measurement.duel.limits
-    extra: dict[str, Series] = {trial.name: Series() for trial in group}
+    least = math.ceil(LEAST / measurement.duel.launches)
 
     def action(trial: Prepared) -> Callable[[], Sample | None]:
         take = sampler(trial)
@@ -149,8 +156,8 @@ def _rounds(
             inside = times[0] * (trial.batch if len(times) == 1 else 1)
             seconds["measured"] += inside
             seconds["warmup"] += wall - inside
-            extra[trial.name].samples += times[1:]
-            return Sample(times[0], inside, trial.stopwatch.sm_hz if len(times) == 1 else None)
+            clock = trial.stopwatch.sm_hz if len(times) == 1 else None
+            return Sample(times[0], inside, clock, trial.stopwatch.preempted, sum(times[1:]))
 
         def guarded() -> Sample | None:
             with step_of(trial, step):
@@ -165,10 +172,13 @@ def _rounds(
         samples=limits.samples,
         order=measurement.order,
         first=measurement.first,
-        least=math.ceil(LEAST / measurement.duel.launches),
+        least=least,
     )
     for trial in alive(group):
-        yield trial, [found[trial.name], extra[trial.name]]
+        series = found[trial.name]
+        if len(series.undisturbed()) < max(least, TOLD * len(series.samples)):
+            trial.record.flags = sorted({*trial.record.flags, "preempted"})
+        yield trial, series
 
 
 def time_plan(trial: Prepared, measurement: Measurement) -> None:

@@ -183,10 +183,14 @@ class Record(Line):
     phase_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)
     rounds: list[Round] = Field(default_factory=list)  # of each run sample
     fresh_rounds: list[Round] = Field(default_factory=list)  # of each fresh and load sample
+    # Rounds in which the process waited for a core: their samples are in no median.
+    preempted: list[Round] = Field(default_factory=list)
+    fresh_preempted: list[Round] = Field(default_factory=list)
     median_s: Seconds | None = None  # of run, with its 95 % order-statistics interval
     ci_low_s: Seconds | None = None
     ci_high_s: Seconds | None = None
     settled: bool | None = None
+    p95_s: Seconds | None = None  # of run: 95 % of the samples take no longer
     error: Errors | None = None
     error_seeds: list[Positive] = Field(default_factory=list)  # rel_l2 of each data seed
     stage_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)  # of staged runs
@@ -205,6 +209,18 @@ class Record(Line):
     def contender(self) -> str:
         """algorithm/namespace@device"""
         return f"{self.algorithm}/{self.namespace}@{self.device}"
+
+    def waited(self, phase: str) -> list[bool]:
+        """Of each sample of phase run or fresh, whether it waited for a core and others did not.
+
+        Where most waited (flag ``preempted``), all are as good as any.
+        """
+        rounds, waited = self.rounds, set(self.preempted)
+        if phase == "fresh":
+            rounds, waited = self.fresh_rounds, set(self.fresh_preempted)
+        if "preempted" in self.flags:
+            waited = set()
+        return [number in waited for number in rounds]
 
 
 class DuelFooter(Line):

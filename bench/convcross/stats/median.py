@@ -42,7 +42,17 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float, float]:
 
 def is_settled(samples: Sequence[float]) -> bool:
     """Whether the interval of the median lies within PRECISION of it."""
-    middle, low, high = median_interval(samples)
     if _rank(len(samples)) == 0:
         return False
+    middle, low, high = median_interval(samples)
     return high - middle <= PRECISION * middle and middle - low <= PRECISION * middle
+
+
+HIGH = 0.95  # the quantile that a deadline asks for
+
+
+def quantile(samples: Sequence[float], share: float = HIGH) -> float | None:
+    """The order statistic that this share of the samples do not exceed; None of so few that it
+    would be their largest."""
+    place = math.ceil(share * len(samples))
+    return sorted(samples)[place - 1] if place < len(samples) else None

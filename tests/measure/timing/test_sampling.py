@@ -199,3 +199,43 @@ def test_limits_hold_for_any_contenders(
         assert series.settled == is_settled(series.samples)
         before = sum(series.samples[:-1])
         assert len(series.samples) == LEAST or before < seconds
+
+
+# ---- samples that waited for a core ----------------------------------------------------------
+
+
+def waiting(
+    preempted: Callable[[int], bool], seconds: float = 100.0, samples: int = 400
+) -> tuple[Series, int]:
+    """The series of one steady contender whose n-th sample waited, and how often it ran."""
+    runs = 0
+
+    def action() -> Sample:
+        nonlocal runs
+        runs += 1
+        late = preempted(runs - 1)
+        return Sample(9e-3 if late else 1e-3, 1e-3, preempted=late)
+
+    actions = {"a": action}
+    found = interleave(actions, seconds=seconds, samples=samples, order=random.Random(0))
+    return found["a"], runs
+
+
+def test_a_sample_that_waited_is_taken_again() -> None:
+    found, runs = waiting(lambda index: index in (2, 3))
+    assert found.samples == [1e-3] * 8
+    assert (found.preempted, found.settled, runs) == ([], True, 10)
+
+
+def test_what_waited_each_time_is_kept_and_told() -> None:
+    found, runs = waiting(lambda index: 2 <= index < 2 + 1 + AGAIN)
+    assert found.samples == [1e-3, 1e-3, 9e-3, *[1e-3] * 6]
+    assert (found.preempted, found.settled) == ([2], True)
+    assert found.undisturbed() == [1e-3] * 8
+    assert runs == 8 + 1 + AGAIN
+
+
+def test_who_always_waits_ends_at_its_limit() -> None:
+    found, runs = waiting(lambda index: True, seconds=20.5e-3)
+    assert len(found.samples) == len(found.preempted) == 21
+    assert (found.undisturbed(), found.settled, runs) == ([], False, 21 * (1 + AGAIN))

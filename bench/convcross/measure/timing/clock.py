@@ -31,6 +31,13 @@ class Stopwatch(Protocol):
     def sm_hz(self) -> float | None:
         """SM clock during the last sample, in Hz; None where it cannot be told to 0.5 %."""
 
+    @property
+    def preempted(self) -> bool:
+        """The host waited for a core during the last sample (``waits``)."""
+
+    def watch(self, threads: Sequence[int]) -> None:
+        """The threads that work for what is timed, by their native ids."""
+
     def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
         """Seconds of each step. Flushing comes before the first and is not in its time.
 

@@ -69,6 +69,11 @@ class CudaStopwatch:
     def sm_hz(self) -> float | None:
         return self._clock.hz
 
+    preempted = False  # the device does not wait for the host: see ``held``
+
+    def watch(self, threads: Sequence[int]) -> None:
+        pass
+
     def reset_clock(self) -> None:
         self._clock.reset()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from convcross.machine.caches import last_level_cache
 from convcross.measure.timing.clock import Step, check_clock, gc_disabled
+from convcross.measure.timing.waits import Waits
 from convkernels import namespaces
 
 
@@ -22,12 +23,18 @@ class HostStopwatch:
 
     def __init__(self, namespace: str, device: str) -> None:
         self.namespace, self.device = namespace, device
+        self.preempted = False
         self._scrub: Any = None
+        self._waits = Waits()
+
+    def watch(self, threads: Sequence[int]) -> None:
+        self._waits = Waits(threads)
 
     def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
         if flush:
             self._flush()
         clock, on_card, times = time.perf_counter_ns, self.device != "cpu", []
+        before = self._waits.look()
         with gc_disabled():
             for step in steps:  # nothing but the step between the two looks at the clock
                 begin = clock()
@@ -37,6 +44,8 @@ class HostStopwatch:
                 end = clock()
                 times.append((end - begin) * 1e-9)
                 del kept
+        after = self._waits.look()
+        self.preempted = self._waits.preempted(before, after, sum(times))
         return check_clock(times)
 
     def hold(self) -> contextlib.AbstractContextManager[None]:

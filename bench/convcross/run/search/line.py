@@ -38,14 +38,14 @@ Sides = tuple[list[Contender], list[Contender]]  # contenders of A and of B
 
 def times(records: Sequence[Record]) -> dict[str, Samples]:
     """Run samples of each contender that a crossover would use."""
-    return {
-        record.contender: in_rounds(
-            np.asarray(record.phase_seconds["run"]) / (record.telemetry.pacer_ratio or 1.0),
-            np.asarray(record.rounds),
-        )
-        for record in records
-        if record.status == "ok" and not record.flags and record.phase_seconds.get("run")
-    }
+    found = {}
+    for record in records:
+        if record.status == "ok" and not record.flags and record.phase_seconds.get("run"):
+            kept = ~np.asarray(record.waited("run"))
+            seconds = np.asarray(record.phase_seconds["run"])[kept]
+            pacer = record.telemetry.pacer_ratio or 1.0
+            found[record.contender] = in_rounds(seconds / pacer, np.asarray(record.rounds)[kept])
+    return found
 
 
 def representing(records: Sequence[Record], side: Sequence[str]) -> Samples | None:
