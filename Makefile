@@ -2,7 +2,7 @@
 # make test         ruff, mypy --strict and pytest
 # make microbench   every contender as a pytest benchmark
 # make proofs       the claims of the statistics, by simulation: tables
-# make soak         nothing lost, nothing hung: kills, failures, full disks, a cluster; 20 minutes
+# make soak         nothing lost, nothing hung: kills, failures, full disks, a cluster; 40 minutes
 # make wheels       fill wheels/ with what a bare GPU machine lacks, for bench/gpu-visit.sh
 # make clean        remove the environment, the caches and the builds; results and reports stay
 #

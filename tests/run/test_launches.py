@@ -54,6 +54,23 @@ def fails(x, w, problem):
         return 2 * convolve(x, w, mode=problem.mode, algorithm="direct")
     return convolve(x, w, mode=problem.mode, algorithm="direct")
 """
+# Its second process dies at a 3×3 kernel.
+DIES = """
+import os
+from pathlib import Path
+from convkernels import algorithm, convolve
+
+@algorithm(name="dies", family="direct", namespaces=("numpy",), arithmetic="ieee", source="a test")
+def dies(x, w, problem):
+    met = Path(__file__).with_name("met")
+    processes = met.read_text().split() if met.exists() else []
+    if str(os.getpid()) not in processes:
+        processes.append(str(os.getpid()))
+        met.write_text(" ".join(processes))
+    if len(processes) > 1 and problem.kernel == (3, 3):
+        os._exit(9)
+    return convolve(x, w, mode=problem.mode, algorithm="direct")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +159,29 @@ def test_what_the_first_launch_found_wrong_is_not_run_again(
     assert all(str(record.reason).endswith(TAKEN_OVER) for record in wrong[2:])
     assert len(Path("asked").read_text()) == 2
     assert not outcome.suspended
+
+
+def test_a_worker_that_dies_in_its_second_launch(tmp_path: Path) -> None:
+    """It costs its contender that cell; the other is timed in all launches of it."""
+    path = tmp_path / "dies.py"
+    path.write_text(DIES)
+    small = sweep(contenders=["dies", "direct/numpy", "fft/numpy"], sizes=[16], launches=3)
+    with forgotten(), contextlib.closing(LocalMachine(["cpu"], [{}])) as machine:
+        load_path(str(path))
+        machine.contenders = available(["cpu"])
+        [outcome] = run_on(small, [machine], algorithm_paths=[str(path)], out=tmp_path / "a.jsonl")
+    assert outcome.left == 0
+    records = read(outcome.path).records
+    died = [one for one in records if one.algorithm == "dies" and one.status != "ok"]
+    assert {(one.launch, one.problem.kernel) for one in died} == {(2, (3, 3)), (3, (3, 3))}
+    assert all("exit code 9" in str(one.reason) for one in died)
+    assert {one.status for one in records if one.algorithm != "dies"} == {"ok"}
+    frame = load([outcome.path]).frame.set_index(["contender", "n"])
+    assert not frame.loc[("dies/numpy", 3), "usable"]
+    assert frame.loc[("dies/numpy", 3), "status"] == "error"
+    for name in ("direct/numpy", "fft/numpy"):
+        assert set(frame.loc[(name, 3), "run_launches"]) == {1, 2, 3}
+    assert crossovers([outcome.path], pairs=[("direct/numpy", "fft/numpy")])
 
 
 def test_threads_are_chosen_once(tmp_path: Path) -> None:

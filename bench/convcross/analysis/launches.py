@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from convcross.results.status import STATUSES
 from convcross.stats import launches
 from convcross.stats.bootstrap import Array, median
-from convcross.stats.median import PRECISION, quantile
+from convcross.stats.median import PRECISION, median_interval, quantile
 
 KEYS = ("problem", "data", "seed", "regime", "contender", "device")  # of a cell
 SAMPLED = ("run", "fresh", "load", "plan", "cold_plan", "rounds", "fresh_rounds")
@@ -102,6 +103,37 @@ def _settle(rows: Sequence[Row]) -> None:
             low, high = min(low, row["low"]), max(high, row["high"])
         row["low"], row["high"] = low, high
         row["settled"] = row["settled"] and math.expm1(reach) <= PRECISION
+
+
+def deviations(rows: pd.DataFrame) -> pd.DataFrame:
+    """How far each launch lies from its cell, and how far it may by its own samples.
+
+    Returns
+    -------
+    a row for each launch of each cell that has several: contender, N, n, launch, apart (logarithm
+    of its median over the cell's) and within (half width of the interval of its median, relative)
+    """
+    found = []
+    cells: list[Any] = rows[["contender", "N", "n", "run", "run_launches"]].to_dict("records")
+    for row in cells:
+        levels = levels_of(row)
+        if len(levels) > 1:
+            apart = levels - median(levels)
+            numbers = np.unique(row["run_launches"])
+            found += [
+                (row["contender"], row["N"], row["n"], int(number), float(one), width)
+                for number, one, width in zip(numbers, apart, widths(row), strict=True)
+            ]
+    return pd.DataFrame(found, columns=["contender", "N", "n", "launch", "apart", "within"])
+
+
+def widths(row: Row) -> list[float]:
+    """Half widths of the intervals of the medians of its launches, relative."""
+    found = []
+    for launch in np.unique(row["run_launches"]):
+        middle, low, high = median_interval(row["run"][row["run_launches"] == launch])
+        found.append((high - low) / 2 / middle)
+    return found
 
 
 def levels_of(row: Row) -> Array:

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from convcross.analysis.launches import levels_of
+from convcross.analysis.launches import levels_of, widths
 from convcross.analysis.load import Results, load
 from convcross.errors import BadInput
 from convcross.machine.repeatability import CONFIDENCE, Repeat, Repeatability
 from convcross.stats import launches, modes
 from convcross.stats.bootstrap import Array, median
-from convcross.stats.median import median_interval
 
 SHOWN = (3, 5)  # launches a run, of which the smallest difference is shown
 APART = 1.05  # times slower that a slow mode is at least
@@ -57,7 +56,7 @@ def _repeats(results: Results) -> list[Repeat]:
                 regime=str(regime),
                 N=int(N),
                 deviation=spread.deviation,
-                within=median(np.array([width for row in cells for width in _widths(row)])),
+                within=median(np.array([width for row in cells for width in widths(row)])),
                 launches=spread.launches,
                 cells=spread.cells,
                 slow=_slow(np.mean(whole, axis=0)),
@@ -68,15 +67,6 @@ def _repeats(results: Results) -> list[Repeat]:
             f"{results.paths[0]}: no contender was measured in two launches; allowed: results of "
             "a sweep with --launches 2 or more, better 10"
         )
-    return found
-
-
-def _widths(row: Row) -> list[float]:
-    """Half widths of the intervals of its launches, relative."""
-    found = []
-    for launch in np.unique(row["run_launches"]):
-        middle, low, high = median_interval(row["run"][row["run_launches"] == launch])
-        found.append((high - low) / 2 / middle)
     return found
 
 

@@ -34,11 +34,30 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
 
     Raises TooSlow, and whatever the contender raises.
     """
+    contender, duel = trial.contender, measurement.duel
+    trial.threads = duel.thread_choice.get(trial.name) if contender.device == "cpu" else None
+    with threads.given(trial.threads):
+        begin = time.perf_counter()
+        found = _planned(trial, measurement)
+        seconds = time.perf_counter() - begin
+    if found is None or contender.device != "cpu":
+        return found
+    with measurement.ledger.charge("preparation"):
+        if found.threads is None:
+            _choose_threads(found, measurement, seconds)
+        chosen = found.threads or 1
+        found.record.provenance.threads = min(chosen, found.instance.threads or chosen)
+    return found
+
+
+def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
+    """What ``prepare`` returns, of the CPU threads that are given."""
     contender, problem = trial.contender, trial.problem
     duel, truth = measurement.duel, measurement.truth
     place = contender.namespace, contender.device
     with measurement.ledger.charge("preparation"):
-        _climb(trial, duel.limits.longest_run(contender.device), truth)
+        if duel.launch == 1:  # who was too slow there is not run again
+            _climb(trial, duel.limits.longest_run(contender.device), truth)
         a, b = trial.operands(problem, truth.x, truth.w)
         stopwatch = choose.stopwatch(*place, trial.record.regime)
         begin = time.perf_counter()
@@ -46,9 +65,7 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
         trial.synchronize()
         trial.record.provenance.first_plan_s = time.perf_counter() - begin
     with measurement.ledger.charge("verification"):
-        begin = time.perf_counter()
         load, run, first = _first_run(trial, instance, a, b)
-        seconds = time.perf_counter() - begin
         trial.record.provenance.compile_s = instance.compile_seconds or None
         trial.record.provenance = _with_own_words(trial.record.provenance, instance)
         dtype = namespaces.dtype_name(first)
@@ -64,17 +81,6 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
             return None
         if duel.launch == 1:
             trial.record.error = accuracy.errors(first, truth)
-    if contender.device == "cpu":
-        with measurement.ledger.charge("preparation"):
-            most = duel.threads or threads.usable()
-            chosen = duel.thread_choice.get(trial.name)
-            trial.threads = chosen or _threads(trial, truth, most, seconds)
-            with threads.given(trial.threads):
-                if trial.threads != most:  # verified again after the timing, as every one
-                    instance = trial.algorithm.prepare(problem, *place)
-                    load, run, first = _first_run(trial, instance, a, b)
-            used = min(trial.threads, instance.threads or trial.threads)
-            trial.record.provenance.threads = used
     return Prepared(
         **vars(trial),
         instance=instance,
@@ -87,12 +93,17 @@ def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
     )
 
 
-def _threads(trial: Trial, truth: accuracy.Truth, most: int, first_seconds: float) -> int:
-    """How many CPU threads suit the contender, on operands of its own; all, where that is no
-    question of moments (``first_seconds``, of the first run)."""
-    if first_seconds > thread_count.FIRST:
-        return most
+def _choose_threads(trial: Prepared, measurement: Measurement, first_seconds: float) -> None:
+    """Find how many CPU threads suit the contender, on operands of its own, and plan it for them.
+
+    All, where that is no question of moments (``first_seconds``, of its plan and first run).
+    """
+    duel, truth = measurement.duel, measurement.truth
     place = trial.contender.namespace, trial.contender.device
+    most = duel.threads or threads.usable()
+    trial.threads = most
+    if first_seconds > thread_count.FIRST:
+        return
     a, b = trial.operands(trial.problem, truth.x, truth.w)
 
     def made() -> Callable[[], Any]:
@@ -100,7 +111,11 @@ def _threads(trial: Trial, truth: accuracy.Truth, most: int, first_seconds: floa
         planned.load(b)
         return functools.partial(planned.run, a)
 
-    return thread_count.best(made, most)
+    trial.threads = thread_count.best(made, most)
+    if trial.threads != most:  # verified again after the timing, as every one
+        with threads.given(trial.threads):
+            trial.instance = trial.algorithm.prepare(trial.problem, *place)
+            trial.load, trial.run, trial.first = _first_run(trial, trial.instance, trial.a, trial.b)
 
 
 def _with_own_words(known: Provenance, instance: Implementation) -> Provenance:

@@ -267,6 +267,7 @@ def _texts(points: pd.DataFrame) -> Iterable[Iterable[str]]:
         "" if math.isnan(low) or math.isnan(high) else f"{seconds(low)} to {seconds(high)}"
         for low, high in zip(points["low_s"], points["high_s"], strict=True)
     ]
+    yield points["p95_s"].map(lambda value: "" if math.isnan(value) else seconds(value))
     yield [str(count) if count else "" for count in points["samples"]]
     yield points["settled"].map({True: "yes", False: "no"}).fillna("")
     yield points["floor_percent"].map(lambda value: "" if math.isnan(value) else f"{value:.3g} %")

@@ -14,6 +14,7 @@ from convcross.analysis.crossover import crossover, sides
 from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.curves import in_order
+from convcross.analysis.launches import deviations
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
 from convcross.errors import BadInput
@@ -173,6 +174,7 @@ def _scenes(
             named=looks.named(cells),
             roof=above,
             under=under,
+            deviations=deviations(grid),
         )
 
 

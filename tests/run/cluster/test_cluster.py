@@ -23,7 +23,7 @@ from convcross.run.cluster import cluster, scheduler
 from convcross.run.cluster.pool import Pool
 from convcross.run.workers import isolation
 from convcross.run.workers.machine import WorkersLost
-from convcross.sweeps.duels import Duel, duels
+from convcross.sweeps.duels import Duel, duels, of_first_launch
 from convcross.sweeps.spec import Limits, Sweep
 from support import clusters
 from support.planted import forgotten
@@ -34,7 +34,7 @@ remote = pytest.importorskip(
 
 SWEEP = """
 sizes = [12, 16]
-launches = 1
+launches = 2
 kernels = [1, 3, 5]
 contenders = ["direct/numpy", "fft/numpy"]
 [limits]
@@ -217,7 +217,11 @@ def test_a_run_from_end_to_end(address: str, tmp_path: Path) -> None:
     assert ran.stderr == note
     assert ran.stdout.splitlines()[-1] == "a.jsonl"
     results = read(tmp_path / "a.jsonl")
-    assert len({footer.duel for footer in results.footers}) == len(results.footers) == 6
+    assert len({footer.duel for footer in results.footers}) == len(results.footers) == 12
+    launches: dict[str, list[int | None]] = {}
+    for record in results.records:
+        launches.setdefault(of_first_launch(record.duel), []).append(record.launch)
+    assert [sorted(own, key=int) for own in launches.values()] == [[1, 1, 2, 2]] * 6  # type: ignore[arg-type]
     assert {record.status for record in results.records} == {"ok"}
     assert results.header.software["commit"] == clusters.COMMIT
     assert results.header.contenders == ["direct/numpy@cpu", "fft/numpy@cpu"]

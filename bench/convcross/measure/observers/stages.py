@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from convkernels import namespaces
 from convkernels.toolbox.stages import listening
 
-RUNS = 9
+RUNS, FEWEST = 9, 3
+SECONDS = 0.05  # for the runs, and for the loads: of long ones fewer tell the shares as well
 KERNEL = "kernel"  # the load: flip, transform; paid once a filter
 REST = "rest"  # of a run, in no stage of it
 
@@ -59,14 +60,14 @@ def stages(
     Returns
     -------
     dict
-        Stage → RUNS values, in the order in which the stages end; a stage that comes several times
-        in a run is summed, and what no stage names is "rest". "kernel" is the load, where there is
-        one. Empty where the contender names no stage.
+        Stage → RUNS values, as many as SECONDS allow and FEWEST at least, in the order in which the
+        stages end; a stage that comes several times in a run is summed, and what no stage names is
+        "rest". "kernel" is the load, where there is one. Empty where the contender names no stage.
     """
     synchronize = functools.partial(namespaces.synchronize, namespace, device)
     found: dict[str, list[float]] = {}
     run()  # what a first run sets up is no stage's
-    for _ in range(RUNS):
+    for _ in _turns():
         watch = _StageTimer(synchronize)
         with listening(watch):
             watch.begin(REST)
@@ -79,10 +80,18 @@ def stages(
     found[REST] = found.pop(REST)  # the last of a run
     if load is not None:
         found[KERNEL] = []
-        for _ in range(RUNS):
+        for _ in _turns():
             synchronize()
             begin = time.perf_counter()
             load()
             synchronize()
             found[KERNEL].append(time.perf_counter() - begin)
     return found
+
+
+def _turns() -> Iterator[int]:
+    end = time.perf_counter() + SECONDS
+    for turn in range(RUNS):
+        if turn >= FEWEST and time.perf_counter() > end:
+            return
+        yield turn

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.roofline import Roof
-from convcross.report.figures import curves, maps, roofline, style
+from convcross.report.figures import curves, launches, maps, roofline, style
 from convcross.report.figures.style import Appearance
 
 ALONE = 2  # sets of conditions that are drawn sooner than a process that helps has started
@@ -36,6 +36,7 @@ class Scene:
     named : the contenders that stand out of many; all of a few
     roof : ceilings, where they were measured
     under : see ``analysis.roofline.points``
+    deviations : see ``analysis.launches.deviations``
     """
 
     stem: Path
@@ -51,6 +52,7 @@ class Scene:
     named: Collection[str]
     roof: Roof | None
     under: pd.DataFrame | None
+    deviations: pd.DataFrame
 
     @property
     def looks(self) -> Mapping[str, Appearance]:
@@ -142,6 +144,17 @@ def _roofline(scene: Scene) -> Figure:
     return roofline.roofline(scene.under, scene.roof, scene.looks, scene.where)
 
 
+def _one_launch(scene: Scene) -> str | None:
+    if scene.deviations.empty:
+        return "each cell was measured in one launch, which says nothing of the next process"
+    return None
+
+
+def _launches(scene: Scene) -> Figure:
+    kept = {name: scene.appearances[name] for name in scene.appearances if name in scene.named}
+    return launches.launches(scene.deviations, kept, scene.where)
+
+
 def _one(cells: pd.DataFrame, column: str, what: str) -> str | None:
     """Why there is no curve over a column with one value."""
     values = cells[column].unique()
@@ -205,6 +218,13 @@ FIGURES = {
         "the algorithm declares.",
         _no_roof,
         _roofline,
+    ),
+    "launches": Kind(
+        "Spread between launches, and within",
+        "Each launch is a fresh process. Where marks lie outside of the grey bar, more samples of "
+        "one process would tell nothing of the next: intervals here count launches first.",
+        _one_launch,
+        _launches,
     ),
 }
 
