@@ -119,6 +119,24 @@ def test_a_thread_that_has_ended_is_watched_no_more() -> None:
 
 
 @linux
+def test_no_file_stays_open() -> None:
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    waits._stat()
+    before = files()
+    watched = Waits([threading.get_native_id()])
+    assert (len(waits.accounts()) > 0, files()) == (True, before + 1)
+    for _ in range(5):
+        other = threading.Thread(target=waits.accounts)
+        other.start()
+        other.join()
+    assert files() == before + 1
+    del watched
+    assert files() == before
+
+
+@linux
 def test_steal_is_read_where_that_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     waits._stat.cache_clear()
     monkeypatch.setattr(waits, "CHEAP", 0.0)

@@ -18,6 +18,7 @@ import os
 import resource
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,6 @@ MOST = 16  # threads that are watched, the busiest: more take longer to read tha
 CHEAP = 50e-6  # s for which steal is read: with many cores the kernel takes milliseconds
 
 _TASKS = Path("/proc/self/task")
-_open: dict[int, int] = {}  # thread → the number of its open file: opening it takes 10 µs
 
 
 class Account(NamedTuple):
@@ -50,21 +50,27 @@ def accounts() -> dict[int, Account]:
         threads = [int(name) for name in os.listdir(_TASKS)]
     except OSError:
         return {}
-    found = {thread: _account(thread) for thread in threads}
+    found = {}
+    for thread in threads:
+        if (file := _opened(thread)) is not None:
+            found[thread] = _account(file)
+            os.close(file)
     return {thread: account for thread, account in found.items() if account is not None}
 
 
-def _account(thread: int) -> Account | None:
-    """None of a thread that has ended, or of which the kernel tells nothing."""
-    try:
-        if thread not in _open:
-            _open[thread] = os.open(_TASKS / str(thread) / "schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        running, waited, slices = os.pread(_open[thread], 64, 0).split()
-    except (OSError, ValueError):
-        with contextlib.suppress(KeyError, OSError):
-            os.close(_open.pop(thread))
-        return None
-    return Account(int(running) * 1e-9, int(waited) * 1e-9, int(slices))
+def _opened(thread: int) -> int | None:
+    """The number of a thread's open file; None where it has ended, or the kernel has none."""
+    with contextlib.suppress(OSError):
+        return os.open(_TASKS / str(thread) / "schedstat", os.O_RDONLY | os.O_CLOEXEC)
+    return None
+
+
+def _account(file: int) -> Account | None:
+    """None of a thread that has ended."""
+    with contextlib.suppress(OSError, ValueError):
+        running, waited, slices = os.pread(file, 64, 0).split()
+        return Account(int(running) * 1e-9, int(waited) * 1e-9, int(slices))
+    return None
 
 
 def working(before: Mapping[int, Account], after: Mapping[int, Account]) -> list[int]:
@@ -99,8 +105,10 @@ def _steal(file: int | None) -> float:
     """Seconds that others were given of a core, on the average of the cores."""
     if file is None:
         return 0.0
-    ticks = int(os.pread(file, 160, 0).split()[8])
-    return ticks / os.sysconf("SC_CLK_TCK") / (os.cpu_count() or 1)
+    with contextlib.suppress(OSError, ValueError, IndexError):  # it was closed by a contender
+        ticks = int(os.pread(file, 160, 0).split()[8])
+        return ticks / os.sysconf("SC_CLK_TCK") / (os.cpu_count() or 1)
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -131,15 +139,18 @@ class Waits:
 
     def __init__(self, threads: Iterable[int] = ()) -> None:
         self._own = threading.get_native_id()
-        self._threads = [thread for thread in threads if _account(thread) is not None]
+        opened = {thread: _opened(thread) for thread in threads}
+        # Open from here on: opening one takes 10 µs, reading it 2.
+        self._files = {thread: file for thread, file in opened.items() if file is not None}
+        weakref.finalize(self, _close, list(self._files.values()))
 
     def look(self) -> Look:
         """As they stand now, for the thread that calls and those watched; 2 µs a thread."""
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         stolen = _steal(_stat())
         waited, woken = [], []
-        for thread in self._threads:
-            account = _account(thread) or Account(0.0, 0.0, 0)
+        for thread, file in self._files.items():
+            account = _account(file) or Account(0.0, 0.0, 0)
             waited.append(account.waited)
             # The calling thread's sleeps are known: where it did not sleep, any wait counts.
             woken.append(
@@ -153,8 +164,14 @@ class Waits:
         """Whether a sample of so many seconds between two looks waited for a core."""
         if after.stolen - before.stolen > SHARE * seconds:
             return True
-        if not self._threads:
+        if not self._files:
             return (after.switches - before.switches) * SLICE > SHARE * seconds
         waited = sum(b - a for a, b in zip(before.waited, after.waited, strict=True))
         woken = sum(b - a for a, b in zip(before.woken, after.woken, strict=True))
         return waited > SHARE * seconds + WAKING * woken
+
+
+def _close(files: Iterable[int]) -> None:
+    for file in files:
+        with contextlib.suppress(OSError):  # a contender has closed what it did not open
+            os.close(file)
