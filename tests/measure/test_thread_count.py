@@ -12,6 +12,19 @@ from convcross.measure import thread_count
 from convkernels.toolbox import threads as given
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that runs while a contender sleeps, and only then."""
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+
+
 def contender(seconds: dict[int, float], planned: list[int]) -> Callable[[], Callable[[], None]]:
     """One that takes so long with so many threads, planned for those that it is given."""
 

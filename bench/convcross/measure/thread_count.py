@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 
 from convcross.machine import threads
 
-LONG = 0.01  # seconds of a run in which the waking of threads is not seen
+LONG = 0.02  # seconds of a run in which the waking of threads is not seen
 FIRST = 10 * LONG  # of a plan and a first run, which may load libraries
-RUNS, FEWEST = 5, 2  # turns of each count: the fastest of them counts
-ENOUGH = 0.05  # seconds of all turns, after the fewest
+RUNS = 5  # of each count, in turn: the fastest of them counts
 SECONDS = 0.5e-3  # that the runs of one turn take at least
 GAIN = 1.03  # that more threads must be worth
 
@@ -49,10 +48,7 @@ def best(made: Callable[[], Callable[[], object]], most: int) -> int:
             runs[count] = made()
     seconds = dict.fromkeys(runs, float("inf"))
     repeats = max(1, int(SECONDS / max(run_seconds, 1e-7)))
-    begin = time.perf_counter()
-    for turn in range(RUNS):
-        if turn >= FEWEST and time.perf_counter() - begin > ENOUGH:
-            break
+    for _ in range(RUNS):
         for count, run in runs.items():
             with threads.given(count):
                 run()
