@@ -14,8 +14,9 @@ from convkernels.toolbox import threads as given
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that runs while a contender sleeps, and only then."""
+    """A clock that runs while a contender sleeps, and only then; nothing is chosen yet."""
     now = 0.0
+    monkeypatch.setattr(thread_count, "_chosen", {})
 
     def sleep(seconds: float) -> None:
         nonlocal now
@@ -54,7 +55,7 @@ def test_counts_are_powers_of_two() -> None:
 def test_the_fastest_count_is_chosen(seconds: dict[int, float], best: int) -> None:
     planned: list[int] = []
     with threads.pinned(5):
-        assert thread_count.best(contender(seconds, planned), 5) == best
+        assert thread_count.best(contender(seconds, planned), 5, "a") == best
         assert given.count() == 5
     assert sorted(planned) == [1, 2, 4, 5]
 
@@ -62,12 +63,26 @@ def test_the_fastest_count_is_chosen(seconds: dict[int, float], best: int) -> No
 def test_long_runs_take_all_without_a_question() -> None:
     planned: list[int] = []
     with threads.pinned(4):
-        assert thread_count.best(contender({4: 1.5 * thread_count.LONG}, planned), 4) == 4
+        assert thread_count.best(contender({4: 1.5 * thread_count.LONG}, planned), 4, "a") == 4
     assert planned == [4]
 
 
 def test_a_single_thread_is_no_question() -> None:
-    assert thread_count.best(contender({}, []), 1) == 1
+    assert thread_count.best(contender({}, []), 1, "a") == 1
+
+
+def test_runs_as_long_of_one_contender_on_one_image_are_asked_once() -> None:
+    planned: list[int] = []
+    fewer, more = {1: 0.001, 2: 0.003}, {1: 0.003, 2: 0.002}
+    with threads.pinned(2):
+        assert thread_count.best(contender(fewer, planned), 2, "a") == 1
+        assert planned == [2, 1]
+        # Of 2 ms where 3 ms is known: taken over, though it would be faster with both.
+        assert thread_count.best(contender(more, planned), 2, "a") == 1
+        assert planned == [2, 1, 2]
+        assert thread_count.best(contender(more, planned), 2, "another") == 2
+        longer = {count: 4 * seconds for count, seconds in more.items()}
+        assert thread_count.best(contender(longer, planned), 2, "a") == 2
 
 
 def test_another_number_for_a_while_is_put_back() -> None:

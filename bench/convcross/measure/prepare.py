@@ -22,6 +22,7 @@ from convkernels.problem import Size
 from convkernels.registry import Implementation
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
+CLEAR = 2.0  # times too slow, by a contender that this process has timed: not tried again
 FAR = 1000.0  # no contender is so much less efficient on a smaller problem
 SLACK = 4.0  # a contender may be so much less efficient than on any problem that it was timed on
 HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
@@ -96,12 +97,16 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
 def _choose_threads(trial: Prepared, measurement: Measurement, first_seconds: float) -> None:
     """Find how many CPU threads suit the contender, on operands of its own, and plan it for them.
 
-    All, where that is no question of moments (``first_seconds``, of its plan and first run).
+    All, where that is no question of moments (``first_seconds``, of its plan and first run); one,
+    where the contender has no more.
     """
     duel, truth = measurement.duel, measurement.truth
     place = trial.contender.namespace, trial.contender.device
     most = duel.threads or threads.usable()
     trial.threads = most
+    if trial.instance.threads == 1:
+        trial.threads = 1
+        return
     if first_seconds > thread_count.FIRST:
         return
     a, b = trial.operands(trial.problem, truth.x, truth.w)
@@ -111,7 +116,8 @@ def _choose_threads(trial: Prepared, measurement: Measurement, first_seconds: fl
         planned.load(b)
         return functools.partial(planned.run, a)
 
-    trial.threads = thread_count.best(made, most)
+    like = trial.name, dataclasses.replace(trial.problem, kernel=(1, 1))
+    trial.threads = thread_count.best(made, most, like)
     if trial.threads != most:  # verified again after the timing, as every one
         with threads.given(trial.threads):
             trial.instance = trial.algorithm.prepare(trial.problem, *place)
@@ -171,6 +177,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
     steps = list(_ladder(problem))
     while len(steps) > 1 and cost(steps[1]).flops <= short:
         del steps[0]
+    known = trial.name in _slowest
     for smaller in steps:
         x = truth.x if problem.is_image and problem.batch == 1 else truth.x[: smaller.batch]
         x = x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape)
@@ -178,7 +185,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
         instance = trial.algorithm.prepare(smaller, *place)
         instance.load(b)
         trial.synchronize()
-        for _ in range(TRIES):  # a first run may load libraries and plan
+        for _ in range(TRIES):  # a first run may load libraries and plan, any may be disturbed
             begin = time.perf_counter()
             instance.run(a)
             trial.synchronize()
@@ -186,7 +193,8 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
             whole = seconds * cost(problem).flops / cost(smaller).flops
             # The last step is often a short one; and a small problem may be far less efficient.
             within = min(4 * seconds, whole) <= limit and whole <= FAR * limit
-            if within or seconds > limit:
+            clear = known and (4 * seconds > CLEAR * limit or whole > CLEAR * FAR * limit)
+            if within or seconds > limit or clear:
                 break
         if not within:
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")

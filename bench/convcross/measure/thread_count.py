@@ -3,13 +3,14 @@
 A library that is handed all cores uses them, also where waking them costs more than they give:
 scipy.fft's transforms of up to N = 512 are 1.2 to 3 times slower with two threads than with one.
 A user would find that out and set the number, so a contender is timed with the best of 1, 2, 4, …
-and all that the sweep allows.
+and all that the sweep allows. What suits it on an image suits it there with other kernels whose
+runs are as long: an FFT is asked once an image size, not once a kernel size.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 from convcross.machine import threads
 
@@ -18,6 +19,9 @@ FIRST = 10 * LONG  # of a plan and a first run, which may load libraries
 RUNS = 5  # of each count, in turn: the fastest of them counts
 SECONDS = 0.5e-3  # that the runs of one turn take at least
 GAIN = 1.03  # that more threads must be worth
+ALIKE = 1.5  # runs whose times differ by less take the same count
+
+_chosen: dict[Hashable, list[tuple[float, int]]] = {}  # in this process: seconds of a run, count
 
 
 def counts(most: int) -> Iterator[int]:
@@ -28,13 +32,14 @@ def counts(most: int) -> Iterator[int]:
         count *= 2
 
 
-def best(made: Callable[[], Callable[[], object]], most: int) -> int:
+def best(made: Callable[[], Callable[[], object]], most: int, like: Hashable) -> int:
     """The count of threads with which the contender is fastest.
 
     Parameters
     ----------
     made : plans a new instance for the threads that are given, and returns its run
     most : threads that it may have
+    like : the contender and all of its problem but the kernel's size
     """
     if most == 1:
         return 1
@@ -43,6 +48,10 @@ def best(made: Callable[[], Callable[[], object]], most: int) -> int:
     run_seconds = _seconds(runs[most], 1)
     if run_seconds > LONG:
         return most
+    known = _chosen.setdefault((like, most), [])
+    for seconds_then, count in known:
+        if run_seconds < ALIKE * seconds_then and seconds_then < ALIKE * run_seconds:
+            return count
     for count in counts(most - 1):
         with threads.given(count):
             runs[count] = made()
@@ -57,6 +66,7 @@ def best(made: Callable[[], Callable[[], object]], most: int) -> int:
     for count in sorted(runs):
         if GAIN * seconds[count] < seconds[chosen]:
             chosen = count
+    known.append((run_seconds, chosen))
     return chosen
 
 

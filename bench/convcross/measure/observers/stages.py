@@ -66,7 +66,6 @@ def stages(
     """
     synchronize = functools.partial(namespaces.synchronize, namespace, device)
     found: dict[str, list[float]] = {}
-    run()  # what a first run sets up is no stage's
     for _ in _turns():
         watch = _StageTimer(synchronize)
         with listening(watch):

@@ -17,6 +17,8 @@ from convkernels.toolbox.planes import by_plane, single_step
     source="scipy.signal.convolve2d, correlate2d",
 )
 class SciPyConvolve2d(Implementation):
+    threads = 1
+
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
         if problem.padding is not None:

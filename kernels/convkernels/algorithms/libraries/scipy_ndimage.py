@@ -27,6 +27,8 @@ from convkernels.toolbox.planes import by_plane, single_step
     source="scipy.ndimage.correlate",
 )
 class SciPyNDImage(Implementation):
+    threads = 1
+
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
         if problem.dtype not in ("float64", "float32"):
