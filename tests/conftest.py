@@ -4,13 +4,16 @@ threads that do not spin."""
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from convcross.measure.timing.waits import Waits
-from convkernels import discovery, namespaces, registry
+from convkernels import cache, discovery, namespaces, registry
 
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
@@ -19,6 +22,23 @@ settings.load_profile("reproducible")
 # another process wants the core, FFTs of tiny problems take three times the CPU time. Read by
 # libgomp and libiomp when they are loaded, which is later: nothing above has loaded them.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+# A cache folder of the session's own, here and in what tests start, so that nothing is kept of
+# what they say of machines; what is compiled, and which libraries load, is the user's.
+_session = tempfile.TemporaryDirectory(prefix="convcross-tests-")
+CACHE = Path(_session.name)
+for _name in ("kernels", "loads"):
+    _kept = cache.folder() / _name
+    _kept.mkdir(parents=True, exist_ok=True)
+    (CACHE / _name).symlink_to(_kept, target_is_directory=True)
+os.environ[cache.FOLDER] = _session.name
+
+
+@pytest.fixture(autouse=True)
+def machines_unknown() -> None:
+    """Nothing is known of any machine when a test begins."""
+    shutil.rmtree(CACHE / "machines", ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import importlib.util
+import sys
 from typing import Any
 
+from convkernels import optional
 from convkernels.cuda import driver
 from convkernels.problem import one_of
 
@@ -19,16 +20,6 @@ INSTALL = {"numpy": "pip install numpy", "torch": "pip install torch"}
 
 Array = Any
 Namespace = Any
-
-
-def installed(module: str) -> bool:
-    """Whether a top-level module can be found, without importing it."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError as error:  # an import hook that hides it
-        if error.name != module:
-            raise
-        return False
 
 
 @functools.cache
@@ -43,11 +34,9 @@ def missing(name: str) -> str | None:
     one_of("namespace", name, NAMES)
     if name == "cupy" and cuda_devices() == 0:
         return "no CUDA driver or device (cupy needs an NVIDIA GPU)"
-    if not installed(name):
-        major, _ = driver.version() or (13, 0)
-        extra = f"convcross[cuda{12 if major == 12 else 13}]"
-        return f"{name} is not installed: {INSTALL.get(name, f'pip install {extra!r}')}"
-    return None
+    major, _ = driver.version() or (13, 0)
+    extra = f"convcross[cuda{12 if major == 12 else 13}]"
+    return optional.missing(name, INSTALL.get(name, f"pip install {extra!r}"))
 
 
 @functools.cache
@@ -79,16 +68,78 @@ def devices(name: str) -> tuple[str, ...]:
 
 
 def of(array: Array) -> tuple[str, str]:
-    """The namespace and the device of an array. Raises TypeError on anything else."""
-    name = type(array).__module__.partition(".")[0]
-    if name == "numpy" and hasattr(array, "dtype"):
+    """The namespace and the device of an array.
+
+    A subclass is taken where it means the same, and refused where its values mean something else:
+    a mask that a sum would ignore, a product of its own.
+
+    Raises
+    ------
+    TypeError
+        On anything else, with what to give instead.
+    """
+    numpy, torch, cupy = (sys.modules.get(name) for name in NAMES)
+    if numpy is not None and isinstance(array, numpy.ndarray | numpy.generic):
+        if reason := _numpy_means_more(array, numpy):
+            raise TypeError(f"array is a {type(array).__name__}{reason}")
         return "numpy", "cpu"
-    if name == "cupy" and hasattr(array, "device"):
-        return name, f"cuda:{array.device.id}"
-    if name == "torch" and hasattr(array, "device"):
+    if torch is not None and isinstance(array, torch.Tensor):
+        if reason := _torch_means_more(array, torch):
+            raise TypeError(f"array is a {type(array).__name__}{reason}")
         kind, index = array.device.type, array.device.index
-        return name, kind if kind == "cpu" else f"{kind}:{index or 0}"
+        return "torch", kind if kind == "cpu" else f"{kind}:{index or 0}"
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return "cupy", f"cuda:{array.device.id}"
     raise TypeError(f"array is a {type(array).__name__}; allowed: {', '.join(NAMES)}")
+
+
+def _numpy_means_more(array: Array, numpy: Any) -> str | None:
+    """Why an instance of ndarray is not just its numbers, and what to give instead; or None."""
+    if isinstance(array, numpy.ma.MaskedArray):
+        return (
+            ", and a convolution would ignore its mask; allowed: an array without one, as its "
+            ".filled(0)"
+        )
+    if isinstance(array, numpy.matrix):
+        return ", whose products are its own; allowed: numpy.asarray of it"
+    if type(array) in (numpy.ndarray, numpy.memmap) or isinstance(array, numpy.generic):
+        return None
+    return "; allowed: numpy.asarray of it, if its numbers are all that is meant"
+
+
+def _torch_means_more(array: Array, torch: Any) -> str | None:
+    """The same of an instance of Tensor."""
+    masked = getattr(sys.modules.get("torch.masked"), "MaskedTensor", None)
+    if masked is not None and isinstance(array, masked):
+        return (
+            ", and a convolution would ignore its mask; allowed: a tensor without one, as its "
+            ".to_tensor(0)"
+        )
+    if array.is_nested:
+        return " that is nested; allowed: one of its tensors, or torch.nested.to_padded_tensor"
+    if array.layout != torch.strided:
+        return f" of layout {array.layout}; allowed: torch.strided, as its .to_dense()"
+    if array.device.type not in ("cpu", "cuda"):
+        return f" on device {array.device}; allowed: cpu, cuda"
+    return None
+
+
+def native(array: Array) -> Array:
+    """The array whose memory is its numbers: NumPy's in this machine's byte order, torch's with no
+    change of sign left to be done when it is read."""
+    if hasattr(array, "resolve_neg"):
+        return array.resolve_conj().resolve_neg()
+    order = getattr(array.dtype, "isnative", True)
+    return array if order else array.astype(array.dtype.newbyteorder("="))
+
+
+def wants_gradient(*arrays: Array) -> bool:
+    """Whether torch records what is done with one of them."""
+    if not any(getattr(array, "requires_grad", False) for array in arrays):
+        return False
+    import torch
+
+    return bool(torch.is_grad_enabled())
 
 
 def on(name: str, device: str) -> contextlib.AbstractContextManager[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,14 +30,35 @@ def one_of(what: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
 
 
+def _whole(value: Any) -> int | None:
+    """The value as an int, where it is a whole number of any library; no bool is."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
 def _pair(what: str, value: Any, least: int) -> Size:
-    pair = (value, value) if isinstance(value, int) else value
+    number = _whole(value)
+    pair = value if number is None else (number, number)
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"{what} is {value!r}; allowed: a pair of whole numbers >= {least}")
-    for number in pair:
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{what} is {value!r}; allowed: whole numbers >= {least}")
-    return (pair[0], pair[1])
+    first, second = map(_whole, pair)
+    if first is None or second is None or min(first, second) < least:
+        raise ValueError(f"{what} is {value!r}; allowed: whole numbers >= {least}")
+    return (first, second)
+
+
+def _padding(value: Any) -> tuple[Size, Size]:
+    try:
+        down, across = value
+        return (_pair("padding", list(down), 0), _pair("padding", list(across), 0))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"padding is {value!r}; allowed: ((top, bottom), (left, right)), whole numbers >= 0"
+        ) from None
 
 
 def _sums_below(limit: int, first: int, second: int) -> int:
@@ -66,9 +88,9 @@ class Problem:
     batch, in_channels, out_channels, groups : int
         in_channels and out_channels are multiples of groups.
     op : "convolution" (the kernel is flipped) or "correlation" (it is not)
-    mode : "full", "same" or "valid"; None where padding takes its place
+    mode : "full" (where none is given), "same" or "valid"; None where padding takes its place
     padding : None or ((top, bottom), (left, right))
-        Zeros put around the image before a valid convolution.
+        Zeros put around the image before a valid convolution, in the place of a mode.
     stride, dilation : int or (vertical, horizontal)
     boundary : "zero" or "circular"
     dtype : "float64", "float32", "float16" or "bfloat16"
@@ -88,7 +110,7 @@ class Problem:
     out_channels: int = 1
     groups: int = 1
     op: str = "convolution"
-    mode: str | None = "full"
+    mode: str | None = None
     padding: tuple[Size, Size] | None = None
     stride: Size = (1, 1)
     dilation: Size = (1, 1)
@@ -103,7 +125,11 @@ class Problem:
         for name in ("image", "kernel", "stride", "dilation"):
             put(name, _pair(name, getattr(self, name), 1))
         for name in ("batch", "in_channels", "out_channels", "groups"):
-            _pair(name, getattr(self, name), 1)
+            value = getattr(self, name)
+            number = _whole(value)
+            if number is None or number < 1:
+                raise ValueError(f"{name} is {value!r}; allowed: whole numbers >= 1")
+            put(name, number)
         for name in ("in_channels", "out_channels"):
             if getattr(self, name) % self.groups:
                 raise ValueError(
@@ -114,14 +140,12 @@ class Problem:
         one_of("dtype", self.dtype, DTYPES)
         one_of("direction", self.direction, DIRECTIONS)
         if self.padding is None:
+            put("mode", "full" if self.mode is None else self.mode)
             one_of("mode", self.mode, MODES)
+        elif self.mode is not None:
+            raise ValueError(f"mode is {self.mode!r} and padding is given; allowed: one of them")
         else:
-            if not isinstance(self.padding, (tuple, list)) or len(self.padding) != 2:
-                raise ValueError(
-                    f"padding is {self.padding!r}; allowed: ((top, bottom), (left, right))"
-                )
-            put("padding", tuple(_pair("padding", list(side), 0) for side in self.padding))
-            put("mode", None)
+            put("padding", _padding(self.padding))
         self._check_fit()
 
     def _check_fit(self) -> None:

@@ -25,11 +25,14 @@ class DuplicateAlgorithm(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What an algorithm itself needs for one run: FLOP, bytes moved, bytes of workspace."""
+    """What an algorithm itself needs for one run: FLOP, bytes moved, bytes of workspace (what
+    ``load`` keeps included); and once, before it: FLOP and bytes of ``plan`` and ``load``."""
 
     flops: float
     bytes: float
     workspace: float = 0.0
+    once_flops: float = 0.0
+    once_bytes: float = 0.0
 
 
 class Implementation:
@@ -41,6 +44,7 @@ class Implementation:
 
     problem: Problem
     b: Any
+    gradients: bool = True  # torch's autograd sees through ``load`` and ``run``
     compile_seconds: float = 0.0  # that compiling its code took, here or in an earlier process
     threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Cost, Problem, UnsupportedProblem, algorithm, convolve, registry
-from convkernels.convolve import choose
 from convkernels.discovery import algorithms
+from convkernels.selection import choose, room
 from support.contenders import TEXTBOOK
 from support.problems import problems
 from support.reference import relative_error
@@ -145,9 +145,20 @@ X4, W4 = np.ones((2, 4, 8, 8)), np.ones((6, 4, 3, 3))
         (lambda: convolve(X, W, mode="vaild"), "mode is 'vaild'; allowed: full, same, valid"),
         (lambda: convolve(X, W, op="corr"), "op is 'corr'; allowed: convolution, correlation"),
         (lambda: convolve(X, W, boundary="wrap"), "boundary is 'wrap'; allowed: zero, circular"),
-        (lambda: convolve(X, W, stride=0), r"stride is \(0, 0\); allowed: whole numbers >= 1"),
+        (lambda: convolve(X, W, stride=0), r"stride is 0; allowed: whole numbers >= 1"),
         (lambda: convolve(X, W, dilation=(1, 0)), r"dilation is \(1, 0\); allowed"),
         (lambda: convolve(X, W, padding=1), r"padding is 1; allowed: \(\(top, bottom\)"),
+        (
+            lambda: convolve(X, W, padding=(1, 1)),
+            r"padding is \(1, 1\); allowed: \(\(top, bottom\), \(left, right\)\)",
+        ),
+        (lambda: convolve(X, W, padding=((1, -1), (0, 0))), r"padding is .*; allowed: \(\(top"),
+        (
+            lambda: convolve(X, W, mode="same", padding=((1, 1), (1, 1))),
+            "mode is 'same' and padding is given; allowed: one of them",
+        ),
+        (lambda: convolve(X, W, stride=True), "stride is True; allowed"),
+        (lambda: convolve(X, W, stride=1.0), "stride is 1.0; allowed"),
         (lambda: convolve(W, X, mode="valid"), r"kernel is \[8, 8\]; allowed with mode valid: up"),
         (lambda: convolve(X[:0], W), r"image is \(0, 8\); allowed"),
         (lambda: convolve(X, W, algorithm="magic"), "algorithm is 'magic'; allowed: .*direct"),
@@ -236,7 +247,7 @@ def test_auto_is_right(problem: Problem) -> None:
     w = w.astype(problem.dtype)
     keys = ("op", "padding", "stride", "dilation", "groups", "boundary")
     options = {key: getattr(problem, key) for key in keys}
-    y = convolve(x, w, mode=problem.mode or "full", **options)
+    y = convolve(x, w, mode=problem.mode, **options)
     expected = by_scipy(problem, x, w)
     limit = 1e-12 if problem.dtype == "float64" else 1e-4
     assert relative_error(y.reshape(expected.shape), expected, x, w) < limit
@@ -260,6 +271,40 @@ def test_auto_turns_to_fourier_when_the_kernel_is_large() -> None:
     for namespace in ("numpy", "torch"):
         assert family(129, namespace) == "fft"
         assert family(2, namespace) != "fft"
+
+
+@pytest.mark.parametrize(
+    ("x", "w"),
+    [
+        ((1, 64, 128, 128), (64, 64, 31, 31)),  # whole-image spectra: 978 MiB, 22 by torch
+        ((8, 512, 14, 14), (512, 512, 3, 3)),  # 262,144 spectra of filters for one call
+        ((1, 1, 1024, 1024), (1, 1, 15, 15)),  # patches: 900 MB
+        ((1, 1, 4096, 4096), (1, 1, 31, 31)),
+    ],
+)
+@pytest.mark.parametrize("namespace", ["numpy", "torch"])
+def test_auto_takes_what_fits_beside_the_operands(
+    namespace: str, x: tuple[int, ...], w: tuple[int, ...]
+) -> None:
+    channels = {"batch": x[0], "in_channels": x[1], "out_channels": w[0]}
+    problem = Problem(x[2:], w[2:], mode="same", **channels)
+    cost = choose(problem, namespace, "cpu").implementation.cost(problem)
+    assert cost.workspace <= room(problem)
+
+
+def test_auto_counts_what_one_call_plans_and_loads() -> None:
+    problem = Problem((14, 14), (3, 3), batch=8, in_channels=512, out_channels=512, mode="same")
+    assert choose(problem, "torch", "cpu").name == "torch-conv2d"
+    single = Problem((64, 64), (3, 3), mode="same")
+    assert choose(single, "torch", "cpu").name != "torch-compile"
+
+
+@pytest.mark.parametrize("number", [2, np.int64(2), np.uint8(2), torch.tensor(2)])
+def test_whole_numbers_of_any_library(number: Any) -> None:
+    expected = convolve(X, W, stride=2, dilation=(2, 1), padding=((2, 2), (2, 2)))
+    pair = (number, number)
+    y = convolve(X, W, stride=number, dilation=(number, 1), padding=(pair, pair))
+    assert np.array_equal(y, expected)
 
 
 @pytest.mark.parametrize("fill", [0.0, np.nan, np.inf, 1e300])

@@ -55,10 +55,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"op": "cross"}, "op is 'cross'", "convolution, correlation"),
     ({"op": ["convolution"]}, "op is ['convolution']", "convolution, correlation"),
     ({"mode": "vaild"}, "mode is 'vaild'", "full, same, valid"),
-    ({"mode": None}, "mode is None", "full, same, valid"),
     ({"padding": 1}, "padding is 1", "((top, bottom), (left, right))"),
     ({"padding": ((1, 1),)}, "padding is ((1, 1),)", "((top, bottom), (left, right))"),
-    ({"padding": ((1, -1), (0, 0))}, "padding is [1, -1]", ">= 0"),
+    ({"padding": ((1, -1), (0, 0))}, "padding is ((1, -1), (0, 0))", ">= 0"),
     ({"stride": 0}, "stride is 0", ">= 1"),
     ({"stride": (1, 2, 3)}, "stride is (1, 2, 3)", "a pair"),
     ({"dilation": (1, 0)}, "dilation is (1, 0)", ">= 1"),
@@ -99,9 +98,12 @@ def test_errors_name_the_value_and_what_is_allowed(
 
 
 def test_padding_takes_the_place_of_mode() -> None:
-    problem = Problem((8, 8), (3, 3), mode="same", padding=((1, 2), (3, 4)))
+    problem = Problem((8, 8), (3, 3), padding=((1, 2), (3, 4)))
     assert problem.mode is None
     assert problem.output == (9, 13)
+    for mode in ("full", "same", "valid"):
+        with pytest.raises(ValueError, match=f"mode is '{mode}' and padding is given; allowed"):
+            Problem((8, 8), (3, 3), mode=mode, padding=((1, 2), (3, 4)))
 
 
 def test_frozen_hashable_and_equal_by_value() -> None:

@@ -96,7 +96,7 @@ def test_a_broken_import_inside_a_library_is_not_hidden() -> None:
     """Only a library that is not there reads as missing; an error of its own does not."""
     printed = python(
         """
-from convkernels import namespaces
+from convkernels import optional
 
 class Broken:
     def find_spec(self, name, path=None, target=None):
@@ -105,7 +105,7 @@ class Broken:
 
 sys.meta_path.insert(0, Broken())
 try:
-    namespaces.installed("cv2")
+    optional.installed("cv2")
 except ModuleNotFoundError as error:
     print(error.name)
 """

@@ -67,6 +67,9 @@ class Stub:
             os.kill(os.getpid(), signal.SIGINT)  # those in hand are still written
         return ended
 
+    def at_work(self) -> list[str]:
+        return []
+
     def _measured(self, duel: Duel) -> DuelResult:
         about = {"duel": duel.id, "problem": duel.problem}
         records = [record.model_copy(update=about) for record in self.answer.records]

@@ -66,9 +66,9 @@ def _joined(rows: list[Row]) -> Row:
 
 
 def _undisturbed(rows: list[Row]) -> list[Row]:
-    """Without the launches that waited for a core in most of their samples, where others did not:
-    the interval of fewer is wider."""
-    kept = [row for row in rows if PREEMPTED not in row["flags"]]
+    """Without the launches that waited for a core in most of their samples, and those for which a
+    budget left no time, where others did not: the interval of fewer is wider."""
+    kept = [row for row in rows if PREEMPTED not in row["flags"] and row["status"] != "left-out"]
     return kept if any(row["measured"] for row in kept) else rows
 
 

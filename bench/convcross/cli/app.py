@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from convcross.cli import machine, results, run
+from convcross.cli.output import written
 from convcross.errors import BadInput
 from convcross.text import one_line
 
@@ -40,17 +42,20 @@ def main() -> None:
 
 
 def _main() -> int:
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")
     from convkernels.registry import DuplicateAlgorithm
 
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's, inherited, may be unknown here
     try:
-        code = app(standalone_mode=False)
+        with written():
+            _require_folder()
+            code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"convcross: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
+        return 2
     except Exception as error:
         # A usage error is of Click's class, which some versions of Typer vendor.
         usage = getattr(error, "format_message", None)
@@ -64,3 +69,13 @@ def _main() -> int:
         print(f"convcross: {one_line(complaint)}", file=sys.stderr)
         return 2
     return code or 0
+
+
+def _require_folder() -> None:
+    """Raises BadInput where the working directory is gone: no relative path leads anywhere."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise BadInput(
+            f"the working directory: {error.strerror}; allowed: one that exists"
+        ) from None

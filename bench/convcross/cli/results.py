@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convcross.cli.options import Files, Flagged, Json, parse_pair, print_json
-from convcross.text import file_name
+from convcross.errors import BadInput
+from convcross.text import file_name, one_line
+
+if TYPE_CHECKING:
+    from convcross.analysis.compare.compare import Comparison
 
 
 def crossover(
@@ -90,7 +95,12 @@ def compare(
     b: Annotated[Path, typer.Argument(metavar="B", help="Results file, the one after.")],
     fail_on_slower: Annotated[
         bool,
-        typer.Option("--fail-on-slower", help="Exit with 1 where B is slower in a cell, or fails."),
+        typer.Option(
+            "--fail-on-slower", help="Exit with 1 where B is slower in a cell, fails, or lacks it."
+        ),
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="But not for cells of A that B lacks.")
     ] = False,
     include_flagged: Flagged = False,
     as_json: Json = False,
@@ -106,10 +116,22 @@ def compare(
     from convcross.analysis.compare import compare as analysis
     from convcross.analysis.compare.tables import print_comparison
 
+    if allow_missing and not fail_on_slower:
+        raise BadInput("--allow-missing is given without --fail-on-slower; allowed: both")
     found = analysis.compare(a, b, include_flagged=include_flagged)
     if as_json:
         print_json(found.to_json())
     else:
         print_comparison(found)
-    if fail_on_slower and found.slower:
+    if fail_on_slower and (found.slower or (found.missing and not allow_missing)):
+        if found.missing and not allow_missing:
+            print(f"convcross: {_lacking(found)}; allowed: --allow-missing", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _lacking(found: Comparison) -> str:
+    """What B has not measured of A, in words."""
+    names = sorted({cell.name for cell in found.missing})
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    cells = f"{len(found.missing)} cells of A, of {', '.join(names[:4])}{more}"
+    return one_line(f"B lacks {cells}")

@@ -60,7 +60,10 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Resume, and measure failed duels again.")
     ] = False,
-    budget: Annotated[str | None, typer.Option(help="Stop after this time: 90s, 8m, 2h.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Begin nothing that does not fit in this time: 90s, 8m, 2h."),
+    ] = None,
     find_crossover: Annotated[
         bool, typer.Option("--find-crossover", help="Measure only what n* needs: see --pair.")
     ] = False,
@@ -110,7 +113,7 @@ def run(
 
             found = cluster.connect(scheduler, device, paths)
             machines = [*stack.enter_context(found).machines]
-        progress = stack.enter_context(showing())
+        progress, watching = stack.enter_context(showing())
         outcomes = run_sweep(
             loaded,
             machines,
@@ -122,6 +125,7 @@ def run(
             budget=parse_seconds(budget) if budget else None,
             pair=parse_pair(pair or "direct,fft") if find_crossover else None,
             progress=progress,
+            watching=watching,
         )
     for outcome in outcomes:
         summary(outcome, budget)
@@ -200,8 +204,10 @@ def _measured(
             stack.enter_context(contextlib.closing(machine))
             for machine in local.machines(devices_named(device))
         ]
-        progress = (lambda *told: None) if quiet else stack.enter_context(showing())
-        outcomes = run_sweep(loaded, machines, algorithm_paths=paths, progress=progress)
+        progress, watching = stack.enter_context(showing(quiet=quiet))
+        outcomes = run_sweep(
+            loaded, machines, algorithm_paths=paths, progress=progress, watching=watching
+        )
     for outcome in outcomes:
         if not quiet:
             summary(outcome, None)

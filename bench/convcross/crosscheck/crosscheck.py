@@ -38,7 +38,7 @@ from convcross.results.schema import Record
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convcross.text import seconds
-from convkernels import Problem, namespaces
+from convkernels import Problem, optional
 from convkernels.discovery import find, load_path
 
 TURNS = 4
@@ -128,7 +128,7 @@ def missing(peers: Iterable[Peer]) -> dict[str, str]:
     return {
         peer.name: doctor.pip(peer.package)
         for peer in peers
-        if peer.package and not all(map(namespaces.installed, peer.modules))
+        if peer.package and not all(map(optional.installed, peer.modules))
     }
 
 

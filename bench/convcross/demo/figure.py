@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,7 +24,7 @@ from convcross.demo.photo import (
     Search,
 )
 from convcross.demo.words import outcome, verdict, written
-from convcross.report.figures.style import INK, SETTINGS, SHADES, cost_ticks
+from convcross.report.figures.style import INK, SHADES, cost_ticks, settings
 from convcross.results.schema import Record
 from convcross.sweeps.data import Floats
 from convkernels.problem import ROUNDOFF
@@ -56,7 +55,7 @@ def write(
     height, width = photo.values.shape
     panel = WIDTH / 4 * min(1.4, max(0.25, height / width))
     heights = [max(panel, 0.8 * WIDTH / 4) + 1.0, panel + 1.0, 4.4]
-    with matplotlib.rc_context(SETTINGS), matplotlib.rc_context({"axes.grid": False}):
+    with settings({"axes.grid": False}):
         figure = Figure(
             figsize=(WIDTH, sum(heights) + 0.4),
             layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),

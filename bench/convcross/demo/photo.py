@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +15,13 @@ from convcross.errors import BadInput
 from convcross.sweeps import data
 from convcross.sweeps.data import Floats
 from convkernels import convolve
+
+# Pillow's names of a pixel's bytes that it cuts to 8 bits, and under which it keeps the others.
+OTHER_BYTES = {
+    f"{channels};16{order}": f"{channels};16{other}"
+    for channels in ("RGB", "RGBX", "RGBA")
+    for order, other in ("BL", "LB")
+} | {"LA;16B": "RGBA"}
 
 GAUSSIAN = (
     np.array(
@@ -88,8 +94,9 @@ class BothOps:
 def photograph(path: Path | None) -> Photograph:
     """Read any image file that Pillow reads; None is the portrait that ships with matplotlib.
 
-    Turned upright, transparency laid over white, and reduced to PIXELS where it has more. Integers
-    of 32 bits and floats, which have no scale of their own, are stretched to [0, 1].
+    Turned upright, transparency laid over white, and reduced to PIXELS where it has more, but to no
+    side too small for the search. Integers of 32 bits and floats, which have no scale of their own,
+    are stretched to [0, 1].
 
     Raises
     ------
@@ -104,25 +111,67 @@ def photograph(path: Path | None) -> Photograph:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a broken tag, or of a size that is still allowed
             with Image.open(path) as file:
-                picture: Image.Image = file
-                with contextlib.suppress(SyntaxError, struct.error):  # broken EXIF: as it lies
-                    picture = ImageOps.exif_transpose(file)
-                values = _luminance(picture)
+                picture = _upright(file)
+            finer = _low_bytes(path)
+            width, height = picture.size
+            if min(width, height) >= 2 * PATCH:
+                values = _luminance(picture, finer)
     except UnidentifiedImageError:
         raise BadInput(f"{where}: not an image; allowed: PNG, JPEG, TIFF, WebP, …") from None
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # of a broken file, decoders raise anything
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise BadInput(f"{where}: {reason}; allowed: a readable image file") from None
-    height, width = values.shape
-    if min(height, width) < 2 * PATCH:
+        raise BadInput(
+            f"{where}: {reason or type(error).__name__}; allowed: a readable image file"
+        ) from None
+    if min(width, height) < 2 * PATCH:
         raise BadInput(
             f"{where} is {width} x {height} pixels; allowed: at least {2 * PATCH} x {2 * PATCH}"
         )
-    return Photograph(path.name, values, (picture.height, picture.width))
+    return Photograph(path.name, values, (height, width))
 
 
-def _luminance(picture: Image.Image) -> Floats:
-    if picture.mode.startswith(("I", "F")):  # deeper than a byte
+def _upright(file: Image.Image) -> Image.Image:
+    """The picture, decoded, and turned as its EXIF says; as it lies where that is broken."""
+    file.load()
+    try:
+        return ImageOps.exif_transpose(file)
+    except Exception:  # of broken tags, their parsers raise anything
+        return file.copy()
+
+
+def _low_bytes(path: Path) -> Image.Image | None:
+    """Of a picture of 16 bits a channel, the bytes that Pillow leaves out; None of other pictures,
+    and of one channel, which Pillow reads whole.
+
+    Pillow keeps the high byte of each value. In the other byte order that is the low one.
+    """
+    with Image.open(path) as file:
+        layouts = {_layout(tile) for tile in file.tile}
+        if len(layouts) != 1 or (layout := layouts.pop()) not in OTHER_BYTES:
+            return None
+        other = OTHER_BYTES[layout]
+        file.tile = [
+            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
+            for tile in file.tile
+        ]
+        found = _upright(file)
+    if layout == "LA;16B":  # read as four channels of a byte: both of the grey, then of the alpha
+        _, grey, _, alpha = found.split()
+        found = Image.merge("RGBA", (grey, grey, grey, alpha))
+    return found
+
+
+def _layout(tile: Any) -> str:
+    return str(tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0])
+
+
+def _luminance(picture: Image.Image, finer: Image.Image | None) -> Floats:
+    if finer is not None:
+        levels = (256.0 * np.asarray(picture) + np.asarray(finer)) / 65535.0
+        colours, opaque = levels[..., :3], levels[..., 3:] if levels.shape[-1] == 4 else 1.0
+        over_white = colours * opaque + (1.0 - opaque)
+        picture = Image.fromarray(data.luminance(over_white).astype(np.float32))
+    elif picture.mode.startswith(("I", "F")):  # deeper than a byte
         deep = np.asarray(picture, dtype=np.float64)
         low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (deep.min(), deep.max())
         if not math.isfinite(high - low):
@@ -132,8 +181,9 @@ def _luminance(picture: Image.Image) -> Floats:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     scale = math.sqrt(PIXELS / (picture.width * picture.height))
+    scale = max(scale, 2 * PATCH / min(picture.size))
     if scale < 1:
-        size = (max(1, int(scale * picture.width)), max(1, int(scale * picture.height)))
+        size = (round(scale * picture.width), round(scale * picture.height))
         picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
     return data.luminance(np.asarray(picture))
 

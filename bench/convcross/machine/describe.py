@@ -7,7 +7,6 @@ asking for them imports no array library; only the CUDA libraries of a card are 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.metadata
 import os
 import platform
@@ -25,6 +24,7 @@ from convcross.errors import BadInput
 from convcross.machine import cards, threads
 from convcross.machine.caches import caches
 from convcross.text import slug
+from convkernels import optional
 
 # Distributions that may provide a library; the first that is installed tells the version.
 DISTRIBUTIONS = {
@@ -195,13 +195,8 @@ def commit() -> str:
 
 
 def import_optional(module: str) -> Any | None:
-    """The module, or None where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        return None
+    """The module, or None where it is not installed or does not load."""
+    return optional.load(module) if optional.missing(module, "") is None else None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -20,6 +20,7 @@ from rich.table import Table
 from convcross.machine import cards, ceilings, describe, floor
 from convcross.machine.contention import NOTICED
 from convcross.text import binary, rate
+from convkernels import optional
 
 NO_CARD = "needs an NVIDIA GPU"
 
@@ -174,18 +175,20 @@ def _for_cuda() -> tuple[str, str]:
 
 def _libraries() -> list[Component]:
     found = []
-    for name, purpose, requirement in (
-        ("numpy", "required", "numpy"),
-        ("scipy", "required", "scipy"),
-        ("array-api-compat", "required", "array-api-compat"),
-        ("pandas", "required", "pandas"),
-        ("matplotlib", "required", "matplotlib"),
-        ("opencv", "optional: opencv-filter2d", "opencv-python-headless"),
-    ):
+    for name in ("numpy", "scipy", "array-api-compat", "pandas", "matplotlib"):
         version = describe.versions()[name]
-        command = None if version else pip(requirement)
-        found.append(Component(name, version is not None, version or purpose, command))
-    return [*found, _torch(), _cupy()]
+        command = None if version else pip(name)
+        found.append(Component(name, version is not None, version or "required", command))
+    return [*found, _opencv(), _torch(), _cupy()]
+
+
+def _opencv() -> Component:
+    command = pip("opencv-python-headless")
+    if not optional.installed("cv2"):
+        return Component("opencv", False, "optional: OpenCV's contenders", command)
+    if reason := optional.missing("cv2", command):
+        return Component("opencv", False, reason, command)
+    return Component("opencv", True, describe.versions()["opencv"] or "found")
 
 
 def _torch() -> Component:
@@ -193,7 +196,9 @@ def _torch() -> Component:
     torch = describe.import_optional("torch")
     card, requirement = bool(cards.cards()), _for_cuda()[1]
     if torch is None:
-        return Component("torch", False, "required", pip(requirement if card else "torch"))
+        command = pip(requirement if card else "torch")
+        reason = optional.missing("torch", command) if optional.installed("torch") else "required"
+        return Component("torch", False, reason or "", command)
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
     value = f"{torch.__version__}, {build} build"
     if card and not torch.version.cuda:

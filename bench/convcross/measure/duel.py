@@ -34,7 +34,7 @@ from convcross.results.schema import DuelResult, Record, Telemetry
 from convcross.sweeps import data, regimes
 from convcross.sweeps.contenders import Contender
 from convcross.sweeps.duels import Duel
-from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels import Problem, UnsupportedProblem, namespaces, optional
 from convkernels.discovery import load_path
 
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
@@ -51,7 +51,7 @@ def measure(duel: Duel) -> DuelResult:
 
     Whoever measures needs its JSON alone: ``algorithm_paths`` are loaded here.
     """
-    ledger = Ledger()
+    ledger = Ledger(duel.budget)
     for path in duel.algorithm_paths:
         load_path(path)
     problem = duel.problem
@@ -70,7 +70,7 @@ def measure_on(duel: Duel, x: accuracy.Floats, w: accuracy.Floats) -> DuelResult
 
     They are rounded to the problem's dtype. Returns what ``measure`` does.
     """
-    return _measure(duel, lambda: (x, w), Ledger())
+    return _measure(duel, lambda: (x, w), Ledger(duel.budget))
 
 
 def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
@@ -84,6 +84,7 @@ def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
     with threads.pinned(count):
         if alive(trials):
             try:
+                ledger.require(accuracy.expected_seconds(problem))
                 truth = _truth(duel, problem, trials, operands, ledger)
             except (RuntimeError, MemoryError) as error:
                 for trial in alive(trials):
@@ -97,6 +98,7 @@ def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
         records=[trial.record for trial in trials],
         seconds=ledger.closed(),
         neighbours=watch.shares(),
+        cut=ledger.left() < 0 or any(trial.record.status == "left-out" for trial in trials),
     )
 
 
@@ -144,6 +146,7 @@ def _trial(duel: Duel, problem: Problem, contender: Contender) -> Trial:
         status="ok",
         started_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     )
+    record.provenance.scaled = duel.scaled
     trial = Trial(contender, algorithm, problem, record)
     if contender in duel.given_up:
         trial.fail(*duel.given_up[contender])
@@ -177,8 +180,8 @@ def _import_libraries(trials: Iterable[Trial]) -> None:
     for trial in trials:
         if trial.record.status == "ok":
             namespaces.namespace(trial.contender.namespace)
-    if namespaces.installed("cv2"):
-        import cv2  # noqa: F401
+    if optional.missing("cv2", "") is None:
+        optional.load("cv2")
 
 
 def _in_groups(
@@ -269,6 +272,7 @@ def _compete(group: list[Trial], measurement: Measurement) -> None:
         record.telemetry = record.telemetry.model_copy(update=told.known())
     for step, action in (("planning", time_plan), ("last run", verify_again), ("profile", observe)):
         for prepared in alive(ready):
-            guarded(prepared, step, action, measurement)
+            if action is verify_again or measurement.ledger.left() > 0:
+                guarded(prepared, step, action, measurement)
     for prepared in ready:
         prepared.release()

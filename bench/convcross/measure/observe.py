@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+from typing import Literal
+
+import numpy as np
 
 from convcross.machine import threads
 from convcross.machine.floor import floor, impossible
@@ -30,6 +33,8 @@ def observe(trial: Prepared, measurement: Measurement) -> None:
     )
     if impossible(record.ci_high_s, record.floor_s):
         record.flags.append("impossible")
+    if device == "cpu":
+        record.provenance.denormals = denormals()
     record.provenance.libraries = kernels.libraries(trial.contender.namespace, device)
     with measurement.ledger.charge("preparation"):
         if duel.profiled:
@@ -41,6 +46,13 @@ def observe(trial: Prepared, measurement: Measurement) -> None:
         if duel.energy:
             measured = energy(trial.run, trial.synchronize, gauge(device))
             record.telemetry.energy = Energy.model_validate(measured)
+
+
+def denormals() -> Literal["kept", "flushed"]:
+    """Whether this thread's arithmetic keeps subnormal numbers: a library that was compiled for
+    fast mathematics takes them for zero in every thread that loads it."""
+    least = np.array([2.0**-126], dtype=np.float32)  # an array: a constant would be folded
+    return "kept" if (0.25 * least)[0] else "flushed"
 
 
 def _try_algebra(trial: Prepared) -> None:

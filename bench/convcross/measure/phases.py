@@ -44,6 +44,7 @@ def warm_up(trial: Prepared, measurement: Measurement) -> None:
         begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
         while len(times) < 2 or time.perf_counter() - begin < WARMUP * limits.seconds:
             times += trial.stopwatch.time([trial.run], flush=flush)
+            measurement.ledger.require(0.0)
             if times[0] > longest:  # its cost did not tell, or _climb would have
                 raise TooSlow(f"a run takes {times[0]:.2g} s; limit: {longest:g} s")
             half = len(times) // 2
@@ -123,7 +124,12 @@ def time_fresh(group: list[Prepared], measurement: Measurement) -> None:
 
         return sample
 
-    group = [trial for trial in group if trial.load is not None]
+    left, few = measurement.ledger.left(), math.ceil(LEAST / measurement.duel.launches)
+    group = [
+        trial
+        for trial in group
+        if trial.load is not None and 2 * few * (trial.record.median_s or 0.0) < left
+    ]
     for trial, series in _rounds("timed loads", group, sampler, 0.5, measurement):
         record = trial.record
         record.phase_seconds["fresh"], record.phase_seconds["load"] = series.samples, series.parts
@@ -142,7 +148,8 @@ def _rounds(
 
     A contender that fails on the way is recorded so and leaves the rounds.
     """
-    seconds, limits = measurement.ledger.seconds, measurement.duel.limits
+    ledger, limits = measurement.ledger, measurement.duel.limits
+    seconds = ledger.seconds
     least = math.ceil(LEAST / measurement.duel.launches)
 
     def action(trial: Prepared) -> Callable[[], Sample | None]:
@@ -161,6 +168,8 @@ def _rounds(
 
         def guarded() -> Sample | None:
             with step_of(trial, step):
+                if trial.record.median_s is None:  # who is timed has all that it needs
+                    ledger.require(0.0)
                 return sample()
             return None  # it failed
 
@@ -173,6 +182,7 @@ def _rounds(
         order=measurement.order,
         first=measurement.first,
         least=least,
+        late=lambda: ledger.left() < 0,
     )
     for trial in alive(group):
         series = found[trial.name]

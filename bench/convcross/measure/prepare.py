@@ -27,6 +27,8 @@ FAR = 1000.0  # no contender is so much less efficient on a smaller problem
 SLACK = 4.0  # a contender may be so much less efficient than on any problem that it was timed on
 HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 
+RUNS = 8  # of a contender in a duel, at least: the first, warm-up, samples, the last
+
 _slowest: dict[str, float] = {}  # contender → its least FLOP/s in this process
 
 
@@ -57,8 +59,10 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
     duel, truth = measurement.duel, measurement.truth
     place = contender.namespace, contender.device
     with measurement.ledger.charge("preparation"):
+        measurement.ledger.require(0.0)
         if duel.launch == 1:  # who was too slow there is not run again
-            _climb(trial, duel.limits.longest_run(contender.device), truth)
+            expected = _climb(trial, duel.limits.longest_run(contender.device), truth)
+            measurement.ledger.require(RUNS * expected)
         a, b = trial.operands(problem, truth.x, truth.w)
         stopwatch = choose.stopwatch(*place, trial.record.regime)
         begin = time.perf_counter()
@@ -158,7 +162,7 @@ def _first_run(
     return load, run, y
 
 
-def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
+def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
     """Refuse to start a run that would outlast its limit, by timing smaller problems first.
 
     Each step is about four times the one before, so that none is much longer than the limit. The
@@ -166,13 +170,16 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
     shows so of the problem itself. How many FLOP a second it does at least is known of a contender
     that this process has timed, within SLACK, and assumed of others.
 
+    Returns the seconds that a run is expected to take: at most, where none was taken.
+
     Raises TooSlow.
     """
     problem, cost = trial.problem, trial.algorithm.implementation.cost
     pessimistic = 2e8 if trial.contender.device == "cpu" else 1e11  # FLOP/s
     short = limit * max(pessimistic, _slowest.get(trial.name, 0.0) / SLACK)  # FLOP
     if cost(problem).flops <= short:
-        return
+        return limit * cost(problem).flops / short
+    whole = limit
     place = trial.contender.namespace, trial.contender.device
     steps = list(_ladder(problem))
     while len(steps) > 1 and cost(steps[1]).flops <= short:
@@ -198,6 +205,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> None:
                 break
         if not within:
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
+    return whole
 
 
 def note_rate(trial: Trial, seconds: float) -> None:

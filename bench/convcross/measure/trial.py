@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,9 +28,21 @@ BUCKETS = ("measured", "warmup", "verification", "preparation")
 class Ledger:
     """Where the wall time of a duel goes, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: float | None = None) -> None:
         self.seconds = dict.fromkeys(BUCKETS, 0.0)
         self._begin = time.perf_counter()
+        self._budget = math.inf if budget is None else budget
+
+    def left(self) -> float:
+        """Seconds that the budget still has; below 0 where it is spent."""
+        return self._budget - (time.perf_counter() - self._begin)
+
+    def require(self, seconds: float) -> None:
+        """Raises LeftOut where what is to be begun is not expected to fit in what is left."""
+        if seconds > (left := self.left()):
+            raise LeftOut(
+                f"it would take about {seconds:.2g} s; the budget has {max(0.0, left):.2g} s left"
+            )
 
     @contextlib.contextmanager
     def charge(self, bucket: str) -> Iterator[None]:
@@ -227,8 +240,14 @@ def classify(error: BaseException) -> tuple[str, str]:
         return "oom", reason
     if isinstance(error, TooSlow):
         return "timeout", message
+    if isinstance(error, LeftOut):
+        return "left-out", message
     return "error", reason
 
 
 class TooSlow(RuntimeError):
     """A run would outlast its limit."""
+
+
+class LeftOut(RuntimeError):
+    """The budget has no time for it."""

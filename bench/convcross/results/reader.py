@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import IO, Annotated, Any
 
 import pydantic_core
 from pydantic import Field, TypeAdapter, ValidationError
@@ -16,6 +17,8 @@ from convcross.errors import BadInput, first_complaint
 from convcross.results.schema import SCHEMA, DuelFooter, Header, Record
 
 TORN = "a torn last line"
+GZIP = 16 + zlib.MAX_WBITS  # zlib's name for a gzip member
+CHUNK = 1 << 16  # bytes
 
 
 class Results:
@@ -123,17 +126,20 @@ class Reader:
         self.path = path
         self._lines = self._numbered(file)
         _, first = next(self._lines, (0, b""))
+        marked = len(first)
+        first = first.removeprefix(codecs.BOM_UTF8)  # an editor's
+        marked -= len(first)
         if not first.strip() and not any(line.strip() for _, line in self._lines):
             raise BadInput(f"results file {path} is empty; allowed: a header line, then records")
         self.header = _header(path, first)
         whole = first.endswith(b"\n")
-        self.end = len(first) if whole else 0
+        self.end = marked + len(first) if whole else 0
         self.dropped = None if whole else TORN
 
     def _numbered(self, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         try:
             yield from enumerate(file, start=1)
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, zlib.error) as error:
             raise unreadable(self.path, error) from None
 
     def __iter__(self) -> Iterator[tuple[list[Record], DuelFooter]]:
@@ -160,13 +166,40 @@ class Reader:
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[Reader]:
     """A results file, open to be read. Raises BadInput as ``Reader``."""
-    opener = gzip.open if path.suffix == ".gz" else open
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(opener(path, "rb"))
+            file: IO[bytes] = stack.enter_context(open(path, "rb"))
         except OSError as error:
             raise unreadable(path, error) from None
-        yield Reader(path, cast("IO[bytes]", file))
+        if path.suffix == ".gz":
+            file = io.BufferedReader(_Unpacked(file), CHUNK)
+        yield Reader(path, file)
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, up to its end or to where it was cut.
+
+    ``gzip`` itself raises at a cut, before it gives what it has unpacked so far.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, b""
+        self._member = zlib.decompressobj(GZIP)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            packed = self._left or self._file.read(CHUNK)
+            if self._member.eof:  # another member may follow, or the zeros that pad a tape
+                packed = packed.lstrip(b"\0")
+                self._member = zlib.decompressobj(GZIP)
+            found = self._member.decompress(packed, len(buffer))
+            self._left = self._member.unconsumed_tail or self._member.unused_data
+            if found or not packed:
+                buffer[: len(found)] = found
+                return len(found)
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:

@@ -89,6 +89,8 @@ class Provenance(Known):
     threads: int | None = None  # CPU threads that it was timed with: those that suit it best
     batch: int | None = None  # runs timed together as one sample
     reference: Certificate | None = None
+    denormals: Literal["kept", "flushed"] | None = None  # by the processor, after its runs
+    scaled: str | None = None  # how the problem differs from what the sweep names
     fresh: str | None = None  # why load and run are not timed as one
     error_seeds: str | None = None  # why fewer data seeds than asked for have an error
     libraries: dict[str, Any] | None = None  # versions, and settings that change arithmetic
@@ -233,6 +235,7 @@ class DuelFooter(Line):
     neighbours: dict[str, float] = Field(default_factory=dict)  # see machine.contention
     # What was not as the header has it when --resume-anyway measured this duel: key → [then, now].
     changed: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
+    cut: bool = False  # the budget ended within it: --resume measures it again
 
 
 class DuelResult(BaseModel):
@@ -241,12 +244,13 @@ class DuelResult(BaseModel):
     Attributes
     ----------
     records : one a contender, in the duel's order
-    seconds, neighbours : see ``DuelFooter``
+    seconds, neighbours, cut : see ``DuelFooter``
     """
 
     records: list[Record]
     seconds: dict[str, float]
     neighbours: dict[str, float]
+    cut: bool = False
 
 
 def dump(lines: Iterable[Line]) -> bytes:

@@ -25,6 +25,7 @@ STATUSES = {
     "ok": Status(),
     "unsupported": Status(),  # it refuses the problem
     "timeout": Status(gravity=1),  # a run takes longer than is waited for, or never ends
+    "left-out": Status(untimed=True),  # the run's budget had no time for it
     "wrong": Status(failed=True, untimed=True, gravity=3),  # outside its bound, or no honest result
     "oom": Status(failed=True, gravity=2),  # memory did not suffice
     "error": Status(failed=True, untimed=True, gravity=4),  # it raised, crashed or broke off

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -18,12 +18,18 @@ from convcross.run.suspension import ROW
 from convcross.sweeps.duels import Duel
 from convcross.text import duration, one_line, seconds
 
+EVERY = {True: 2.0, False: 15.0}  # seconds between two words of one duel, on a terminal and off
+
 
 @contextlib.contextmanager
-def showing() -> Iterator[Progress]:
-    """Duels done, what won them and the time left: with a live bar on a terminal."""
-    begin, first = time.perf_counter(), 0
-    console = Console(highlight=False, soft_wrap=True)
+def showing(*, quiet: bool = False) -> Iterator[tuple[Progress, Callable[[str], None]]]:
+    """Who is told of each finished duel, and who of what is at work.
+
+    Duels done, what won them and the time left, with a live bar on a terminal; and of a duel that
+    takes longer, whose turn it is.
+    """
+    begin, first, told = time.perf_counter(), 0, time.perf_counter()
+    console = Console(highlight=False, soft_wrap=True, quiet=quiet)
     with Bar(
         TextColumn("duels"),
         BarColumn(),
@@ -32,13 +38,26 @@ def showing() -> Iterator[Progress]:
         console=console,
         transient=True,
         auto_refresh=False,  # a thread that draws would take its share of what is being timed
-        disable=not console.is_terminal,
+        disable=quiet or not console.is_terminal,
     ) as bar:
         task = bar.add_task("duels", total=None, left="")
 
+        every = EVERY[console.is_terminal]
+
+        def watching(at_work: str) -> None:
+            nonlocal told
+            if time.perf_counter() - told < every:
+                return
+            told = time.perf_counter()
+            if console.is_terminal:
+                bar.update(task, left=at_work)
+                bar.refresh()
+            else:
+                console.print(f"… {at_work}", markup=False)
+
         def tell(duel: Duel, number: int, of: int, records: list[Record]) -> None:
-            nonlocal first
-            first = first or number
+            nonlocal first, told
+            first, told = first or number, time.perf_counter()
             left = (time.perf_counter() - begin) / (number - first + 1) * (of - number)
             until = f"; {duration(left)} left" if number < of else ""
             ok = [
@@ -58,7 +77,7 @@ def showing() -> Iterator[Progress]:
             bar.update(task, total=of, completed=number, left=until.removeprefix("; "))
             bar.refresh()
 
-        yield tell
+        yield tell, watching
 
 
 def summary(outcome: Outcome, budget: str | None) -> None:
@@ -90,8 +109,11 @@ def summary(outcome: Outcome, budget: str | None) -> None:
             print(f"note: {took}: times are wider, and may be longer, than on a quiet machine")
     for (device, what), count in sorted(outcome.noticed.items()):
         print(f"note: {device}: {what} in {count} of {outcome.done} duels")
-    print(f"{outcome.done} duels measured, {outcome.before} found finished, {outcome.left} left")
-    if outcome.left:
+    cut = f" ({outcome.cut} of them cut by the budget)" if outcome.cut else ""
+    print(
+        f"{outcome.done} duels measured{cut}, {outcome.before} found finished, {outcome.left} left"
+    )
+    if outcome.left or outcome.cut:
         why = outcome.workers_lost or f"the budget of {budget} is spent"
         if outcome.interrupted:
             why = "interrupted"

@@ -17,6 +17,7 @@ from convcross.results.status import failed
 from convcross.results.writer import begun
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Sweep
+from convcross.text import file_name
 
 RETRY = "+retry"  # ends the id of a duel that is measured again, with how often
 
@@ -33,7 +34,7 @@ def default_path(sweep: Sweep, header: Header, resume: bool) -> Path:
     folder = Path("results") / str(header.machine["name"])
     if resume:
         # The name of another sweep may hold this one's ("quick", "quick-cpu"): the header tells.
-        for path in sorted(folder.glob(f"*-{sweep.name}-*.jsonl"), reverse=True):
+        for path in sorted(folder.glob(f"*-{file_name(sweep.name)}-*.jsonl"), reverse=True):
             earlier = begun(path)
             if earlier is None:
                 return path
@@ -42,7 +43,7 @@ def default_path(sweep: Sweep, header: Header, resume: bool) -> Path:
                 return path
         raise BadInput(f"--resume: no results of sweep {sweep.name!r} in {folder}")
     commit = header.software["commit"]
-    return folder / f"{now():%Y%m%dT%H%M%SZ}-{sweep.name}-{commit}.jsonl"
+    return folder / f"{now():%Y%m%dT%H%M%SZ}-{file_name(sweep.name)}-{commit}.jsonl"
 
 
 def check_place(path: Path, resume: bool) -> None:
@@ -67,12 +68,14 @@ class Earlier:
     duels : how many the file has, those measured again included
     found : cell → records and seconds of its newest duel; without ``keep`` none
     failed : cells in whose newest duel a contender failed
+    cut : cells in whose newest duel a budget ended
     """
 
     def __init__(self, keep: bool) -> None:
         self.duels = 0
         self.found: dict[str, tuple[list[Record], float]] = {}
         self.failed: set[str] = set()
+        self.cut: set[str] = set()
         self._keep = keep
         self._times: collections.Counter[str] = collections.Counter()
 
@@ -84,14 +87,16 @@ class Earlier:
         kept = (records, sum(footer.seconds.values())) if self._keep else ([], 0.0)
         self.found[cell] = kept
         self.failed.discard(cell)
+        self.cut.discard(cell)
+        if footer.cut:
+            self.cut.add(cell)
         if any(failed(record.status) for record in records):
             self.failed.add(cell)
 
     def finished(self, retry_failed: bool) -> dict[str, tuple[list[Record], float]]:
         """Those of ``found`` that need no measuring."""
-        if not retry_failed:
-            return self.found
-        return {cell: measured for cell, measured in self.found.items() if cell not in self.failed}
+        again = self.cut | self.failed if retry_failed else self.cut
+        return {cell: measured for cell, measured in self.found.items() if cell not in again}
 
     def named(self, duel: Duel) -> Duel:
         """The duel under an id that the file does not have yet."""

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ class Outcome:
     path : the results file
     done, before, left : duels measured now, found finished, and not reached (an estimate where a
         search is not at its end)
+    cut : of those measured now, duels in which the budget left something out
     statuses : (contender, status) → records of this run
     reasons : (contender, status) → the first reason given
     seconds : where the time of this run's duels went
@@ -63,6 +65,7 @@ class Outcome:
     done: int = 0
     before: int = 0
     left: int = 0
+    cut: int = 0
     statuses: collections.Counter[tuple[str, str]] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -103,6 +106,7 @@ def run(
     budget: float | None = None,
     pair: tuple[str, str] | None = None,
     progress: Progress = lambda duel, number, of, records: None,
+    watching: Callable[[str], None] = lambda at_work: None,
 ) -> list[Outcome]:
     """Measure a sweep's duels, in the order of their information; or search it for a crossover.
 
@@ -118,9 +122,10 @@ def run(
     resume_anyway : also where the sweep, the versions or the machine are not those of its header;
         the duels measured now tell what changed (``schema.DuelFooter.changed``)
     retry_failed : of an existing file, measure again the duels in which a contender failed
-    budget : seconds after which no duel is begun
+    budget : seconds after which nothing is begun, neither a duel nor a contender of one
     pair : (A, B): measure only what tells where B overtakes A (``search.Search``)
     progress : told of each finished duel: (duel, its number, of how many, its records)
+    watching : told now and then what is being measured, in words
 
     Raises
     ------
@@ -136,12 +141,14 @@ def run(
     with contextlib.ExitStack() as stack, asked_to_stop() as asked:
         sessions = []
         for machine in machines:
-            source = _source(sweep, machine, pair, algorithm_paths)
-            header = _header(sweep, machine, source.contenders, pair)
+            fitted = sweep.scaled_to(machine.devices)
+            source = _source(fitted, machine, pair, algorithm_paths)
+            header = _header(fitted, machine, source.contenders, pair)
             again = resume or resume_anyway or retry_failed
             path = out or default_path(sweep, header, again)
             check_place(path, again)
             session = Session(machine, source, path, header, resume_anyway, retry_failed)
+            session.until = math.inf if budget is None else begin + budget
             stack.callback(session.writer.close)
             sessions.append(session)
 
@@ -157,7 +164,7 @@ def run(
             )
 
         try:
-            _work(sessions, stop, tell)
+            _work(sessions, stop, tell, watching)
         except KeyboardInterrupt:
             for session in sessions:
                 session.machine.kill()
@@ -243,6 +250,7 @@ class Session:
         self._earlier = Earlier(keep=not isinstance(source, _Listed))
         self._suspension, self._first_launch = Suspension(), FirstLaunch()
         self._out = 0
+        self.until = math.inf  # no budget
 
         def record_result(records: list[Record], footer: DuelFooter) -> None:
             self._earlier.record_result(records, footer)
@@ -287,6 +295,8 @@ class Session:
                 continue
             given_up = self._suspension.given_up(duel.contenders)
             known = self._first_launch.known(duel, given_up)
+            if self.until < math.inf:
+                known["budget"] = self.until - time.perf_counter()
             self.machine.submit(self._earlier.named(duel).model_copy(update=known))
             self._out += 1
         return True
@@ -304,6 +314,7 @@ class Session:
                 seconds=result.seconds,
                 neighbours=result.neighbours,
                 changed=self._changed,
+                cut=result.cut,
             )
             self.writer.append(records, footer)
             self._out -= 1
@@ -318,6 +329,7 @@ class Session:
         outcome, wall = self.outcome, sum(footer.seconds.values())
         outcome.neighbours.update({who: share * wall for who, share in footer.neighbours.items()})
         outcome.done += 1
+        outcome.cut += footer.cut
         outcome.seconds.update(footer.seconds)
         outcome.noticed.update({notice for record in records for notice in _notices(record)})
         for record in records:
@@ -337,6 +349,7 @@ def _work(
     sessions: Sequence[Session],
     stop: Callable[[], bool],
     tell: Callable[[Duel, list[Record]], None],
+    watching: Callable[[str], None],
 ) -> None:
     """Give out duels and write what comes back, until none is left or it is to stop."""
     open_ = list(sessions)
@@ -349,6 +362,8 @@ def _work(
             try:
                 for duel, records in session.collect(POLL[len(open_) > 1]):
                     tell(duel, records)
+                if at_work := session.machine.at_work():
+                    watching("; ".join(at_work))
             except WorkersLost as error:
                 session.outcome.workers_lost = str(error)
                 open_.remove(session)

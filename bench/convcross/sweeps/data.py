@@ -7,7 +7,9 @@ each kind is named in the records and none is zeros.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,12 @@ from numpy.typing import NDArray
 
 from convkernels.problem import one_of
 
-IMAGES = ("normal", "uniform", "photo", "high-dynamic-range", "impulses")
-KERNELS = ("normal", "gaussian", "box", "rank-1", "rank-r")
+IMAGES = ("normal", "uniform", "photo", "high-dynamic-range", "impulses", "denormal")
+KERNELS = ("normal", "gaussian", "box", "rank-1", "rank-r", "denormal")
 
 Floats = NDArray[np.float64]
+# Of kinds "denormal": the largest values are a quarter of float32's least normal number, 2⁻¹²⁶.
+DENORMAL = 2.0**-130
 RANK = 3  # of the kernels of kind "rank-r"
 
 
@@ -30,11 +34,14 @@ def generator(seed: int, *what: object) -> np.random.Generator:
 @functools.cache
 def portrait() -> Floats:
     """The photograph of Grace Hopper that ships with matplotlib, as luminance in [0, 1]: (H, W)."""
-    import matplotlib.cbook
-    import matplotlib.image
+    from PIL import Image
 
-    path = str(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-    return luminance(matplotlib.image.imread(path))
+    # Found without importing matplotlib, whose user's configuration is none of a measurement's.
+    spec = importlib.util.find_spec("matplotlib")
+    assert spec is not None
+    assert spec.origin is not None
+    with Image.open(Path(spec.origin).parent / "mpl-data/sample_data/grace_hopper.jpg") as file:
+        return luminance(np.asarray(file))
 
 
 def luminance(pixels: NDArray[Any]) -> Floats:
@@ -49,14 +56,16 @@ def image(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
 
     normal: N(0, 1). uniform: [0, 1). photo: a photograph, tiled by reflection, with a fresh
     offset for each image. high-dynamic-range: a dark field of 1e-3 with one spot of 1e3 an image.
-    impulses: one pixel in a thousand is N(0, 1), at least one, and the rest are 0.
+    impulses: one pixel in a thousand is N(0, 1), at least one, and the rest are 0. denormal:
+    N(0, 2⁻¹³⁰), subnormal in float32, as what fades out to silence or to black is.
 
     Raises ValueError on an unknown kind.
     """
     one_of("image_data", kind, IMAGES)
     random = generator(seed, "image", kind, shape)
-    if kind == "normal":
-        return random.standard_normal(shape)
+    if kind in ("normal", "denormal"):
+        values: Floats = random.standard_normal(shape)
+        return DENORMAL * values if kind == "denormal" else values
     if kind == "uniform":
         return random.random(shape)
     planes = np.empty((int(np.prod(shape[:-2], dtype=int)), *shape[-2:]))
@@ -90,13 +99,16 @@ def kernel(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
     """Kernels of a kind, of any shape (…, kh, kw).
 
     normal: N(0, 1)/√(kh·kw). gaussian: of σ = n/6 a side, of sum 1. box: of sum 1.
-    rank-1: a random separable kernel. rank-r: the sum of 3 of them.
+    rank-1: a random separable kernel. rank-r: the sum of 3 of them. denormal: N(0, 2⁻¹³⁰).
 
     Raises ValueError on an unknown kind.
     """
     one_of("kernel_data", kind, KERNELS)
     random = generator(seed, "kernel", kind, shape)
     height, width = shape[-2:]
+    if kind == "denormal":
+        values: Floats = DENORMAL * random.standard_normal(shape)
+        return values
     if kind == "normal":
         normal: Floats = random.standard_normal(shape) / np.sqrt(height * width)
         return normal

@@ -44,6 +44,8 @@ class Duel(BaseModel):
     launches: int = 1  # of the sweep, which share what a contender is measured at least
     thread_choice: dict[str, int] = {}  # contender → CPU threads that an earlier launch chose
     given_up: dict[str, tuple[str, str]] = {}  # contender → (status, reason): not run, recorded so
+    budget: float | None = None  # seconds for all of it; what is not expected to fit is left out
+    scaled: str | None = None  # how its problem differs from what the sweep names, in words
 
     def relaunched(self, launch: int) -> Duel:
         """The same of a launch after the first: what does not change is not asked again."""
@@ -182,6 +184,7 @@ class Duels(Sequence[Duel]):
             profiled=not on_grid or problem.kernel[0] in self._profiled,
             energy=sweep.energy,
             error_seeds=sweep.error_seeds,
+            scaled=sweep.said_of(problem),
         )
         return made if self._launch == 1 else made.relaunched(self._launch)
 

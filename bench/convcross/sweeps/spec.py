@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,6 +72,16 @@ def _regime(value: str | None) -> str | None:
     return value
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable() or not value.strip():
+        raise ValueError(f"name is {value!r}; allowed: printable characters")
+    return value
+
+
+def _both(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
 def _unique(values: list[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
@@ -132,8 +142,13 @@ class Layer(Strict):
     out_channels: Whole = 1
     groups: Whole = 1
     padding: tuple[tuple[Pad, Pad], tuple[Pad, Pad]] | None = None
-    stride: Whole = 1
-    dilation: Whole = 1
+    stride: Whole | tuple[Whole, Whole] = 1
+    dilation: Whole | tuple[Whole, Whole] = 1
+    batch_of: Whole | None = None  # the batch that was scaled to this one
+
+    def fields(self) -> dict[str, Any]:
+        """Those of its problem."""
+        return self.model_dump(exclude={"name", "batch_of"})
 
 
 class Sweep(Strict):
@@ -142,7 +157,7 @@ class Sweep(Strict):
     The problems are the product of sizes × kernels (and layers) with ops, modes, dtypes and data.
     """
 
-    name: Annotated[str, Field(pattern=r"^\w[\w .+-]{0,63}$")]  # it is part of a file's name
+    name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
     title: str = ""
     sizes: Sizes = Field(default_factory=list)
     kernels: Sizes = Field(default_factory=list)
@@ -163,6 +178,7 @@ class Sweep(Strict):
     contenders: Names = ["*"]
     # Fresh processes that each pass over the sweep; they share the limits' seconds and samples.
     launches: int = Field(3, strict=True, ge=1, le=MOST_LAUNCHES)
+    cpu_batch: Whole | None = None  # of layers on a CPU, at most: a card's would take it minutes
     energy: bool = Field(False, strict=True)  # measure it too, some 4 s for each contender
     limits: Limits = Limits()
 
@@ -174,6 +190,8 @@ class Sweep(Strict):
             raise ValueError(f"{empty}: the grid is empty; allowed: at least one whole number >= 1")
         if not self.sizes and not self.layers:
             raise ValueError("sizes: the grid is empty; allowed: sizes and kernels, or layers")
+        if "denormal" in (*self.image_data, *self.kernel_data) and self.dtypes != ["float32"]:
+            raise ValueError(f"dtypes is {self.dtypes}; allowed with data denormal: float32")
         lists = (self.ops, self.modes, self.dtypes, self.image_data, self.kernel_data)
         shapes = len(self.sizes) * len(self.kernels) + len(self.layers)
         if (count := shapes * math.prod(len(values) for values in lists)) > MOST:
@@ -189,9 +207,14 @@ class Sweep(Strict):
         seen: set[Problem] = set()
         for key, shape in self._shapes():
             for op, mode, dtype in itertools.product(self.ops, self.modes, self.dtypes):
+                padded = shape.get("padding") is not None  # in the place of a mode
                 try:
                     problem = Problem(
-                        **shape, op=op, mode=mode, dtype=dtype, boundary=self.boundary
+                        **shape,
+                        op=op,
+                        mode=None if padded else mode,
+                        dtype=dtype,
+                        boundary=self.boundary,
                     )
                 except ValueError as error:
                     raise ValueError(f"{key}: {error}") from None
@@ -200,12 +223,35 @@ class Sweep(Strict):
                     for kinds in itertools.product(self.image_data, self.kernel_data):
                         yield (problem, *kinds)
 
+    def scaled_to(self, devices: Sequence[str]) -> Sweep:
+        """The sweep with its layers' batches as these devices can bear."""
+        if self.cpu_batch is None or any(device != "cpu" for device in devices):
+            return self
+        layers = [
+            layer
+            if layer.batch <= self.cpu_batch
+            else layer.model_copy(update={"batch": self.cpu_batch, "batch_of": layer.batch})
+            for layer in self.layers
+        ]
+        return self.model_copy(update={"layers": layers})
+
+    def said_of(self, problem: Problem) -> str | None:
+        """How a problem differs from the layer that it stands for, in words."""
+        for layer in self.layers:
+            if layer.batch_of is None or layer.batch != problem.batch:
+                continue
+            fields = {key: getattr(problem, key) for key in layer.fields()}
+            pairs = {"stride": _both(layer.stride), "dilation": _both(layer.dilation)}
+            if fields == layer.fields() | pairs:
+                return f"batch {layer.batch}; in the sweep's layer {layer.batch_of}"
+        return None
+
     def _shapes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(the key that a complaint names, fields of the problem) of grid and layers."""
         for size, kernel in itertools.product(self.sizes, self.kernels):
             yield "kernels", {"image": (size, size), "kernel": (kernel, kernel)}
         for layer in self.layers:
-            yield f"layer {layer.name!r}", layer.model_dump(exclude={"name"})
+            yield f"layer {layer.name!r}", layer.fields()
 
 
 def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep:
@@ -218,7 +264,8 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     """
     path = FOLDER / f"{name_or_path}.toml" if name_or_path in shipped() else Path(name_or_path)
     try:
-        text = path.read_bytes().decode("utf-8")  # newlines as they are: TOML forbids a lone CR
+        # Newlines as they are: TOML forbids a lone CR. A byte order mark is an editor's.
+        text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not a text file"
         raise BadInput(

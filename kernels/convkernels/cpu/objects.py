@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import os
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from convkernels import cache
 from convkernels.cpu.instructions import Instructions
-
-FOLDER = "CONVCROSS_CACHE"  # the environment variable that names another folder
 
 _loaded: dict[str, Compiled] = {}
 _lock = threading.RLock()  # one compiles, who else needs the same code waits
@@ -37,18 +33,6 @@ class Compiled:
     addresses: dict[str, int]
     seconds: float
     origin: str
-
-
-def folder() -> Path:
-    """Where compiled kernels are kept, for this user alone."""
-    named = os.environ.get(FOLDER)
-    if named:
-        return Path(named)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME")
-    return Path(base or Path.home() / ".cache") / "convcross"
 
 
 def load(
@@ -78,7 +62,7 @@ def load(
 def _compiled(
     digest: str, names: Sequence[str], text: Callable[[], str], instructions: Instructions
 ) -> Compiled:
-    path = folder() / f"{digest}.o"
+    path = cache.folder() / "kernels" / f"{digest}.o"
     kept = _read(path)
     if kept is not None:
         seconds, code = kept
@@ -86,7 +70,8 @@ def _compiled(
     begin = time.perf_counter()
     code = emit(text(), instructions)
     seconds = time.perf_counter() - begin
-    _write(path, seconds, code)
+    head = f"{seconds:.6f} {hashlib.sha256(code).hexdigest()}\n"
+    cache.write(path, head.encode() + code)
     return Compiled(_link(code, names), seconds, "compiled")
 
 
@@ -160,14 +145,3 @@ def _read(path: Path) -> tuple[float, bytes] | None:
         return (float(seconds), code) if whole else None
     except (OSError, ValueError):  # none yet, or not what was written
         return None
-
-
-def _write(path: Path, seconds: float, code: bytes) -> None:
-    """Whole or not at all; where nothing can be written, each process compiles for itself."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(f"{seconds:.6f} {hashlib.sha256(code).hexdigest()}\n".encode() + code)
-        os.replace(file.name, path)
-    except OSError:
-        return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels import namespaces
+from convkernels import namespaces, optional
 from convkernels.problem import Problem, Size
 from convkernels.toolbox import bounds, layout
 
@@ -13,7 +13,7 @@ Array = Any
 
 def missing() -> str | None:
     """Why compiled kernels cannot be had here, or None."""
-    return None if namespaces.installed("numba") else "numba is not installed: pip install numba"
+    return optional.missing("numba", "pip install numba")
 
 
 def refuses(problem: Problem, device: str) -> str | None:

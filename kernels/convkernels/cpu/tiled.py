@@ -22,6 +22,7 @@ class Tiled(Implementation):
     """
 
     STAGE = "tiles"
+    gradients = False
     instructions: processor.Instructions | None = None  # None for this processor's
     weights: tuple[Any, ...]  # arrays
 

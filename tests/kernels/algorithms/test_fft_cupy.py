@@ -70,7 +70,9 @@ def cufft(monkeypatch: pytest.MonkeyPatch) -> CuFFT:
     monkeypatch.setattr(
         fft,
         "library",
-        lambda problem, name, xp, size: _libraries.library(problem, "cupy", xp, size),
+        lambda problem, name, xp, size, device: _libraries.library(
+            problem, "cupy", xp, size, "cuda:0"
+        ),
     )
     return stub
 

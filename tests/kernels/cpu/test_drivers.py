@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from convkernels.cpu import drivers, objects, operands
+from convkernels import cache
+from convkernels.cpu import drivers, operands
 
 pytestmark = pytest.mark.skipif(operands.missing() is not None, reason=str(operands.missing()))
 
@@ -30,7 +31,7 @@ def test_a_process_that_finds_the_code_loads_no_numba(name: str, tmp_path: Path)
     def plan() -> list[str]:
         run = subprocess.run(
             [sys.executable, "-c", PLAN.format(name=name)],
-            env=os.environ | {objects.FOLDER: str(tmp_path)},
+            env=os.environ | {cache.FOLDER: str(tmp_path)},
             capture_output=True,
             text=True,
             check=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convkernels import cache
 from convkernels.cpu import instructions, objects, operands, vectors
 from convkernels.cpu.vectors import Value, Vectors
 
@@ -19,9 +20,9 @@ pytestmark = pytest.mark.skipif(operands.missing() is not None, reason=str(opera
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(objects.FOLDER, str(tmp_path / "kept"))
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "kept"))
     monkeypatch.setattr(objects, "_loaded", {})
-    return tmp_path / "kept"
+    return tmp_path / "kept" / "kernels"
 
 
 def _add(v: Vectors, arguments: list[Value]) -> None:
@@ -79,7 +80,7 @@ def test_a_folder_that_cannot_be_written_costs_only_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(objects.FOLDER, str(tmp_path / "file" / "below"))
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "file" / "below"))
     assert adds(compiled())
 
 

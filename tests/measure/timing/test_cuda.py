@@ -14,7 +14,7 @@ import pytest
 from convcross.measure.timing import choose
 from convcross.measure.timing import cuda as cuda_clock
 from convcross.measure.timing.clock import ClockError
-from convkernels import namespaces
+from convkernels import namespaces, optional
 from convkernels.cuda import kernel as cuda
 from support.scripted_device import L2, LATENCY, STREAM, Device
 
@@ -197,7 +197,7 @@ def test_torch_is_timed_on_its_own_stream(device: Device, monkeypatch: pytest.Mo
 
 def test_without_cupy_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespaces, "cuda_devices", lambda: 1)
-    monkeypatch.setattr(namespaces, "installed", lambda name: name != "cupy")
+    monkeypatch.setattr(optional, "installed", lambda name: name != "cupy")
     monkeypatch.setattr(namespaces, "missing", namespaces.missing.__wrapped__)
     with pytest.raises(RuntimeError, match=r"^torch on cuda:0 .* pip install 'convcross\[cuda13"):
         cuda_clock.CudaStopwatch("torch", "cuda:0")

@@ -83,6 +83,11 @@ class Comparison(BaseModel):
         """Cells that B does in more time, or no longer: "slower" and "failed"."""
         return [cell for cell in self.cells if cell.verdict in ("slower", "failed")]
 
+    @property
+    def missing(self) -> list[Cell]:
+        """Cells that A measured and B has no record of."""
+        return [cell for cell in self.cells if cell.status[0] == "ok" and cell.status[1] is None]
+
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 

@@ -59,6 +59,7 @@ def random_problem(random: np.random.Generator) -> Problem:
         grouped = bool(random.random() < 0.4)
         groups = int(random.integers(1, 4)) if grouped else 1
         padded = bool(random.random() < 0.2)
+        mode = str(random.choice(MODES))
         pads = [[int(pad) for pad in random.integers(0, 6, 2)] for _ in range(2)]
         try:
             problem = Problem(
@@ -69,7 +70,7 @@ def random_problem(random: np.random.Generator) -> Problem:
                 out_channels=groups * (int(random.integers(1, 4)) if grouped else 1),
                 groups=groups,
                 op=str(random.choice(OPS)),
-                mode=str(random.choice(MODES)),
+                mode=None if padded else mode,
                 padding=pads if padded else None,  # type: ignore[arg-type]
                 stride=(1, 1) if random.random() < 0.7 else _pair(random, 3),
                 dilation=(1, 1) if random.random() < 0.7 else _pair(random, 3),

@@ -46,6 +46,9 @@ CERTIFIED = 16.0
 # About so many outputs, evenly through a larger image, are those of which the quantiles in ULP are
 # taken: sorting them all would take longer than all else that is done to verify it. Some 260 of
 # them lie above the 99.9th percentile.
+SPACING = 2.0**-149  # of float32's subnormal numbers
+NORMAL = 2.0**-100  # from here on a spacing is no matter
+RATE = 1e9  # FLOP/s of a transform in float64 on a CPU, at least
 SAMPLED = 1 << 18
 # Outputs of a float64 problem at which errors are measured: at most, at least, and between them so
 # many that this many products are summed (some 0.4 s on a CPU). The standard error of the relative
@@ -130,6 +133,17 @@ class Truth:
         return reach
 
     @functools.cached_property
+    def underflow(self) -> float:
+        """What each output may be off by beyond its bound, where it lies near float32's subnormal
+        numbers: their spacing, times the root of the roundings to it, of a kernel's or a spectrum's
+        number."""
+        typical = self.norm / math.sqrt(math.prod(self.y.shape))
+        if self.problem.dtype == "float64" or typical > NORMAL:
+            return 0.0
+        many = max(self.problem.terms, math.prod(self.problem.image))
+        return SPACING * math.sqrt(many)
+
+    @functools.cached_property
     def length(self) -> float:
         """‖y‖"""
         return norm(self.y)
@@ -150,6 +164,12 @@ def require_memory(problem: Problem, place: Place) -> None:
         raise MemoryError(
             f"the reference needs {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
         )
+
+
+def expected_seconds(problem: Problem) -> float:
+    """Of ``truth`` on a CPU, roughly: two convolutions by FFT in float64."""
+    cost = find("fft").implementation.cost(dataclasses.replace(problem, dtype="float64"))
+    return 2 * (cost.flops + cost.once_flops) / RATE
 
 
 def truth(
@@ -264,6 +284,9 @@ def verify(y: Array, bound: float, truth: Truth) -> str | None:
         squares, worst, index, seen = 0.0, -1.0, 0, 0
         for part, true, reach in pieces(y, truth.y, truth.reach):
             difference = part - true  # float64, whatever y is
+            if truth.underflow:
+                beyond = xp.abs(difference) - truth.underflow
+                difference = xp.maximum(beyond, xp.zeros_like(beyond))
             squares += sum_of_squares(difference)
             excess = xp.abs(difference) / reach
             largest_here = int(xp.argmax(excess))

@@ -60,6 +60,7 @@ def interleave(
     order: random.Random,
     first: int = 0,
     least: int = LEAST,
+    late: Callable[[], bool] = lambda: False,
 ) -> dict[str, Series]:
     """Sample each action in rounds of random order until its median has settled.
 
@@ -74,6 +75,7 @@ def interleave(
     seconds, samples : limits of each series; ``least`` samples are taken all the same
     order : seeded source of each round's order
     first : number of the first round
+    late : whether time is up: then each series that has ``least`` samples ends
     """
     series = {name: Series() for name in actions}
     looks = dict.fromkeys(actions, FIRST_LOOK)
@@ -104,7 +106,8 @@ def interleave(
             if told >= looks[name]:
                 looks[name] = math.ceil(told * GROWTH)
                 kept.settled = is_settled(kept.undisturbed())
-            at_limit = count >= samples or (kept.spent >= seconds and count >= least)
+            spent = kept.spent >= seconds or late()
+            at_limit = count >= samples or (spent and count >= least)
             if kept.settled or at_limit:
                 kept.settled = kept.settled or is_settled(kept.undisturbed())
                 active.remove(name)

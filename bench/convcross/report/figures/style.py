@@ -6,12 +6,12 @@ each family, a shade of it for each contender, so that the two sides of a crosso
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,9 +142,14 @@ def greyed(looks: Mapping[str, Appearance], also: str = "") -> list[str]:
     return [f"In colour: {rule} (more: --highlight). Grey: the {count} others."]
 
 
-def settings() -> AbstractContextManager[None]:
-    """The context in which figures are made and saved."""
-    return matplotlib.rc_context(SETTINGS)
+@contextlib.contextmanager
+def settings(more: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """The context in which figures are made and saved: matplotlib's defaults and ours, whatever the
+    user's own file or style says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS | dict(more or {}))
+        yield
 
 
 def panels(

@@ -71,6 +71,7 @@ class Child:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._mark, self._killed = uuid.uuid4().hex, threading.Event()
+        self._duel: Duel | None = None  # that it measures
         self._output, self._largest = bytearray(), 0
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(
@@ -116,7 +117,11 @@ class Child:
             content = memoryview(duel.model_dump_json().encode() + b"\n")
             while content:
                 content = content[self._requests.write(content) :]
-        answer, cut = self._wait(duel)
+        self._duel = duel
+        try:
+            answer, cut = self._wait(duel)
+        finally:
+            self._duel = None
         if self._killed.is_set():
             raise Stopped
         if cut is not None:
@@ -131,6 +136,20 @@ class Child:
         return Lost(
             None, "error", self._with_output(f"measuring failed: {answer['raised']}"), certain=True
         )
+
+    def at_work(self) -> str | None:
+        """What it is at, in words; None between two duels."""
+        duel = self._duel
+        if duel is None:
+            return None
+        with contextlib.suppress(ValueError):  # the page is closed just now
+            seen = progress_page.read(self._page)
+            where = duel.id.rpartition("-")[0]
+            if seen.contender is None:
+                return f"{where}: data, the reference"
+            place = f"{seen.contender + 1} of {len(duel.contenders)}"
+            return f"{where}: {duel.contenders[seen.contender]} ({place}), {seen.step}"
+        return None
 
     def _wait(self, duel: Duel) -> tuple[dict[str, Any] | None, Lost | None]:
         """Its answer, None where it ended without; and why it has to be ended, if so."""

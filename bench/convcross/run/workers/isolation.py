@@ -105,6 +105,11 @@ class Isolated:
             self.close()
         return answer
 
+    def at_work(self) -> str | None:
+        """What the child is at, in words; from any thread."""
+        child = self._child
+        return None if child is None else child.at_work()
+
     def kill(self) -> None:
         """End what is being measured, for good; from any thread."""
         self._stopped.set()

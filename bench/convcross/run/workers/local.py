@@ -71,6 +71,10 @@ class LocalMachine:
         )
         return [(self._given.pop(future), future.result()) for future in ended]
 
+    def at_work(self) -> list[str]:
+        """Of each duel given out its problem, the contender, and what that is asked to do."""
+        return [found for worker in self._workers if (found := worker.at_work())]
+
     def kill(self) -> None:
         """End at once what runs."""
         for worker in self._workers:

@@ -44,5 +44,8 @@ class Machine(Protocol):
         Raises WorkersLost, and BadInput where no process can measure.
         """
 
+    def at_work(self) -> list[str]:
+        """What is being measured just now, in words, where that can be seen."""
+
     def kill(self) -> None:
         """End at once what runs."""

@@ -20,17 +20,23 @@ AXES = (-2, -1)
 
 
 class Library(Protocol):
-    """Transforms at one padded size (M1, M2)."""
+    """Transforms at one padded size (M1, M2).
+
+    Attributes
+    ----------
+    divides : whether ``inverse`` divides by M1·M2. On the CPU that is free, and spectra of small
+        numbers stay normal ones; on a GPU it is a pass over the image, and whoever made the other
+        spectrum can have done it for nothing.
+    """
+
+    divides: bool
 
     def forward(self, x: Array) -> Array:
         """(…, h, w) real, h and w at most the padded size, → its spectrum (…, M1, M2/2+1)."""
 
     def inverse(self, spectrum: Array) -> Array:
-        """A spectrum (…, M1, M2/2+1) → (…, M1, M2) real, times M1·M2; may overwrite it.
-
-        Not divided by M1·M2: on a GPU that is a pass over the image, and whoever made the
-        spectrum can have done it for free.
-        """
+        """A spectrum (…, M1, M2/2+1) → (…, M1, M2) real, times M1·M2 unless it ``divides``; may
+        overwrite it."""
 
 
 @functools.cache
@@ -69,18 +75,21 @@ def good_size(least: int, namespace: str, *, even: bool) -> int:
 class ArrayAPI:
     """The namespace's own fft extension."""
 
-    def __init__(self, xp: Any, size: Size) -> None:
-        self.fft, self.size = xp.fft, size
+    def __init__(self, xp: Any, size: Size, divides: bool) -> None:
+        self.fft, self.size, self.divides = xp.fft, size, divides
 
     def forward(self, x: Array) -> Array:
         return self.fft.rfftn(x, s=self.size, axes=AXES)
 
     def inverse(self, spectrum: Array) -> Array:
-        return self.fft.irfftn(spectrum, s=self.size, axes=AXES, norm="forward")
+        norm = "backward" if self.divides else "forward"
+        return self.fft.irfftn(spectrum, s=self.size, axes=AXES, norm=norm)
 
 
 class SciPy:
     """scipy.fft; the number of workers is the caller's (``scipy.fft.set_workers``)."""
+
+    divides = True
 
     def __init__(self, size: Size) -> None:
         import scipy.fft
@@ -91,7 +100,7 @@ class SciPy:
         return self.fft.rfft2(x, s=self.size)
 
     def inverse(self, spectrum: Array) -> Array:
-        return self.fft.irfft2(spectrum, s=self.size, norm="forward", overwrite_x=True)
+        return self.fft.irfft2(spectrum, s=self.size, overwrite_x=True)
 
 
 class CuPy:
@@ -103,6 +112,8 @@ class CuPy:
     dtype : "float32" or "float64"
     forward, inverse : batch shapes that will be transformed
     """
+
+    divides = False
 
     def __init__(
         self, size: Size, dtype: str, forward: Sequence[Shape], inverse: Sequence[Shape]
@@ -149,7 +160,7 @@ class CuPy:
         )
 
 
-def library(problem: Problem, namespace: str, xp: Any, size: Size) -> Library:
+def library(problem: Problem, namespace: str, xp: Any, size: Size, device: str) -> Library:
     """The transforms that a problem's arrays of this namespace go through."""
     if namespace == "numpy":
         return SciPy(size)
@@ -159,4 +170,4 @@ def library(problem: Problem, namespace: str, xp: Any, size: Size) -> Library:
         images, filters = (problem.batch, groups, inputs), (groups, outputs, inputs)
         products = (problem.batch, groups, outputs)
         return CuPy(size, compute_dtype(problem.dtype), (images, filters), (products,))
-    return ArrayAPI(xp, size)
+    return ArrayAPI(xp, size, divides=device == "cpu")

@@ -24,6 +24,7 @@ from convkernels.namespaces import NAMES
 from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import bounds, layout
+from convkernels.toolbox.scaling import exponent, scaled
 from convkernels.toolbox.stages import stage
 
 
@@ -81,7 +82,15 @@ class FFT(Implementation):
         workspace = workspace_bytes(
             problem, images * 2 * spectrum + (images + filters) * height * width
         )
-        return Cost(images * transform + 8.0 * products * spectrum, traffic, workspace)
+        # A filter is flipped, grown and rolled, then transformed and put in order.
+        loaded = item * filters * (8 * height * width + 12 * spectrum)
+        return Cost(
+            images * transform + 8.0 * products * spectrum,
+            traffic,
+            workspace,
+            once_flops=filters * transform,
+            once_bytes=loaded,
+        )
 
     @staticmethod
     def error_bound(problem: Problem) -> float:
@@ -89,20 +98,28 @@ class FFT(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp = problem, xp
+        self.device = device
         self.size, self.library = self.engine(problem, xp)
         self.pointwise = problem.in_channels == problem.groups
         self.grown = problem.boundary == "circular" and not transformed_whole(problem)
+        # On a GPU, looking at the filter would wait for it.
+        self.by_value = device == "cpu" and not self.library.divides
 
     def engine(self, problem: Problem, xp: Any) -> tuple[Size, Library]:
         """The padded size and the transforms at it: what another engine's file replaces."""
         namespace = xp.__name__.rpartition(".")[2]
         size = padded_size(problem, namespace)
-        return size, library(problem, namespace, xp, size)
+        return size, library(problem, namespace, xp, size, self.device)
 
     def load(self, b: Any) -> None:
         problem, xp = self.problem, self.xp
         w = layout.filters(b, problem, xp)  # a correlation's filter, as every op's answer is
-        w = xp.flip(w, axis=(-2, -1)) / math.prod(self.size)  # the inverse transform does not
+        self.power = exponent(w, xp) if self.by_value else 0
+        if self.power:
+            w = scaled(w, -self.power)
+        w = xp.flip(w, axis=(-2, -1))
+        if not self.library.divides:
+            w = w / math.prod(self.size)
         shape = (*w.shape[:-2], *self.size)
         grown = xp.zeros(shape, dtype=w.dtype, device=w.device)
         (height, width), (dy, dx) = problem.extent, problem.dilation
@@ -136,6 +153,8 @@ class FFT(Implementation):
             part = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
             # A view would be free, but would keep the padded image alive and be handed on strided.
             cropped = part.shape != y.shape
+            if self.power:
+                part, cropped = scaled(part, self.power), False
             y = xp.astype(part, getattr(xp, problem.dtype), copy=cropped)
             return layout.result(y, problem, xp)
 

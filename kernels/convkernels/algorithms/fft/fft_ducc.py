@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from convkernels import optional
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
 from convkernels.algorithms.fft._libraries import AXES
 from convkernels.algorithms.fft.fft import least_size, transformed_whole
-from convkernels.namespaces import installed
 from convkernels.problem import Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
@@ -55,9 +55,7 @@ class FFTByDucc(EngineFFT):
 
     @staticmethod
     def missing(namespace: str) -> str | None:
-        if installed("ducc0"):
-            return None
-        return "ducc0 is not installed: pip install 'convcross[ducc]'"
+        return optional.missing("ducc0", "pip install 'convcross[ducc]'")
 
     def engine(self, problem: Problem, xp: Any) -> tuple[Size, Ducc]:
         import ducc0

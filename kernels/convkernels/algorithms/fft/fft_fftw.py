@@ -16,10 +16,10 @@ import os
 import sys
 from typing import Any
 
+from convkernels import optional
 from convkernels.algorithms.fft._engines import EngineFFT, Kept, batches
 from convkernels.algorithms.fft._libraries import AXES
 from convkernels.algorithms.fft.fft import padded_size
-from convkernels.namespaces import installed
 from convkernels.problem import Problem, Shape, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
@@ -93,9 +93,7 @@ class FFTByFFTW(EngineFFT):
 
     @staticmethod
     def missing(namespace: str) -> str | None:
-        if installed("pyfftw"):
-            return None
-        return "pyfftw is not installed: pip install 'convcross[fftw]'"
+        return optional.missing("pyfftw", "pip install 'convcross[fftw]'")
 
     def engine(self, problem: Problem, xp: Any) -> tuple[Size, FFTW]:
         size = padded_size(problem, "fftw")

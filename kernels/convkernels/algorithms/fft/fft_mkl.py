@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from convkernels import optional
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
 from convkernels.algorithms.fft.fft import padded_size
 from convkernels.algorithms.libraries import _mkl
-from convkernels.namespaces import installed
 from convkernels.problem import Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
@@ -55,9 +55,7 @@ class FFTByMKL(EngineFFT):
 
     @staticmethod
     def missing(namespace: str) -> str | None:
-        if not installed("mkl_fft"):
-            return "mkl_fft is not installed: pip install 'convcross[mkl]'"
-        return _mkl.missing()
+        return optional.missing("mkl_fft", "pip install 'convcross[mkl]'") or _mkl.missing()
 
     def engine(self, problem: Problem, xp: Any) -> tuple[Size, MKL]:
         size = padded_size(problem, "mkl")

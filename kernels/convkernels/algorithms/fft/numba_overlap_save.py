@@ -24,6 +24,7 @@ from convkernels.cpu.tiled import Tiled
 from convkernels.problem import Problem, Size
 from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
+from convkernels.toolbox.scaling import exponent, scaled
 
 LARGEST = max(transform.SIDES) // 2  # rows or columns of a kernel
 CACHE = 512 << 10  # bytes of a core's own cache, at least, in the last ten years
@@ -159,12 +160,19 @@ class NumbaOverlapSave(Tiled):
         import numpy as np
 
         w = self.planes.filters_of(b).astype(np.float64)
+        # Made in float64, but kept in the dtype of the arithmetic.
+        self.power = exponent(w, np) if self.planes.dtype == "float32" else 0
+        w = scaled(w, -self.power)
         # A correlation multiplies by the conjugate; no inverse transform divides by T².
         spectrum = np.conj(np.fft.fft2(w, s=self.tile)) / math.prod(self.tile)
         rows, columns = (transform.order(passes) for passes in self.radices)
         spectrum = spectrum[..., rows[:, None], columns].swapaxes(-1, -2)
         both = np.stack([spectrum.real, spectrum.imag], -1)  # which keeps their strides
         self.weights = (np.ascontiguousarray(both, dtype=self.planes.dtype), *self.factors)
+
+    def run(self, a: Any) -> Any:
+        y = super().run(a)
+        return scaled(y, self.power) if self.power else y
 
     def provenance(self) -> dict[str, Any]:
         return {"tile": list(self.tile)}

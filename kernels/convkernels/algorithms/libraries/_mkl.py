@@ -16,8 +16,8 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from convkernels import optional
 from convkernels.algorithms.libraries._wheels import shared_library
-from convkernels.namespaces import installed
 from convkernels.problem import Problem, Size
 from convkernels.registry import Implementation, forward_only
 from convkernels.toolbox import layout
@@ -38,7 +38,7 @@ class Version(ctypes.Structure):
 
 def _openmp() -> bool:
     """Load torch's OpenMP library, or else the system's; whether there is one."""
-    torch = importlib.util.find_spec("torch") if installed("torch") else None
+    torch = importlib.util.find_spec("torch") if optional.installed("torch") else None
     for folder in (torch.submodule_search_locations or []) if torch else []:
         for path in Path(folder).glob("lib/libgomp*.so*"):
             ctypes.CDLL(str(path))

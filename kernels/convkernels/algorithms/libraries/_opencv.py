@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels.namespaces import installed
+from convkernels import optional
 from convkernels.problem import Problem
 from convkernels.registry import Implementation, forward_only
 from convkernels.toolbox.planes import by_plane, single_step
@@ -27,7 +27,7 @@ class Filter(Implementation):
 
     @staticmethod
     def missing(namespace: str) -> str | None:
-        return None if installed("cv2") else "cv2 is not installed: pip install 'convcross[opencv]'"
+        return optional.missing("cv2", "pip install 'convcross[opencv]'")
 
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
@@ -36,9 +36,7 @@ class Filter(Implementation):
         return forward_only(problem) or single_step(problem, "OpenCV's filters")
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        import cv2
-
-        self.problem, self.cv2 = problem, cv2
+        self.problem, self.cv2 = problem, optional.load("cv2")
         (top, bottom), (left, right) = problem.pads
         # A filter keeps the size and takes zeros for what lies outside. Where the output reaches
         # further (full, explicit padding, circular) the image is grown first; where it is smaller
@@ -54,7 +52,10 @@ class Filter(Implementation):
         self.w = np.array(w, order="C")
 
     def run(self, a: Any) -> Any:
-        return by_plane(self._plane, a, self.w, self.problem)
+        import numpy as np
+
+        # OpenCV refuses, or misreads, what strides alone describe: overlaps, steps, turns.
+        return by_plane(self._plane, np.ascontiguousarray(a), self.w, self.problem)
 
     def _plane(self, x: Any, w: Any) -> Any:
         height, width = self.problem.output

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from typing import Any
 
 from convkernels.problem import Problem
 from convkernels.registry import Implementation
+from convkernels.surroundings import precision
+from convkernels.toolbox.settings import Held, attribute
+
+
+@functools.cache
+def _cudnn() -> Held:
+    """cuDNN on, as its heuristics choose, without TF32."""
+    import torch
+
+    cudnn = torch.backends.cudnn
+    tf32 = (
+        precision(cudnn.conv) if hasattr(cudnn, "conv") else attribute(cudnn, "allow_tf32", False)
+    )
+    values = (("enabled", True), ("benchmark", False), ("deterministic", False))
+    settings = [*(attribute(cudnn, name, value) for name, value in values), tf32]
+    return Held(lambda: settings)
 
 
 class TorchLayer(Implementation):
@@ -18,6 +36,8 @@ class TorchLayer(Implementation):
         import torch
 
         self.problem, self.torch = problem, torch
+        # On the CPU there is nothing to hold: cuDNN's settings are none of oneDNN's.
+        self.settings = contextlib.nullcontext() if device == "cpu" else _cudnn()
         self.x4 = (problem.batch, problem.in_channels, *problem.image)
         self.w4 = (problem.out_channels, problem.in_channels // problem.groups, *problem.kernel)
         (top, bottom), (left, right) = problem.pads

@@ -12,8 +12,8 @@ import math
 import warnings
 from typing import Any
 
+from convkernels import optional
 from convkernels.algorithms.libraries._torch_layer import TorchLayer
-from convkernels.namespaces import installed
 from convkernels.problem import Problem
 from convkernels.registry import Cost, algorithm, forward_only
 from convkernels.toolbox import bounds
@@ -37,9 +37,7 @@ def transform_size(problem: Problem) -> tuple[int, int]:
 class FFTConvPyTorch(TorchLayer):
     @staticmethod
     def missing(namespace: str) -> str | None:
-        if installed("fft_conv_pytorch"):
-            return None
-        return "fft_conv_pytorch is not installed: pip install 'convcross[fft-conv-pytorch]'"
+        return optional.missing("fft_conv_pytorch", "pip install 'convcross[fft-conv-pytorch]'")
 
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
@@ -67,9 +65,7 @@ class FFTConvPyTorch(TorchLayer):
         super().plan(problem, xp, device)
         self.fft_conv = fft_conv
         # Of 1.2.0, which crops by a list of slices: a deprecation, told by torch once a process.
-        warnings.filterwarnings(
-            "ignore", message="Using a non-tuple sequence", module="fft_conv_pytorch"
-        )
+        warnings.filterwarnings("ignore", message="Using a non-tuple sequence")
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
         problem = self.problem

@@ -17,6 +17,7 @@ from typing import Any
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox.planes import by_plane, single_step
+from convkernels.toolbox.scaling import exponent, scaled
 
 
 @algorithm(
@@ -58,7 +59,11 @@ class SciPyNDImage(Implementation):
         self.mode = "wrap" if problem.boundary == "circular" else "constant"
 
     def load(self, b: Any) -> None:
-        self.w = (b[..., ::-1, ::-1] if self.problem.op == "convolution" else b).copy()
+        w = b[..., ::-1, ::-1] if self.problem.op == "convolution" else b
+        # It leaves out what is not larger than this: of kernels with such weights, all are scaled.
+        left_out = (self.np.abs(w) <= self.np.finfo("float64").eps) & (w != 0)
+        self.power = exponent(w, self.np, near=0) if left_out.any() else 0
+        self.w = scaled(w, -self.power) if self.power else w.copy()
 
     def run(self, a: Any) -> Any:
         return by_plane(self._plane, a, self.w, self.problem)
@@ -67,4 +72,5 @@ class SciPyNDImage(Implementation):
         height, width = self.problem.output
         if self.grow:
             x = self.np.pad(x, self.grow)
-        return self.correlate(x, w, mode=self.mode, cval=0.0, origin=self.origin)[:height, :width]
+        y = self.correlate(x, w, mode=self.mode, cval=0.0, origin=self.origin)[:height, :width]
+        return scaled(y, self.power) if self.power else y

@@ -25,6 +25,7 @@ from convkernels.registry import Cost, algorithm, forward_only
 from convkernels.toolbox.planes import single_step
 
 GRAPHS = 1000  # of one function in a process, at most
+COMPILED = 1e10  # FLOP in the time of compiling, at least
 GUARDS = 1e6  # FLOP in the time of checking them and of the wrapper, some 0.1 ms
 
 
@@ -48,6 +49,8 @@ def compiled() -> Any:
     source="torch.compile(torch.nn.functional.conv2d, dynamic=True)",
 )
 class TorchCompile(TorchLayer):
+    gradients = False
+
     @staticmethod
     def missing(namespace: str) -> str | None:
         compiler = os.environ.get("CXX", "g++")
@@ -75,7 +78,7 @@ class TorchCompile(TorchLayer):
         grown = (height + top + bottom) * (width + left + right)
         products = math.prod(problem.output) * problem.terms
         traffic = problem.min_bytes + 2.0 * grown * ITEMSIZE[problem.dtype]
-        return Cost(2.0 * products + GUARDS, traffic)
+        return Cost(2.0 * products + GUARDS, traffic, once_flops=COMPILED)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         import torch
@@ -91,8 +94,6 @@ class TorchCompile(TorchLayer):
             self.run(torch.zeros(self.x4, **like))
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
-        with self.torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=False, allow_tf32=False
-        ):
+        with self.settings:
             # Other strides, and views of other arrays, would be compiled anew.
             return compiled()(x.contiguous().data, self.w)

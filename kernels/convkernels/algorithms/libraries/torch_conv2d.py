@@ -1,8 +1,8 @@
 """torch.nn.functional.conv2d: oneDNN on the CPU, cuDNN on CUDA, each choosing for itself.
 
-TF32 is off. ``torch.backends.cudnn.benchmark`` is as PyTorch has it by default (off): cuDNN's
-heuristics pick the engine. What they pick can change from one size to the next, so this contender
-is of family ``library`` and stands for no idea.
+TF32 is off. On CUDA ``torch.backends.cudnn.benchmark`` is as PyTorch has it by default (off):
+cuDNN's heuristics pick the engine. What they pick can change from one size to the next, so this
+contender is of family ``library`` and stands for no idea.
 
 Refuses what oneDNN 3.12 gets wrong on processors with AMX (pytorch#169688; ``check`` found it too).
 """
@@ -37,9 +37,7 @@ class TorchConv2d(TorchLayer):
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
         problem = self.problem
-        with self.torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=False, allow_tf32=False
-        ):
+        with self.settings:
             return self.torch.nn.functional.conv2d(
                 x,
                 self.w,

@@ -1,0 +1,215 @@
+"""Operands as users have them: layouts, byte orders, subclasses, masks, magnitudes, no batch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from convkernels import Problem, UnsupportedProblem, convolve, namespaces
+from convkernels.discovery import algorithms
+from support.contenders import contenders
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+HERE = [
+    parameter
+    for parameter in contenders()
+    if (parameter.values[0].namespace, parameter.values[0].device)
+    in (("numpy", "cpu"), ("torch", "cpu"))
+]
+RNG = np.random.default_rng(8)
+BASE = RNG.standard_normal((64, 64))
+MEMORY = RNG.standard_normal((40, 40))
+
+
+def expected(x: Any, w: Any, mode: str) -> Any:
+    from scipy import signal
+
+    return signal.convolve2d(np.array(x, dtype="float64"), np.array(w, dtype="float64"), mode)
+
+
+NUMPY = {
+    "overlapping": lambda: np.lib.stride_tricks.sliding_window_view(np.arange(40.0), 20),
+    "repeated": lambda: np.broadcast_to(np.arange(20.0), (21, 20)),
+    "turned": lambda: BASE[::-1, ::-1],
+    "stepped": lambda: BASE[::3, 1::2],
+    "transposed": lambda: BASE[:30].T,
+    "fortran": lambda: np.asfortranarray(BASE),
+    "a field": lambda: BASE.astype([("a", "f8"), ("b", "f4")])["a"],
+    "read-only": lambda: np.frombuffer(BASE.tobytes()).reshape(64, 64),
+    "big-endian": lambda: BASE.astype(">f8"),
+}
+TORCH = {
+    "overlapping": lambda: torch.arange(40.0, dtype=torch.float64).unfold(0, 20, 1),
+    "repeated": lambda: torch.arange(20.0, dtype=torch.float64).expand(21, 20),
+    "negated when read": lambda: torch.from_numpy(BASE + 1j * BASE).conj().imag,
+    "stepped": lambda: torch.from_numpy(BASE)[::3, 1::2],
+    "transposed": lambda: torch.from_numpy(BASE)[:30].T,
+    "a part": lambda: torch.from_numpy(BASE)[3:40, 5:50],
+}
+LAYOUTS = [("numpy", name, make) for name, make in NUMPY.items()]
+LAYOUTS += [("torch", name, make) for name, make in TORCH.items()]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *algorithms()])
+@pytest.mark.parametrize(
+    ("namespace", "make"), [(n, m) for n, _, m in LAYOUTS], ids=[f"{n}-{k}" for n, k, _ in LAYOUTS]
+)
+def test_layouts(namespace: str, make: Callable[[], Any], algorithm: str) -> None:
+    x = make()
+    w = BASE[:7, ::-2][:, :3]
+    if namespace == "torch":
+        w = torch.from_numpy(w.copy())
+    try:
+        y = convolve(x, w, mode="valid", algorithm=algorithm)
+    except UnsupportedProblem as refusal:
+        pytest.skip(str(refusal))
+    values = (x.resolve_neg().numpy(), w.numpy()) if namespace == "torch" else (x, w)
+    want = expected(*values, "valid")
+    assert np.abs(namespaces.to_numpy(y) - want).max() <= 1e-12 * np.abs(want).max()
+
+
+def test_the_reported_case() -> None:
+    x = np.lib.stride_tricks.sliding_window_view(np.arange(40.0), 20)
+    assert convolve(x, np.ones((3, 3)), mode="valid")[0, :2].tolist() == [18.0, 27.0]
+
+
+# ---- subclasses, masks -----------------------------------------------------------------------
+
+
+class Tagged(torch.Tensor):
+    """A subclass that means what a tensor means."""
+
+
+def matrix() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.asmatrix(np.ones((8, 8)))
+
+
+def masked_tensor() -> Any:
+    from torch.masked import masked_tensor
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return masked_tensor(torch.ones(8, 8), torch.ones(8, 8, dtype=torch.bool))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: np.ma.masked_greater(np.ones((8, 8)), 2), r"ignore its mask; .*\.filled\(0\)"),
+        (matrix, r"matrix, whose .*; allowed: numpy.asarray of it"),
+        (lambda: np.ones((8, 8)).view(np.recarray), "recarray; allowed: numpy.asarray of it"),
+        (masked_tensor, r"ignore its mask; allowed: .*\.to_tensor\(0\)"),
+        (lambda: torch.ones(8, 8).to_sparse(), r"torch.sparse_coo; allowed: .*\.to_dense\(\)"),
+        (lambda: torch.ones(8, 8, device="meta"), "on device meta; allowed: cpu, cuda"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "fft"])
+def test_what_means_more_than_its_numbers_is_refused(
+    make: Callable[[], Any], message: str, algorithm: str
+) -> None:
+    x = make()
+    w = torch.ones(3, 3) if isinstance(x, torch.Tensor) else np.ones((3, 3))
+    with pytest.raises(TypeError, match=message):
+        convolve(x, w, algorithm=algorithm)
+    if isinstance(x, torch.Tensor):
+        x, w = torch.ones(8, 8), x
+    else:
+        x, w = np.ones((8, 8)), x
+    with pytest.raises(TypeError, match=message):
+        convolve(x, w, algorithm=algorithm)
+
+
+def test_subclasses_that_mean_the_same(tmp_path: Path) -> None:
+    w = torch.ones(3, 3)
+    for x in (torch.nn.Parameter(torch.ones(8, 8)), torch.ones(8, 8).as_subclass(Tagged)):
+        assert float(convolve(x, w, mode="same").sum().detach()) == 484
+    mapped = np.memmap(tmp_path / "image", dtype="float64", mode="w+", shape=(8, 8))
+    mapped[:] = 1
+    assert convolve(mapped, np.ones((3, 3)), mode="same").sum() == 484
+
+
+# ---- magnitudes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exponent", [-34, 30])
+@pytest.mark.parametrize("contender", HERE)
+def test_small_and_large_kernels_keep_the_bound(contender: Any, exponent: int) -> None:
+    """Within range all the way, but not where a spectrum is divided by its number of points."""
+    problem = Problem((100, 90), (13, 13), mode="same")
+    contender.skip_unless_here()
+    found = contender.algorithm
+    x = RNG.standard_normal(problem.image).astype("float32")
+    w = (RNG.standard_normal(problem.kernel) * 3.0 * 10.0**exponent).astype("float32")
+    a, b = (namespaces.from_numpy(v, contender.namespace, "cpu", "float32") for v in (x, w))
+    try:
+        y = namespaces.to_numpy(convolve(a, b, mode="same", algorithm=found.name)).astype("float64")
+    except UnsupportedProblem as refusal:
+        pytest.skip(str(refusal))
+    want = expected(x, w, "same")
+    error = np.linalg.norm(y - want) / np.linalg.norm(want)
+    assert error <= found.implementation.error_bound(problem)
+
+
+# ---- values that are not finite --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", range(3, 40, 3))
+def test_nan_stays_or_it_is_told(size: int) -> None:
+    x, w = np.ones((64, 64), "float32"), np.ones((size, size), "float32")
+    x[0, 0] = np.nan
+    reached = ((size - 1) // 2 + 1 + (size % 2 == 0)) ** 2
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        y = convolve(x, w, mode="same")
+    if np.isnan(y).sum() == reached:
+        assert not told
+    else:
+        (warning,) = told
+        assert "algorithm='direct' sums each for itself" in str(warning.message)
+        assert warning.filename == __file__
+    assert np.isnan(convolve(x, w, mode="same", algorithm="direct")).sum() == reached
+
+
+def test_a_sum_that_overflows_on_the_way_is_told() -> None:
+    x, w = np.full((256, 256), 1e34, "float32"), np.full((3, 3), 1 / 9, "float32")
+    with pytest.warns(RuntimeWarning, match="not finite, though x and w are: fft computes"):
+        convolve(x, w, algorithm="fft")
+    assert np.isfinite(convolve(x, w, algorithm="direct")).all()
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "im2col-gemm", "torch-conv2d", "fft"])
+def test_finite_results_and_the_kernels_own_nan_are_silent(algorithm: str) -> None:
+    x, w = torch.ones(32, 32), torch.ones(9, 9)
+    convolve(x, w, algorithm=algorithm)
+    w[3, 3] = float("nan")
+    convolve(x, w, algorithm=algorithm)
+
+
+# ---- empty batches ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "direct", "torch-conv2d"])
+def test_an_empty_batch_has_an_empty_result(algorithm: str) -> None:
+    x, w = torch.ones(0, 4, 9, 8), torch.ones(6, 2, 3, 3)
+    padding = ((1, 1), (1, 1))
+    y = convolve(x, w, groups=2, padding=padding, op="correlation", algorithm=algorithm)
+    assert y.shape == torch.nn.functional.conv2d(x, w, groups=2, padding=1).shape == (0, 6, 9, 8)
+    assert y.dtype == x.dtype
+    with pytest.raises(ValueError, match="allowed"):  # as of any batch
+        convolve(x, w, groups=3, algorithm=algorithm)
+
+
+def test_an_empty_batch_of_images() -> None:
+    y = convolve(np.ones((0, 9, 8), ">f4"), np.ones((3, 3), "<f4"))
+    assert y.shape == (0, 11, 10)
+    assert y.dtype == np.dtype("float32")
+    with pytest.raises(ValueError, match=r"image is \(0, 8\); allowed"):
+        convolve(np.ones((2, 0, 8)), np.ones((3, 3)))
