@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import json
 import os
 import platform
@@ -64,18 +63,6 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert results.records[1].contender == "fft/torch@cpu"
     first = json.loads(path.read_bytes().split(b"\n")[0])
     assert (first["kind"], first["schema"]) == ("header", 1)
-
-
-def test_a_compressed_file_is_read_alike(tmp_path: Path) -> None:
-    content = written(tmp_path / "a.jsonl", "one", "two")
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(content))
-    assert read(path).records == read(tmp_path / "a.jsonl").records
-    whole = path.read_bytes()
-    for spoilt in (whole[:-9], whole[:40] + b"\xff" * 40 + whole[80:], content):
-        path.write_bytes(spoilt)
-        with pytest.raises(BadInput, match=re.escape(f"{path} cannot be read")):
-            read(path)
 
 
 def test_keys_of_a_later_version_are_kept(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from convcross.errors import BadInput
 from convcross.results.reader import read
 from convcross.results.schema import Record, Telemetry
 from convcross.run import session as running
-from convcross.run.session import Outcome
+from convcross.run.outcome import Outcome
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Sweep
 from convkernels.discovery import load_path

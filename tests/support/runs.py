@@ -9,7 +9,7 @@ from typing import Any
 from convcross.measure.duel import measure
 from convcross.results.reader import read
 from convcross.run import session
-from convcross.run.session import Outcome
+from convcross.run.outcome import Outcome
 from convcross.run.workers.local import LocalMachine
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits, Sweep

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from convcross.errors import BadInput
 from convcross.sweeps.contenders import Contender, available, devices_named, matching
-from convkernels import namespaces
+from convkernels import namespaces, optional
 
 
 def test_a_contender_is_its_name_with_its_parts() -> None:
@@ -68,7 +68,7 @@ def test_a_pattern_that_matches_nothing(pattern: str) -> None:
 def test_a_pattern_for_what_is_not_installed_tells_why(monkeypatch: pytest.MonkeyPatch) -> None:
     namespaces.missing.cache_clear()
     namespaces.devices.cache_clear()
-    monkeypatch.setattr(namespaces, "installed", lambda module: module != "torch")
+    monkeypatch.setattr(optional, "installed", lambda module: module != "torch")
     try:
         with pytest.raises(BadInput, match="fft on torch: torch is not installed: pip install"):
             matching(["fft/torch"], available(["cpu"]))

@@ -30,7 +30,7 @@ def test_kernels(kind: str, shape: tuple[int, ...]) -> None:
     assert w.shape == shape
     assert np.isfinite(w).all()
     assert np.array_equal(w, data.kernel(kind, shape, 3))
-    seeded = kind in ("normal", "rank-1", "rank-r")
+    seeded = kind in ("normal", "rank-1", "rank-r", "denormal")
     assert np.array_equal(w, data.kernel(kind, shape, 4)) != seeded
     w[...] = 0.0  # writable: nothing shared or broadcast
 
@@ -87,8 +87,17 @@ def test_bright_spots_differ_from_image_to_image_and_seed_to_seed() -> None:
     assert len(set(spots)) >= 8
 
 
+def test_denormal_values_are_subnormal_and_not_lost() -> None:
+    least = float(np.finfo(np.float32).tiny)
+    for values in (data.image("denormal", (40, 40), 0), data.kernel("denormal", (9, 9), 0)):
+        stored = np.abs(values.astype(np.float32))
+        assert stored.max() < least
+        assert np.count_nonzero(stored) == stored.size
+        assert np.abs(stored - np.abs(values)).max() < 1e-5 * stored.max()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("kind", data.IMAGES)
+@pytest.mark.parametrize("kind", sorted(set(data.IMAGES) - {"denormal"}))
 def test_sixteen_bits_hold_every_kind(kind: str, dtype: str) -> None:
     """Neither the bright spot nor the dark field is lost, nor what a kernel makes of them."""
     x = data.image(kind, (40, 40), 0)

@@ -63,7 +63,7 @@ def written() -> Iterator[None]:
         given.flush()
     raw = _Stdout(given.fileno())
     text = io.TextIOWrapper(
-        io.BufferedWriter(raw),
+        io.BufferedWriter(raw),  # type: ignore[type-var]
         encoding=given.encoding,
         errors="replace",
         line_buffering=given.line_buffering,

@@ -23,7 +23,7 @@ from convcross.sweeps.regimes import REGIMES
 from convcross.sweeps.shipped import shipped
 
 if TYPE_CHECKING:
-    from convcross.run.session import Outcome
+    from convcross.run.outcome import Outcome
     from convcross.run.workers.machine import Machine
 
 

@@ -149,11 +149,7 @@ def _low_bytes(path: Path) -> Image.Image | None:
         layouts = {_layout(tile) for tile in file.tile}
         if len(layouts) != 1 or (layout := layouts.pop()) not in OTHER_BYTES:
             return None
-        other = OTHER_BYTES[layout]
-        file.tile = [
-            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
-            for tile in file.tile
-        ]
+        file.tile = [_renamed(tile, OTHER_BYTES[layout]) for tile in file.tile]
         found = _upright(file)
     if layout == "LA;16B":  # read as four channels of a byte: both of the grey, then of the alpha
         _, grey, _, alpha = found.split()
@@ -162,7 +158,13 @@ def _low_bytes(path: Path) -> Image.Image | None:
 
 
 def _layout(tile: Any) -> str:
+    """The name of its pixels' bytes, which its decoder takes alone or first."""
     return str(tile.args if isinstance(tile.args, str) else (tile.args or ("",))[0])
+
+
+def _renamed(tile: Any, layout: str) -> Any:
+    alone = isinstance(tile.args, str)
+    return tile._replace(args=layout if alone else (layout, *tile.args[1:]))
 
 
 def _luminance(picture: Image.Image, finer: Image.Image | None) -> Floats:

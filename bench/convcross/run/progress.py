@@ -13,7 +13,8 @@ from rich.progress import Progress as Bar
 from convcross.machine.contention import NOTICED
 from convcross.results.schema import Record
 from convcross.results.status import STATUSES
-from convcross.run.session import Outcome, Progress
+from convcross.run.outcome import Outcome
+from convcross.run.session import Progress
 from convcross.run.suspension import ROW
 from convcross.sweeps.duels import Duel
 from convcross.text import duration, one_line, seconds
