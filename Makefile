@@ -6,10 +6,15 @@
 # make wheels       fill wheels/ with what a bare GPU machine lacks, for bench/gpu-visit.sh
 # make clean        remove the environment, the caches and the builds; results and reports stay
 #
-# Each sets up all it needs in $(VENV). PYTHON=python3.12 chooses the interpreter, 3.11 to 3.13.
+# Each sets up all it needs in $(VENV). PYTHON=python3.12 chooses the interpreter, from 3.11 on.
+# TORCH=none leaves PyTorch out: its contenders are then listed as missing, and all else runs.
 
-PYTHON ?= python3
+# python3 where it is new enough, else the newest that is.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
+  echo $$python && break; done)
 VENV ?= .venv
+TORCH ?= yes
 BIN := $(VENV)/bin
 
 # The newest CUDA that the driver takes, as nvidia-smi says ("CUDA Version: 13.0"), chooses the
@@ -23,14 +28,24 @@ else
   BUILD := cpu
 endif
 CONSTRAINT_cpu := --constraint constraints-cpu.txt
-EXTRAS_cpu := opencv
-EXTRAS_cuda12 := opencv,cuda12
-EXTRAS_cuda13 := opencv,cuda13
+ifeq ($(TORCH),none)
+  EXTRAS_cpu := opencv
+  EXTRAS_cuda12 := opencv,cupy12
+  EXTRAS_cuda13 := opencv,cupy13
+  TESTS := dev
+  KIND := $(BUILD)-no-torch
+else
+  EXTRAS_cpu := opencv,torch
+  EXTRAS_cuda12 := opencv,cuda12
+  EXTRAS_cuda13 := opencv,cuda13
+  TESTS := dev,torch-rivals
+  KIND := $(BUILD)
+endif
 
-# One stamp a build: a venv made before the driver came holds the CPU's packages and starts anew.
+# One stamp a kind: a venv made before the driver came holds the CPU's packages and starts anew.
 # READY is enough to measure; TESTED adds what tests need, and every library that can be measured.
-READY := $(VENV)/.ready-$(BUILD)
-TESTED := $(VENV)/.tested-$(BUILD)
+READY := $(VENV)/.ready-$(KIND)
+TESTED := $(VENV)/.tested-$(KIND)
 STALE := $(filter-out $(READY),$(wildcard $(VENV)/.ready-*))
 
 # Tests run in two processes, as many of them wait: those of a file in one, for they share what it
@@ -80,13 +95,31 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find bench kernels tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# An index may have no CPU build of torch for this interpreter: that is said before it is fetched.
+WEIGH = $(BIN)/python -m pip install --quiet --dry-run --no-deps --report - $(CONSTRAINT_cpu) torch \
+  2>/dev/null | $(BIN)/python -c "$$HEAVY" || true
+define HEAVY
+import json, sys
+(found,) = json.load(sys.stdin)["install"]
+needs = found["metadata"].get("requires_dist", [])
+if any(need.startswith(("nvidia-", "cuda-")) for need in needs):
+    print(
+        "note: the package index has no CPU build of torch for this Python: gigabytes of CUDA "
+        "libraries come with it, of no use without a GPU. TORCH=none leaves torch out.",
+        flush=True,
+    )
+endef
+export HEAVY
+
 $(READY): pyproject.toml constraints-cpu.txt
-	@echo "setting up $(VENV) for $(BUILD): some minutes; what fails is said"
+	@echo "setting up $(VENV) for $(KIND): some minutes; what fails is said"
+	@[ -n "$(PYTHON)" ] || { echo "no Python from 3.11 on is found; PYTHON=… names one" >&2; exit 2; }
 	@$(PYTHON) -m venv $(if $(STALE),--clear) $(VENV)
+	@$(if $(filter cpu,$(KIND)),$(WEIGH))
 	@$(BIN)/python -m pip install --quiet --quiet $(CONSTRAINT_$(BUILD)) --editable '.[$(EXTRAS_$(BUILD))]'
 	@touch $@
 
 $(TESTED): $(READY)
 	@echo "setting up the tests in $(VENV)"
-	@$(BIN)/python -m pip install --quiet --quiet $(CONSTRAINT_$(BUILD)) --editable '.[dev,$(EXTRAS_$(BUILD))]'
+	@$(BIN)/python -m pip install --quiet --quiet $(CONSTRAINT_$(BUILD)) --editable '.[$(TESTS),$(EXTRAS_$(BUILD))]'
 	@touch $@

@@ -369,7 +369,7 @@ def test_windows_under_a_second_are_refused() -> None:
 @pytest.mark.gpu
 def test_the_card_here() -> None:
     """Printed, as what a card refuses is the card's: only what it tells is checked."""
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     x = torch.ones(4096, 4096, device="cuda:0")
     gauge = Gauge("cuda:0")

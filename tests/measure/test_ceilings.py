@@ -62,7 +62,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_cpu_is_measured(tiny: None) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     torch.set_float32_matmul_precision("medium")
     before = torch.get_num_threads()
@@ -161,7 +161,7 @@ def test_a_card_is_timed_by_events_and_graphs(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_card_is_measured_through_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     rates = [("float32", 3.0), ("float64", 2.0), ("float32", 5.0), ("float32", 4.0)]
     rates += [("float16", 7.0), ("bfloat16", 7.0), ("tf32", 6.0)]
@@ -197,7 +197,7 @@ def test_multiply_adds_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_products_stop_where_the_next_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     sizes: list[int] = []
 
@@ -213,7 +213,7 @@ def test_products_stop_where_the_next_would_take_too_long(monkeypatch: pytest.Mo
 
 
 def test_tf32_is_on_for_tf32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     seen: dict[str, str] = {}
 

@@ -364,7 +364,7 @@ class Spoils(Right):
 
 
 def test_threads_are_as_they_were_afterwards() -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     before = torch.get_num_threads()
     measured(["fft/torch@cpu"])

@@ -86,7 +86,7 @@ def test_runs_as_long_of_one_contender_on_one_image_are_asked_once() -> None:
 
 
 def test_another_number_for_a_while_is_put_back() -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     with threads.pinned(2):
         with threads.given(1):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from convcross.analysis import stages as staged
-from convcross.analysis.claims import cost, model
+from convcross.analysis.claims import cost, denormals, model
 from convcross.analysis.claims.claims import judged
 from convcross.analysis.claims.cost import CONSIDERABLE
 from convcross.analysis.claims.finding import Claim, Subject, interval, subjects
@@ -24,6 +24,7 @@ from convcross.analysis.load import Results
 from convcross.analysis.tables import by_cell
 from convcross.report.emphasis import Emphasis
 from convcross.report.figures import curves, labels, stages, style
+from convcross.report.figures.denormals import denormals as denormals_drawn
 from convcross.report.figures.labels import End
 from convcross.report.figures.style import PANEL, Appearance
 from convcross.text import seconds, slug
@@ -55,7 +56,15 @@ def context(results: Results, out: Path, looks: Emphasis) -> dict[str, Any]:
             for number, name, caption, figure in _figures(subject, looks):
                 saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
                 files += saved
-                pictures.setdefault(number, []).append(_picture(figure, subject, caption, saved))
+                pictures.setdefault(number, []).append(
+                    _picture(figure, subject.where, caption, saved)
+                )
+        for device, table in denormals.ratios(results).groupby("device", sort=True):
+            where = f"{results.machine} ({device})"
+            figure = denormals_drawn(table, looks.appearances, where)
+            saved = style.save(figure, out / slug(f"claim-9-denormal-{device}"))
+            files += saved
+            pictures.setdefault(9, []).append(_picture(figure, where, DENORMAL, saved))
     return {
         "claims": [_shown(claim, pictures) for claim in judged(own, results)],
         "models": [row for subject in own for row in _model_rows(subject)],
@@ -74,14 +83,12 @@ def _shown(claim: Claim, pictures: Mapping[int, list[dict[str, Any]]]) -> dict[s
     }
 
 
-def _picture(
-    figure: Figure, subject: Subject, caption: str, files: Sequence[Path]
-) -> dict[str, Any]:
+def _picture(figure: Figure, where: str, caption: str, files: Sequence[Path]) -> dict[str, Any]:
     svg = next(path for path in files if path.suffix == ".svg")
     data = base64.b64encode(svg.read_bytes()).decode()
     return {
         "title": figure.texts[0].get_text(),
-        "where": subject.where,
+        "where": where,
         "caption": caption,
         "source": f"data:image/svg+xml;base64,{data}",
         "files": [path.name for path in files],
@@ -158,6 +165,7 @@ FFT = "Left: one line for all image and kernel sizes, if the padded size were al
 STAGES = "Where the time of a run goes."
 ERROR = "Solid: measured; dashed: the fitted power law."
 SPEED = "Above 1× FFT is the faster."
+DENORMAL = "Above 1× subnormal numbers take longer."
 
 
 def products(subject: Subject, shown: Collection[str]) -> Figure:

@@ -76,7 +76,7 @@ def load_one(path: Path) -> Results:
 
 def finding(results: Results, number: int) -> Finding:
     sentence = claims.THEORY[number - 1]
-    (one,) = sentence.findings(subjects(results), Relations(results))
+    (one,) = sentence.findings(subjects(results), Relations(results), results)
     json.dumps(asdict(one), allow_nan=False)
     return one
 
@@ -301,7 +301,7 @@ def test_each_device_is_judged_for_itself(tmp_path: Path) -> None:
     slow = {"direct/numpy": products(p=1.0), "fft/numpy": of_padded(1e-9)}
     duels += synthetic.duels(slow, sizes=SIZES, kernels=KERNELS, rounds=4, device="cuda:0")
     results = load_one(synthetic.write(tmp_path / "a.jsonl", duels))
-    first = claims.THEORY[0].findings(subjects(results), Relations(results))
+    first = claims.THEORY[0].findings(subjects(results), Relations(results), results)
     assert [one.verdict for one in first] == ["holds", "false"]
     assert "(cpu)" in first[0].where
     assert "(cuda:0)" in first[1].where
@@ -378,7 +378,7 @@ def test_the_command(
         return capsys.readouterr().out
 
     found = json.loads(run(path, "--json"))
-    assert [claim["number"] for claim in found] == list(range(1, 9))
+    assert [claim["number"] for claim in found] == list(range(1, 10))
     assert set(found[0]) == {"number", "sentence", "test", "findings"}
     assert set(found[0]["findings"][0]) == {
         "where",

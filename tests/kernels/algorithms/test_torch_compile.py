@@ -6,10 +6,11 @@ import threading
 from typing import Any
 
 import pytest
-import torch
 
 from convkernels import Problem
 from convkernels.discovery import find
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from convkernels import Problem, namespaces
 from convkernels.discovery import find
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 CHANNELS = Problem((20, 20), (3, 3), batch=2, in_channels=4, out_channels=6, groups=2)
 

@@ -144,7 +144,7 @@ def test_the_largest_share_that_tells_decides() -> None:
 def test_operators_of_a_convolution_and_of_an_fft_on_the_cpu(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     x, w = torch.ones(1, 1, 32, 32), torch.ones(1, 1, 5, 5)
     direct = executed(lambda: torch.nn.functional.conv2d(x, w), "cpu")
@@ -167,7 +167,7 @@ def test_operators_of_a_convolution_and_of_an_fft_on_the_cpu(
 
 
 def test_what_runs_no_operator_has_a_reason() -> None:
-    import torch  # noqa: F401  (else that were the reason)
+    pytest.importorskip("torch", reason="torch is not installed")  # else that were it
 
     found = executed(lambda: None, "cpu")
     assert found == {
@@ -178,7 +178,7 @@ def test_what_runs_no_operator_has_a_reason() -> None:
 
 
 def test_another_profiler_is_left_alone() -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     with torch.autograd.profiler.profile(use_kineto=True) as other:
         found = executed(lambda: torch.ones(3).sum(), "cpu")
@@ -188,7 +188,7 @@ def test_another_profiler_is_left_alone() -> None:
 
 
 def test_a_failing_run_raises_and_ends_the_profile() -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     with pytest.raises(ZeroDivisionError):
         executed(lambda: 1 / 0, "cpu")
@@ -214,7 +214,7 @@ def test_numpy_alone_imports_no_torch() -> None:
 
 
 def test_a_card_without_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     cpu = {torch.profiler.ProfilerActivity.CPU}
     monkeypatch.setattr(torch.profiler, "supported_activities", lambda: cpu)
@@ -256,7 +256,7 @@ def test_kernels_of_a_card() -> None:
 
 def test_cupti_is_detached_from_cuda_12_6_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """With stand-ins for the card and the profiler: what is called, in which order."""
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     called: list[str] = []
 
@@ -295,7 +295,7 @@ def test_cupti_is_detached_from_cuda_12_6_on(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def torch_state() -> Iterator[Any]:
     """torch.backends, put back by the calls that read in every state."""
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     yield torch.backends
     torch.backends.cudnn.conv.fp32_precision = "tf32"
@@ -353,7 +353,7 @@ def test_state_of_torch_before_2_9() -> None:
 
 
 def test_state_of_torch_on_the_cpu() -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     try:
         torch.backends.mkldnn.matmul.fp32_precision = "bf16"

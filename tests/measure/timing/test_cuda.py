@@ -184,7 +184,7 @@ def test_a_clock_that_goes_back_is_an_error_and_zero_is_not(device: Device) -> N
 
 
 def test_torch_is_timed_on_its_own_stream(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+    torch = pytest.importorskip("torch", reason="torch is not installed")
 
     monkeypatch.setattr(
         torch.cuda, "current_stream", lambda place: SimpleNamespace(cuda_stream=STREAM)

@@ -102,7 +102,7 @@ class GPU:
         )
 
     def torch(self, cuda: pytest.MonkeyPatch) -> None:
-        import torch
+        torch = pytest.importorskip("torch", reason="torch is not installed")
 
         gpu = self
 

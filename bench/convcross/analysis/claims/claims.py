@@ -1,8 +1,8 @@
 """The sentences of the theory, each put to the test of measurements: verdict and numbers.
 
 Claims 1 to 4 and 8 are judged on times and errors, for each device under the conditions most
-measured there; 5 to 7 on the algebra of each contender. What the results do not hold is "not
-measured here", with the command that measures it.
+measured there; 5 to 7 on the algebra of each contender; 9 on two kinds of data. What the results do
+not hold is "not measured here", with the command that measures it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from convcross.analysis import stages
-from convcross.analysis.claims import algebra, cost
+from convcross.analysis.claims import algebra, cost, denormals
 from convcross.analysis.claims.algebra import Relations
 from convcross.analysis.claims.finding import (
     Claim,
@@ -43,7 +43,7 @@ def judged(subjects: list[Subject], results: Results) -> list[Claim]:
     """``claims`` of results with their subjects; there are none without a usable time."""
     relations = Relations(results)
     return [
-        Claim(place, sentence.text, sentence.test, sentence.findings(subjects, relations))
+        Claim(place, sentence.text, sentence.test, sentence.findings(subjects, relations, results))
         for place, sentence in enumerate(THEORY, start=1)
     ]
 
@@ -167,14 +167,20 @@ def _growth_values(fit: Fit | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of the theory and what tests it: measured times and errors, or algebra."""
+    """A sentence of the theory and what tests it: measured times and errors, algebra, or the times
+    of several kinds of data."""
 
     text: str
     test: str
     measured: Callable[[Subject], Finding] | None = None
     related: Callable[[Relations], Finding] | None = None
+    across: Callable[[Results], list[Finding]] | None = None
 
-    def findings(self, subjects: list[Subject], relations: Relations) -> list[Finding]:
+    def findings(
+        self, subjects: list[Subject], relations: Relations, results: Results
+    ) -> list[Finding]:
+        if self.across is not None:
+            return self.across(results)
         if self.related is not None:
             if relations:
                 return [self.related(relations)]
@@ -227,6 +233,11 @@ THEORY = (
         "FFT gives a considerable speed-up.",
         "Time of the best direct sum over that of the best FFT, at every N and n.",
         measured=cost.speed_up,
+    ),
+    Sentence(
+        "Subnormal numbers slow a direct sum, and an FFT hardly.",
+        "Time on an image of them over that on ordinary values.",
+        across=denormals.judge,
     ),
 )
 
