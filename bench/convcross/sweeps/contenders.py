@@ -104,7 +104,8 @@ def _matches(contender: Contender, pattern: str) -> bool:
 def _why(pattern: str, there: Iterable[Contender]) -> str:
     name, _, namespace = pattern.partition("@")[0].partition("/")
     for known in algorithms().values():
-        if known.name != name and not (name in GROUPS and GROUPS[name].holds(known.name)):
+        named = fnmatch.fnmatchcase(known.name, name)
+        if not named and not (name in GROUPS and GROUPS[name].holds(known.name)):
             continue
         for candidate in known.namespaces:
             reason = known.missing(candidate)
