@@ -44,6 +44,8 @@ def machines_unknown() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and namespaces.cuda_devices() == 0:
         pytest.skip("no CUDA GPU")
+    if item.get_closest_marker("torch") and (reason := namespaces.missing("torch")):
+        pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ def test_claims_are_judged_on_one_of_them(several: Path) -> None:
     assert subject.rows["channels"].nunique() == 1
 
 
+@pytest.mark.torch
 def test_the_report_has_them_all(several: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pages.draw_nothing(monkeypatch)
     page = report.write([several], several.parent / "out")[0].read_text()

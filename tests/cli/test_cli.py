@@ -250,6 +250,7 @@ def test_list_as_json(convcross: Any) -> None:
     assert all(row["name"] in text and row["source"] in text for row in rows)
 
 
+@pytest.mark.torch
 def test_check(tmp_path: Path, convcross: Any) -> None:
     some = ["check", "--problems", "3", "--device", "cpu", "--contenders", "fft/numpy,direct/torch"]
     done = convcross(*some, "--json")

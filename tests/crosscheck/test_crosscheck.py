@@ -237,6 +237,7 @@ def test_json(table: Any, capsys: pytest.CaptureFixture[str]) -> None:
 # ---- the cases -------------------------------------------------------------------------------
 
 
+@pytest.mark.torch
 def test_cases_of_a_cpu() -> None:
     found = list(itertools.chain.from_iterable(crosscheck.groups("cpu")))
     assert len(found) >= 6

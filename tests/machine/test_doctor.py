@@ -49,6 +49,7 @@ def carded(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "cuda_version", lambda: "13.0")
 
 
+@pytest.mark.torch
 def test_this_machine_has_what_the_project_requires() -> None:
     found = by_name()
     for name in ("Python", "numpy", "scipy", "torch", "array-api-compat", "pandas", "matplotlib"):

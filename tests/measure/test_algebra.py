@@ -33,6 +33,7 @@ def anew() -> Iterator[None]:
     algebra.cache_clear()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("name", "namespace"), [("direct", "numpy"), ("fft", "torch"), ("torch-conv2d", "torch")]
 )

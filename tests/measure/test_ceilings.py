@@ -83,6 +83,7 @@ def test_the_cpu_is_measured(tiny: None) -> None:
     assert load(found["machine"]) == found
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("taken", "rounds"), [([0.0, 0.0], 2), ([0.5, 0.0, 0.0], 3), ([0.3, 0.4, 0.2], 3)]
 )

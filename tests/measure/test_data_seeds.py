@@ -70,6 +70,7 @@ def test_each_error_is_that_of_a_duel_of_its_own(dtype: str) -> None:
         assert len(set(trial.record.error_seeds)) == 4
 
 
+@pytest.mark.torch
 def test_one_seed_is_the_default_and_adds_nothing() -> None:
     assert Duel.model_validate({**duel().model_dump(), "error_seeds": 1}) == duel(error_seeds=1)
     trials, _ = measured(duel(error_seeds=1))

@@ -109,6 +109,7 @@ def test_more_threads_than_the_ceilings_were_measured_with_have_no_floor() -> No
     assert record.floor_s is None
 
 
+@pytest.mark.torch
 def test_a_direct_sum_that_runs_an_fft_is_flagged(tmp_path: Path) -> None:
     path = plant(tmp_path, DISGUISED)
     found = records("disguised/torch@cpu", "fft/torch@cpu", paths=(path,), profiled=True)
@@ -121,6 +122,7 @@ def test_a_direct_sum_that_runs_an_fft_is_flagged(tmp_path: Path) -> None:
     assert again.provenance.kernels is None
 
 
+@pytest.mark.torch
 def test_kernels_are_told_by_a_process_of_their_own(tmp_path: Path) -> None:
     path = plant(tmp_path, DISGUISED + DIES)
     duel = a_duel("disguised/torch@cpu", "dies/torch@cpu", paths=(path,))

@@ -38,6 +38,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[P
     return once
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("chapter", ["verify", "clock", "image", "cnn", "crossover", "profile"])
 def test_chapter(chapter: str, visited: Callable[[str], tuple[Path, Done]]) -> None:
     folder, done = visited(chapter)
@@ -56,6 +57,7 @@ def test_chapter(chapter: str, visited: Callable[[str], tuple[Path, Done]]) -> N
         assert any(name.endswith("report.html") for name in names)
 
 
+@pytest.mark.torch
 def test_second_visit_goes_on_with_the_first(
     visited: Callable[[str], tuple[Path, Done]],
 ) -> None:
@@ -91,6 +93,7 @@ sys.exit(pytest.main(["--collect-only", "-q", "-m", "gpu", "-p", "no:cacheprovid
 """
 
 
+@pytest.mark.torch
 def test_a_bare_machine_collects_the_tests_that_it_is_to_run() -> None:
     """Without what neither it has nor a visit carries."""
     done = subprocess.run(

@@ -193,6 +193,7 @@ def test_threads_are_chosen_once(tmp_path: Path) -> None:
     assert all(len(counts) == 1 for counts in chosen.values())
 
 
+@pytest.mark.torch
 def test_launches_are_one_measurement(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     two = ["direct/numpy", "direct/torch", "fft/numpy", "fft/torch"]
     outcome = run(tmp_path / "a.jsonl", sweep(launches=3, sizes=[16], contenders=two))

@@ -33,6 +33,7 @@ def test_a_contender_stays_one_in_a_model_and_through_json_and_pickle() -> None:
         assert made[0].namespace == "torch"
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("patterns", "names"),
     [
@@ -49,6 +50,7 @@ def test_patterns(patterns: list[str], names: set[str]) -> None:
     assert matching(patterns, available(["cpu"])) == sorted(f"{name}@cpu" for name in names)
 
 
+@pytest.mark.torch
 def test_everything_matches_a_star() -> None:
     assert matching(["*"], available(["cpu"])) == sorted(available(["cpu"]))
     on_torch = matching(["*/torch"], available(["cpu"]))
@@ -56,6 +58,7 @@ def test_everything_matches_a_star() -> None:
     assert {contender.namespace for contender in on_torch} == {"torch"}
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("pattern", ["fftt", "FFT", "fft/jax", "", "*@cuda:7", "fft/torch@cpu:0"])
 def test_a_pattern_that_matches_nothing(pattern: str) -> None:
     with pytest.raises(BadInput) as raised:

@@ -31,6 +31,7 @@ def relations(folder: Path, **changed: dict[str, dict[str, Distances]]) -> Relat
     return Relations(load([synthetic.write(folder / "a.jsonl", duels)]))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("judge", JUDGES)
 def test_algebra_holds_under_its_condition(
     tmp_path: Path, judge: Callable[[Relations], Finding]
@@ -41,6 +42,7 @@ def test_algebra_holds_under_its_condition(
     json.dumps(one.values, allow_nan=False)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("judge", "relation"), list(zip(JUDGES, ["flipped", "commutes", "padded"], strict=True))
 )
@@ -52,6 +54,7 @@ def test_a_contender_that_breaks_the_algebra_is_named(
     assert (one.verdict, one.condition) == ("false", "im2col-gemm/numpy@cpu breaks it")
 
 
+@pytest.mark.torch
 def test_correlation_that_commutes_is_told(tmp_path: Path) -> None:
     close = {"float64": Distances(largest=1e-15, least=0.0, identical=1, count=2)}
     found: dict[str, Any] = {"correlation_commutes": close}

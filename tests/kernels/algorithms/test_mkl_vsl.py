@@ -55,6 +55,7 @@ for pool in threadpoolctl.threadpool_info():
 """
 
 
+@pytest.mark.torch
 @pytest.mark.usefixtures("mkl")
 def test_torch_keeps_its_own_openmp() -> None:
     """Intel's, loaded before torch is imported, would take the place of the one torch brings."""

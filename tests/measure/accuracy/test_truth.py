@@ -91,6 +91,7 @@ def test_zeros_and_a_neighbouring_problem_are_wrong() -> None:
     assert "relative L2 error" in (verify(flipped) or "")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("place", [("numpy", "cpu"), ("torch", "cpu")], ids=["numpy", "torch"])
 def test_an_fft_beside_a_bright_spot_is_right(place: arrays.Place) -> None:
     """It errs most in the spot's row and column, √N times as much as over the whole image."""
@@ -267,6 +268,7 @@ def test_planted_errors_are_found_wherever_the_truth_lies(
         assert "relative L2 error" in (verdict(-good) or "")
 
 
+@pytest.mark.torch
 def test_the_bound_is_that_of_the_size_padded_to_there() -> None:
     """7 · 2ⁿ is a good size for torch, not for SciPy."""
     problem = Problem((50, 50), (7, 7), mode="full", dtype="float64")
@@ -276,6 +278,7 @@ def test_the_bound_is_that_of_the_size_padded_to_there() -> None:
     assert there.bound == bounds.fourier(problem, 56 * 56) != known.bound
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("home", ["torch", "cupy"])
 @pytest.mark.parametrize("library", ["torch", "cupy"])
 @pytest.mark.parametrize(("dtype", "most"), [("float32", 2 * 5 * 5), ("float64", 100)])
