@@ -102,3 +102,11 @@ def test_a_search_leaves_out_what_waited() -> None:
     assert math.exp(samples.parts[0].max()) < 2e-3
     (records, *_) = duels(flagged({1}))
     assert times(records) == {}
+
+
+def test_rounds_that_waited_without_a_sample_are_no_trouble(tmp_path: Path) -> None:
+    nothing = {"phase_seconds": {}, "rounds": [], "fresh_rounds": []}
+    told = {"preempted": [3], "fresh_preempted": [4]}
+    found = row(tmp_path / "a.jsonl", lambda one: one.model_copy(update=nothing | told))
+    assert len(found["run"]) == 0
+    assert not found["usable"]

@@ -266,10 +266,10 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * MOST_ROUNDS
     taken = len(run)
     if record.preempted:
-        kept = ~np.asarray(record.waited("run"))
+        kept = ~np.asarray(record.waited("run"), dtype=bool)
         run, rounds["run"] = run[kept], rounds["run"][kept]
     if record.fresh_preempted:
-        kept = ~np.asarray(record.waited("fresh"))
+        kept = ~np.asarray(record.waited("fresh"), dtype=bool)
         load = load[kept] if len(load) == len(fresh) else load
         fresh, rounds["fresh"] = fresh[kept], rounds["fresh"][kept]
     data = record.image_data
