@@ -105,8 +105,19 @@ def test_a_launch_that_was_left_out_costs_that_launch(tmp_path: Path) -> None:
 
 def test_a_ledger_without_a_budget_never_ends() -> None:
     Ledger().require(1e9)
-    with pytest.raises(LeftOut, match=r"about 5 s; the budget has 1 s left"):
+    with pytest.raises(LeftOut, match=r"about 5 s, and the budget has 1 s left"):
         Ledger(1.0).require(5.0)
+
+
+def test_what_is_promised_is_kept_for_who_is_prepared() -> None:
+    ledger = Ledger(10.0)
+    ledger.require(8.0)
+    ledger.promise(4.0)
+    with pytest.raises(LeftOut, match=r"about 8 s, and the budget has 6 s left"):
+        ledger.require(8.0)
+    ledger.require(5.0)
+    ledger.promise(100.0)
+    ledger.require()  # who is prepared goes on
 
 
 def test_layers_are_scaled_to_a_cpu_and_said_so() -> None:

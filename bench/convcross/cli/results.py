@@ -125,7 +125,7 @@ def compare(
         print_comparison(found)
     if fail_on_slower and (found.slower or (found.missing and not allow_missing)):
         if found.missing and not allow_missing:
-            print(f"convcross: {_lacking(found)}; allowed: --allow-missing", file=sys.stderr)
+            print(f"note: {_lacking(found)}; allowed: --allow-missing", file=sys.stderr)
         raise typer.Exit(1)
 
 

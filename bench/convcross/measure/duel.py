@@ -17,7 +17,7 @@ from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.accuracy.arrays import Place
 from convcross.measure.data_seeds import measure_errors
 from convcross.measure.observe import gauge, observe
-from convcross.measure.phases import time_fresh, time_plan, time_run, warm_up
+from convcross.measure.phases import leave_out, time_fresh, time_plan, time_run, warm_up
 from convcross.measure.prepare import prepare, verify_again
 from convcross.measure.process import progress_page, stray_work
 from convcross.measure.trial import (
@@ -247,6 +247,8 @@ def _groups(trials: Iterable[Trial]) -> Iterator[list[Trial]]:
 def _compete(group: list[Trial], measurement: Measurement) -> None:
     found: dict[str, Prepared] = {}
     left = {}
+    if measurement.duel.budget is not None:  # where not all may fit, first those that need little
+        group = sorted(group, key=lambda trial: trial.record.declared_flops or math.inf)
     for trial in group:
         others = stray_work.running()
         prepared = guarded(trial, "preparation", prepare, measurement)
@@ -260,6 +262,7 @@ def _compete(group: list[Trial], measurement: Measurement) -> None:
     measure_errors(ready, measurement)
     for prepared in alive(ready):
         guarded(prepared, "warm-up", warm_up, measurement)
+    leave_out(alive(ready), measurement)
     devices = {prepared.contender.device for prepared in alive(ready)}
     gauges = {device: gauge(device) for device in devices}
     before = {device: used.read() for device, used in gauges.items()}

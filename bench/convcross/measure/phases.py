@@ -44,7 +44,7 @@ def warm_up(trial: Prepared, measurement: Measurement) -> None:
         begin = time.perf_counter()  # flushes count too: they may outlast the runs a thousandfold
         while len(times) < 2 or time.perf_counter() - begin < WARMUP * limits.seconds:
             times += trial.stopwatch.time([trial.run], flush=flush)
-            measurement.ledger.require(0.0)
+            measurement.ledger.require()
             if times[0] > longest:  # its cost did not tell, or _climb would have
                 raise TooSlow(f"a run takes {times[0]:.2g} s; limit: {longest:g} s")
             half = len(times) // 2
@@ -53,11 +53,27 @@ def warm_up(trial: Prepared, measurement: Measurement) -> None:
                 if abs(late - early) <= STEADY * late:
                     break
         trial.stopwatch.watch(waits.working(before, waits.accounts()))
+    trial.run_seconds = min(times)
     note_rate(trial, min(times))
     if trial.regime.batched:
         shortest = SHORTEST[trial.contender.device.partition(":")[0]]
         if min(times) < shortest:
             trial.batch = math.ceil(BATCH * shortest / max(min(times), 1e-9))
+
+
+def leave_out(group: list[Prepared], measurement: Measurement) -> None:
+    """Of warm contenders, the fastest that fit in the budget together stay: all take turns, and
+    none has a time before each has had several."""
+    left = measurement.ledger.left()
+    runs = 2 * math.ceil(LEAST / measurement.duel.launches) + 1  # each sample's own, and the last
+    for trial in sorted(group, key=lambda trial: trial.run_seconds):
+        need = runs * trial.run_seconds
+        if need > left:
+            trial.fail(
+                "left-out", f"its turns would take {need:.2g} s; {max(0.0, left):.2g} s left"
+            )
+        else:
+            left -= need
 
 
 def time_run(group: list[Prepared], measurement: Measurement) -> None:
@@ -169,7 +185,7 @@ def _rounds(
         def guarded() -> Sample | None:
             with step_of(trial, step):
                 if trial.record.median_s is None:  # who is timed has all that it needs
-                    ledger.require(0.0)
+                    ledger.require()
                 return sample()
             return None  # it failed
 

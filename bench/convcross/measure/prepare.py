@@ -59,7 +59,7 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
     duel, truth = measurement.duel, measurement.truth
     place = contender.namespace, contender.device
     with measurement.ledger.charge("preparation"):
-        measurement.ledger.require(0.0)
+        measurement.ledger.require()
         if duel.launch == 1:  # who was too slow there is not run again
             expected = _climb(trial, duel.limits.longest_run(contender.device), truth)
             measurement.ledger.require(RUNS * expected)
@@ -70,7 +70,10 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
         trial.synchronize()
         trial.record.provenance.first_plan_s = time.perf_counter() - begin
     with measurement.ledger.charge("verification"):
+        begin = time.perf_counter()
         load, run, first = _first_run(trial, instance, a, b)
+        run_seconds = time.perf_counter() - begin
+        measurement.ledger.promise(RUNS * run_seconds)
         trial.record.provenance.compile_s = instance.compile_seconds or None
         trial.record.provenance = _with_own_words(trial.record.provenance, instance)
         dtype = namespaces.dtype_name(first)
@@ -95,6 +98,7 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
         load=load,
         run=run,
         first=first,
+        run_seconds=run_seconds,
     )
 
 

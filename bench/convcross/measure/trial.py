@@ -32,17 +32,23 @@ class Ledger:
         self.seconds = dict.fromkeys(BUCKETS, 0.0)
         self._begin = time.perf_counter()
         self._budget = math.inf if budget is None else budget
+        self._promised = 0.0
 
     def left(self) -> float:
         """Seconds that the budget still has; below 0 where it is spent."""
         return self._budget - (time.perf_counter() - self._begin)
 
-    def require(self, seconds: float) -> None:
-        """Raises LeftOut where what is to be begun is not expected to fit in what is left."""
-        if seconds > (left := self.left()):
-            raise LeftOut(
-                f"it would take about {seconds:.2g} s; the budget has {max(0.0, left):.2g} s left"
-            )
+    def promise(self, seconds: float) -> None:
+        """Keep so much of the budget for the timing of who is prepared."""
+        self._promised += seconds
+
+    def require(self, seconds: float = 0.0) -> None:
+        """Raises LeftOut where what is to be begun is not expected to fit in what is left, beside
+        what is promised; of 0 seconds, where nothing is left."""
+        left = self.left() - (self._promised if seconds else 0.0)
+        if left < 0 or seconds > left:
+            wanted = f"it would take about {seconds:.2g} s, and " if seconds else ""
+            raise LeftOut(f"{wanted}the budget has {max(0.0, left):.2g} s left")
 
     @contextlib.contextmanager
     def charge(self, bucket: str) -> Iterator[None]:
@@ -117,6 +123,7 @@ class Prepared(Trial):
     run: Callable[[], Any]
     first: Any  # the verified result, poisoned before the last run
     batch: int = 1
+    run_seconds: float = 0.0  # of a run, as far as is known
 
     def fail(self, status: str, reason: str) -> None:
         super().fail(status, reason)

@@ -85,10 +85,15 @@ def summary(outcome: Outcome, budget: str | None) -> None:
     """Print what a run did: failures, where the time went, what disturbed it, and its file."""
     names = sorted({contender for contender, _ in outcome.statuses})
     for name in names:
-        for status in (status for status in STATUSES if status != "ok"):
+        for status in (status for status in STATUSES if status not in ("ok", "left-out")):
             count = outcome.statuses[name, status]
             if count:
                 print(f"{name}: {count} {status}: {one_line(outcome.reasons[name, status])}")
+    left_out = [
+        f"{name} in {count}" for name in names if (count := outcome.statuses[name, "left-out"])
+    ]
+    if left_out:
+        print(f"left out of duels, as the budget had no time: {', '.join(left_out)}")
     for name in outcome.suspended:
         print(f"{name}: suspended, as it failed in {ROW} cells in a row: not run in the rest")
     for (name, flag), count in sorted(outcome.flags.items()):

@@ -54,6 +54,18 @@ def test_without_both_kinds_it_is_not_measured(tmp_path: Path) -> None:
     assert found.command == "convcross run denormal"
 
 
+def test_grids_of_equal_and_unequal_channels(tmp_path: Path) -> None:
+    curves = {"direct/numpy": synthetic.direct(), "fft/numpy": synthetic.fft(9.0)}
+    duels = []
+    for kind in ("normal", "denormal"):
+        for outs in (3, 4):
+            layer = {"in_channels": 3, "out_channels": outs}
+            duels += synthetic.duels(curves, sizes=[64], problem=layer, image_data=kind)
+    found = finding(synthetic.write(tmp_path / "a.jsonl", duels))
+    assert found.verdict == "false"
+    assert "over 16 cells" in found.numbers[0]
+
+
 def test_the_figure_is_in_the_report(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", 3.0, 1.0)
     page, *_ = report.write([path], tmp_path / "report", include_flagged=False, highlight=())

@@ -27,9 +27,13 @@ def ratios(results: Results) -> pd.DataFrame:
     keys = [*(key for key in CONDITIONS if key != "data"), "contender", "family", "N", "n"]
     grid = results.grid
     sides = [
-        grid[grid["data"] == kind].groupby(keys, sort=True)["seconds"].median()
+        # Not sorted: channels are numbers and pairs.
+        grid[grid["data"] == kind].groupby(keys, sort=False)["seconds"].median()
         for kind in (DENORMAL, ORDINARY)
     ]
+    if any(side.empty for side in sides):
+        return pd.DataFrame(columns=[*keys, "ratio"])
+    sides[1] = sides[1].reindex(sides[0].index)
     found: pd.Series[float] = (sides[0] / sides[1]).dropna()
     return found.reset_index(name="ratio")
 
