@@ -24,6 +24,9 @@ settings.load_profile("reproducible")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+# A notebook's, inherited, may be unknown here: as the command line has it.
+os.environ["MPLBACKEND"] = "agg"
+
 # A cache folder of the session's own, here and in what tests start, so that nothing is kept of
 # what they say of machines; what is compiled, and which libraries load, is the user's.
 _session = tempfile.TemporaryDirectory(prefix="convcross-tests-")

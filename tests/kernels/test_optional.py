@@ -111,6 +111,8 @@ except UnsupportedProblem as refusal:
 
 def test_first_calls_in_many_threads(place: dict[str, str]) -> None:
     """Each imports what it needs, and finds what another is importing half done."""
+    if reason := optional.missing("cv2", "pip install opencv-python-headless"):
+        pytest.skip(reason)
     told = python(
         """
 import concurrent.futures, threading

@@ -20,9 +20,8 @@ from convkernels import Problem
 from support.planted import forgotten, plant
 
 DISGUISED = """
+import torch
 from convkernels import algorithm
-
-torch = pytest.importorskip("torch", reason="torch is not installed")
 
 
 @algorithm(

@@ -162,7 +162,7 @@ def test_the_wheel_alone_measures_and_reports(tmp_path: Path) -> None:
 
     def convcross(*arguments: str) -> str:
         done = subprocess.run(
-            [home / "bin/python", "-P", "-m", "convcross", *arguments],
+            [home / "bin/python", "-I", "-m", "convcross", *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -175,7 +175,7 @@ def test_the_wheel_alone_measures_and_reports(tmp_path: Path) -> None:
     (place,) = {
         Path(path).parents[1]
         for path in subprocess.check_output(
-            [home / "bin/python", "-P", "-c", where], cwd=tmp_path, text=True
+            [home / "bin/python", "-I", "-c", where], cwd=tmp_path, text=True
         ).split()
     }
     assert place == site

@@ -104,7 +104,7 @@ def _matches(contender: Contender, pattern: str) -> bool:
 def _why(pattern: str, there: Iterable[Contender]) -> str:
     name, _, namespace = pattern.partition("@")[0].partition("/")
     for known in algorithms().values():
-        named = fnmatch.fnmatchcase(known.name, name)
+        named = name.strip("*") != "" and fnmatch.fnmatchcase(known.name, name)
         if not named and not (name in GROUPS and GROUPS[name].holds(known.name)):
             continue
         for candidate in known.namespaces:

@@ -16,9 +16,8 @@ from support.planted import forgotten, plant
 pytestmark = pytest.mark.gpu
 
 SOURCE = """
+import torch
 from convkernels import algorithm
-
-torch = pytest.importorskip("torch", reason="torch is not installed")
 
 
 def plant(name, waits, is_waited_for):
