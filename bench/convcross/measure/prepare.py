@@ -13,6 +13,7 @@ from typing import Any
 from convcross.machine import threads
 from convcross.measure import thread_count
 from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.process import state
 from convcross.measure.timing import choose, graphs
 from convcross.measure.timing.clock import Step
 from convcross.measure.trial import Measurement, Prepared, TooSlow, Trial
@@ -120,6 +121,7 @@ def _choose_threads(trial: Prepared, measurement: Measurement, first_seconds: fl
     a, b = trial.operands(trial.problem, truth.x, truth.w)
 
     def made() -> Callable[[], Any]:
+        state.put_back()  # each instance meets the process as the first one did
         planned = trial.algorithm.prepare(trial.problem, *place)
         planned.load(b)
         return functools.partial(planned.run, a)

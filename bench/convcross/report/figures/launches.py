@@ -17,6 +17,7 @@ MOST = 4  # image sizes
 # Ticks, and the least axis: a difference under 2 % is not worth a full one.
 RATIOS = (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4, 2.0, 5.0, 10.0)
 LEAST = np.log(1.06)
+LABEL = 0.42  # inches that a label of a tick takes, with the room to the next
 NOTE = (
     "A mark: the median of one launch, a fresh process, over that of its cell's launches; one for "
     "each kernel size. Grey: the typical interval of one launch, by its own samples. Outside of "
@@ -62,10 +63,7 @@ def launches(deviations: pd.DataFrame, looks: Mapping[str, Appearance], where: s
         panel.set_xlim(-reach, reach)
         panel.set_ylim(-0.7, len(there) - 0.3)
         panel.set_yticks([])
-        ticks = [ratio for ratio in RATIOS if abs(np.log(ratio)) <= reach]
-        if len(ticks) > 5:
-            ticks = [min(ticks), *(r for r in (0.8, 1.0, 1.2) if reach < 1), 1.0, max(ticks)]
-        panel.xaxis.set_major_locator(FixedLocator(sorted({float(np.log(r)) for r in ticks})))
+        panel.xaxis.set_major_locator(FixedLocator(_ticks(reach)))
         panel.xaxis.set_minor_locator(NullLocator())
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{np.exp(value):.3g}×"))
         panel.xaxis.set_minor_formatter(NullFormatter())
@@ -73,3 +71,14 @@ def launches(deviations: pd.DataFrame, looks: Mapping[str, Appearance], where: s
         panel.set_xlabel("time of a launch over that of its cell")
         labels.at_ends(panel, ends, PANEL[1])
     return made
+
+
+def _ticks(reach: float) -> list[float]:
+    """Logarithms of the ratios that are labelled: 1, then the farthest, as many as have room."""
+    inside = [float(np.log(ratio)) for ratio in RATIOS if abs(np.log(ratio)) <= reach]
+    room = LABEL * 2 * reach / PANEL[0]
+    kept = [0.0]
+    for tick in sorted(inside, key=abs, reverse=True):
+        if all(abs(tick - other) >= room for other in kept):
+            kept.append(tick)
+    return sorted(kept)
