@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convcross.stats import launches
-from convcross.stats.bootstrap import in_rounds, join, log_ratio
+from convcross.stats.bootstrap import Samples, in_rounds, join, levels, log_ratio
 from proofs.launches import COVERED, trials
 
 
@@ -78,3 +78,17 @@ def test_planted_launches_are_covered(kind: str) -> None:
     found = trials(kind, 0.05, 3, 160)
     assert min(found.medians, found.ratios, found.n_star) >= COVERED - 0.06
     assert found.extreme <= 0.03
+
+
+def test_contenders_that_share_one_launch_have_no_folds() -> None:
+    """Of two launches, one contender has lost the first: what is left cannot choose by the other."""
+    rng = np.random.default_rng(0)
+    whole = np.log(1e-3) + 0.01 * rng.standard_normal(16)
+    rounds, launches = np.arange(16), np.repeat([1, 2], 8)
+    samples = [
+        Samples((whole,), rounds, False, launches=(launches,)),
+        Samples((whole[8:],), rounds[8:], False, launches=(launches[8:],)),
+    ]
+    together, outside = levels(samples)
+    assert len(together) == 2
+    assert outside == {}

@@ -160,8 +160,10 @@ def levels(samples: list[Samples]) -> tuple[Array, dict[int, Array]]:
             logs = np.stack([own.parts[0][at] for own, at in zip(samples, places, strict=True)])
             left, folds = logs - _medians(logs.T), samples[0].folds[places[0]]
             numbers = np.unique(folds)
+            if len(numbers) == 1:  # one launch is all that they share
+                return _medians(left), {}
             outside = {int(one): _medians(left[:, folds != one]) for one in numbers}
-            return _medians(left), outside if len(numbers) > 1 else {}
+            return _medians(left), outside
     together = np.array([own.middle for own in samples])
     numbers = functools.reduce(np.intersect1d, [np.unique(own.folds) for own in samples])
     rest = {int(one): [own.fold(one, without=True) for own in samples] for one in numbers}
