@@ -81,7 +81,7 @@ def test_planted_launches_are_covered(kind: str) -> None:
 
 
 def test_contenders_that_share_one_launch_have_no_folds() -> None:
-    """Of two launches, one contender has lost the first: what is left cannot choose by the other."""
+    """Of two launches one contender has lost the first: there is no other one to choose by."""
     rng = np.random.default_rng(0)
     whole = np.log(1e-3) + 0.01 * rng.standard_normal(16)
     rounds, launches = np.arange(16), np.repeat([1, 2], 8)

@@ -37,7 +37,7 @@ FAILURES = {
     "crashing-refuses": ("error", "killed by SIGSEGV in its answers"),
     "crashing-plan": ("error", "killed by SIGSEGV in its preparation"),
     "crashing-load": ("error", "killed by SIGSEGV in its preparation"),
-    "crashing-sixth": ("error", "killed by SIGSEGV in its warm-up"),
+    "crashing-sixth": ("error", "killed by SIGSEGV in its"),
     "crashing-fresh": ("error", "killed by SIGSEGV in its timed loads"),
     "crashing-again": ("error", "killed by SIGSEGV in its last run"),
 }

@@ -129,6 +129,7 @@ def _choose_threads(trial: Prepared, measurement: Measurement, first_seconds: fl
     like = trial.name, dataclasses.replace(trial.problem, kernel=(1, 1))
     trial.threads = thread_count.best(made, most, like)
     if trial.threads != most:  # verified again after the timing, as every one
+        state.put_back()
         with threads.given(trial.threads):
             trial.instance = trial.algorithm.prepare(trial.problem, *place)
             trial.load, trial.run, trial.first = _first_run(trial, trial.instance, trial.a, trial.b)
