@@ -18,7 +18,6 @@ from scipy import stats
 
 from convcross.analysis.compare.cells import ALPHA, Cell
 from convcross.analysis.compare.compare import Comparison, Shift, compare
-from convcross.cli import app
 from convcross.errors import BadInput
 from convcross.stats.two_samples import least_p, mann_whitney
 from convkernels import Problem
@@ -309,18 +308,6 @@ def test_less_than_a_clock_can_tell_is_no_time(tmp_path: Path, seconds: str) -> 
 
 
 # ---- the command ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def convcross(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["convcross", "compare", *map(str, arguments)])
-        code = app._main()
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_exit_codes(tmp_path: Path, convcross: Callable[..., tuple[int, str, str]]) -> None:

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from convcross.cli import app
 from support import synthetic
 
 KERNELS = (3, 5, 7, 9, 11, 15, 21, 31)
-
-
-@pytest.fixture
-def convcross(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["convcross", "compare", *map(str, arguments)])
-        code = app._main()
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def results(path: Path, seed: int, kernels: tuple[int, ...] = KERNELS) -> Path:
