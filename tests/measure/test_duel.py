@@ -184,6 +184,20 @@ def test_the_ladder_stops_what_is_too_slow_before_the_whole_is_run(tmp_path: Pat
     assert set(images_of(path)) == {(128, 128)}  # 64² is short by its declared cost
 
 
+def test_what_was_far_too_slow_is_not_tried_with_a_larger_kernel(tmp_path: Path) -> None:
+    path = plant(tmp_path, slow("problem.flops", 0.01))
+    told = []
+    for size in (5, 7, 3):
+        problem = Problem((256, 250), (size, size), mode="same")
+        limits = {"run_seconds": 0.002}
+        record = measured(["slow/numpy@cpu"], problem=problem, paths=(path,), **limits)["slow"]
+        told.append((record.status, record.reason, len(images_of(path))))
+    (_, _, before), (status, reason, after), (_, _, smaller) = told
+    assert before == after < smaller
+    assert status == "timeout"
+    assert reason.startswith("with a kernel of 5×5 a run would take about ")
+
+
 def test_what_was_timed_before_is_not_climbed_to_again(tmp_path: Path) -> None:
     path = plant(tmp_path, slow("1e9", 0.0))  # five seconds, pessimistically
     problem = Problem((256, 256), (3, 3), mode="same")

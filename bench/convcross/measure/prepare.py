@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from convcross.machine import threads
@@ -23,14 +23,17 @@ from convkernels.problem import Size
 from convkernels.registry import Implementation
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
-CLEAR = 2.0  # times too slow, by a contender that this process has timed: not tried again
+CLEAR = 2.0  # times too slow, by a contender that has run before: not tried again
 FAR = 1000.0  # no contender is so much less efficient on a smaller problem
 SLACK = 4.0  # a contender may be so much less efficient than on any problem that it was timed on
 HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 
 RUNS = 8  # of a contender in a duel, at least: the first, warm-up, samples, the last
 
-_slowest: dict[str, float] = {}  # contender → its least FLOP/s in this process
+# Of this process: contender → its least FLOP/s; contender and kind → the problem refused that
+# needs least, and the seconds that a run of it would have taken.
+_slowest: dict[str, float] = {}
+_refused: dict[Hashable, tuple[Problem, float]] = {}
 
 
 def prepare(trial: Trial, measurement: Measurement) -> Prepared | None:
@@ -126,8 +129,7 @@ def _choose_threads(trial: Prepared, measurement: Measurement, first_seconds: fl
         planned.load(b)
         return functools.partial(planned.run, a)
 
-    like = trial.name, dataclasses.replace(trial.problem, kernel=(1, 1))
-    trial.threads = thread_count.best(made, most, like)
+    trial.threads = thread_count.best(made, most, _kind(trial))
     if trial.threads != most:  # verified again after the timing, as every one
         state.put_back()
         with threads.given(trial.threads):
@@ -177,11 +179,22 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
     shows so of the problem itself. How many FLOP a second it does at least is known of a contender
     that this process has timed, within SLACK, and assumed of others.
 
+    What was clearly too slow with a smaller kernel is not tried with a larger one that needs more.
+
     Returns the seconds that a run is expected to take: at most, where none was taken.
 
     Raises TooSlow.
     """
     problem, cost = trial.problem, trial.algorithm.implementation.cost
+    kind = _kind(trial)
+    if kind in _refused:
+        other, whole = _refused[kind]
+        fewer = cost(other).flops < cost(problem).flops and other.terms < problem.terms
+        if fewer and whole > CLEAR * limit:
+            sides = "×".join(map(str, other.kernel))
+            raise TooSlow(
+                f"with a kernel of {sides} a run would take about {whole:.2g} s; limit: {limit:g} s"
+            )
     pessimistic = 2e8 if trial.contender.device == "cpu" else 1e11  # FLOP/s
     short = limit * max(pessimistic, _slowest.get(trial.name, 0.0) / SLACK)  # FLOP
     if cost(problem).flops <= short:
@@ -199,7 +212,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
         instance = trial.algorithm.prepare(smaller, *place)
         instance.load(b)
         trial.synchronize()
-        for _ in range(TRIES):  # a first run may load libraries and plan, any may be disturbed
+        for tried in range(TRIES):  # a first run may load libraries, any may be disturbed
             begin = time.perf_counter()
             instance.run(a)
             trial.synchronize()
@@ -207,12 +220,21 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
             whole = seconds * cost(problem).flops / cost(smaller).flops
             # The last step is often a short one; and a small problem may be far less efficient.
             within = min(4 * seconds, whole) <= limit and whole <= FAR * limit
-            clear = known and (4 * seconds > CLEAR * limit or whole > CLEAR * FAR * limit)
+            clear = (known or tried) and (
+                4 * seconds > CLEAR * limit or whole > CLEAR * FAR * limit
+            )
             if within or seconds > limit or clear:
                 break
         if not within:
+            if kind not in _refused or problem.terms < _refused[kind][0].terms:
+                _refused[kind] = problem, whole
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
     return whole
+
+
+def _kind(trial: Trial) -> Hashable:
+    """The contender and all of its problem but the kernel's size."""
+    return trial.name, dataclasses.replace(trial.problem, kernel=(1, 1))
 
 
 def note_rate(trial: Trial, seconds: float) -> None:

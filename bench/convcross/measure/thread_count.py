@@ -4,11 +4,13 @@ A library that is handed all cores uses them, also where waking them costs more 
 scipy.fft's transforms of up to N = 512 are 1.2 to 3 times slower with two threads than with one.
 A user would find that out and set the number, so a contender is timed with the best of 1, 2, 4, …
 and all that the sweep allows. What suits it on an image suits it there with other kernels whose
-runs are as long: an FFT is asked once an image size, not once a kernel size.
+runs are as long: an FFT is asked once an image size, not once a kernel size. All suits a longer
+run that suited a shorter one, and one a shorter run that suited a longer one.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Hashable, Iterator
 
@@ -16,10 +18,15 @@ from convcross.machine import threads
 
 LONG = 0.02  # seconds of a run in which the waking of threads is not seen
 FIRST = 10 * LONG  # of a plan and a first run, which may load libraries
-RUNS = 5  # of each count, in turn: the fastest of them counts
+RUNS, FEWEST = 5, 2  # of each count, in turn: the fastest of them counts
+CLEAR = 1.5  # times as fast as with any other count: not asked for more than the FEWEST
 SECONDS = 0.5e-3  # that the runs of one turn take at least
 GAIN = 1.03  # that more threads must be worth
 ALIKE = 1.5  # runs whose times differ by less take the same count
+ELSEWHERE = 0.01  # of a run's time, in other threads: less is none of the run's own work
+TICKS = 0.015  # seconds in which the kernel's account of threads that go on running is renewed
+STEADY = 5e-3  # seconds of a run in which it does not matter what ran before
+SHORT = 1e-3  # seconds of a run that timing tells of sooner than these accounts
 
 _chosen: dict[Hashable, list[tuple[float, int]]] = {}  # in this process: seconds of a run, count
 
@@ -50,17 +57,26 @@ def best(made: Callable[[], Callable[[], object]], most: int, like: Hashable) ->
         return most
     known = _chosen.setdefault((like, most), [])
     for seconds_then, count in known:
-        if run_seconds < ALIKE * seconds_then and seconds_then < ALIKE * run_seconds:
+        longer, shorter = run_seconds / seconds_then, seconds_then / run_seconds
+        alike = max(longer, shorter) < ALIKE
+        if alike or (count == most and longer > 1) or (count == 1 and shorter > 1):
             return count
+    if run_seconds > SHORT and _alone(runs[most], math.ceil(TICKS / run_seconds)):
+        known.append((run_seconds, 1))
+        return 1
     for count in counts(most - 1):
         with threads.given(count):
             runs[count] = made()
     seconds = dict.fromkeys(runs, float("inf"))
     repeats = max(1, int(SECONDS / max(run_seconds, 1e-7)))
-    for _ in range(RUNS):
+    for turn in range(RUNS):
+        fastest, *others = sorted(seconds.values())
+        if turn >= FEWEST and CLEAR * fastest < others[0]:
+            break
         for count, run in runs.items():
             with threads.given(count):
-                run()
+                if turn == 0 or run_seconds < STEADY:
+                    run()
                 seconds[count] = min(seconds[count], _seconds(run, repeats))
     chosen = 1
     for count in sorted(runs):
@@ -68,6 +84,19 @@ def best(made: Callable[[], Callable[[], object]], most: int, like: Hashable) ->
             chosen = count
     known.append((run_seconds, chosen))
     return chosen
+
+
+def _alone(run: Callable[[], object], repeats: int) -> bool:
+    """Whether so many runs are the work of the thread that calls them, and of no other.
+
+    False where that is not known: where it waited, for a child process or another tenant's work.
+    """
+    clocks = time.perf_counter, time.thread_time, time.process_time
+    begin = [clock() for clock in clocks]
+    for _ in range(repeats):
+        run()
+    wall, own, everyone = (clock() - since for clock, since in zip(clocks, begin, strict=True))
+    return own > wall / 2 and everyone - own < ELSEWHERE * wall
 
 
 def _seconds(run: Callable[[], object], repeats: int) -> float:

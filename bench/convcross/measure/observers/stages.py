@@ -14,7 +14,7 @@ from convkernels import namespaces
 from convkernels.toolbox.stages import listening
 
 RUNS, FEWEST = 9, 3
-SECONDS = 0.05  # for the runs, and for the loads: of long ones fewer tell the shares as well
+SECONDS = 0.02  # for the runs, and for the loads: of long ones fewer tell the shares as well
 KERNEL = "kernel"  # the load: flip, transform; paid once a filter
 REST = "rest"  # of a run, in no stage of it
 
