@@ -30,6 +30,9 @@ LARGEST = max(transform.SIDES) // 2  # rows or columns of a kernel
 CACHE = 512 << 10  # bytes of a core's own cache, at least, in the last ten years
 KEPT = 5  # words of 8 bytes that the driver needs of a tile
 ROW = 300  # FLOP in whose time a row of a tile is fetched or stored
+AT_ONCE = 4 << 20  # bytes of filters in the making; more would only leave the cache
+LOADED = 150  # bytes that making them moves, in time, likewise
+MAKING = 100  # bytes, at most, of a filter in the making, for each pixel of a tile
 
 
 def tile_flops(side: Size, kept: Size) -> float:
@@ -113,10 +116,15 @@ class NumbaOverlapSave(Tiled):
         kept, tiles = _kept(problem, side), _tiles(problem, side)
         depth = problem.in_channels // problem.groups
         overlap = math.prod(side) / math.prod(kept)
+        pixels = problem.out_channels * depth * math.prod(side)  # of all filters' tiles
+        spectra = 2.0 * operands.item_bytes(problem) * pixels
+        making = min(MAKING * pixels, max(AT_ONCE, MAKING * math.prod(side)))
         return Cost(
             tiles * problem.out_channels * depth * tile_flops(side, kept),
             problem.min_bytes * (1 + overlap) / 2,
-            _group_bytes(side, lanes, problem),
+            _group_bytes(side, lanes, problem) + spectra + making,
+            once_flops=5.0 * pixels * math.log2(math.prod(side)),
+            once_bytes=LOADED * pixels,
         )
 
     @staticmethod
@@ -159,16 +167,22 @@ class NumbaOverlapSave(Tiled):
     def load(self, b: Any) -> None:
         import numpy as np
 
-        w = self.planes.filters_of(b).astype(np.float64)
+        w = self.planes.filters_of(b)
+        w = w.reshape(-1, *w.shape[-2:])
         # Made in float64, but kept in the dtype of the arithmetic.
         self.power = exponent(w, np) if self.planes.dtype == "float32" else 0
-        w = scaled(w, -self.power)
-        # A correlation multiplies by the conjugate; no inverse transform divides by T².
-        spectrum = np.conj(np.fft.fft2(w, s=self.tile)) / math.prod(self.tile)
         rows, columns = (transform.order(passes) for passes in self.radices)
-        spectrum = spectrum[..., rows[:, None], columns].swapaxes(-1, -2)
-        both = np.stack([spectrum.real, spectrum.imag], -1)  # which keeps their strides
-        self.weights = (np.ascontiguousarray(both, dtype=self.planes.dtype), *self.factors)
+        tile = self.tile[::-1]
+        spectra = np.empty((len(w), *tile, 2), dtype=self.planes.dtype)
+        some = max(1, AT_ONCE // (MAKING * math.prod(tile)))
+        for first in range(0, len(w), some):
+            part = scaled(w[first : first + some].astype(np.float64), -self.power)
+            # A correlation multiplies by the conjugate; no inverse transform divides by T².
+            spectrum = np.conj(np.fft.fft2(part, s=self.tile)) / math.prod(tile)
+            spectrum = spectrum[..., rows[:, None], columns].swapaxes(-1, -2)
+            spectra[first : first + some, ..., 0] = spectrum.real
+            spectra[first : first + some, ..., 1] = spectrum.imag
+        self.weights = (spectra, *self.factors)
 
     def run(self, a: Any) -> Any:
         y = super().run(a)
