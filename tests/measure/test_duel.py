@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from convcross.machine import memory
 from convcross.measure import duel as measuring
-from convcross.measure import phases, prepare
+from convcross.measure import phases
 from convcross.measure.duel import measure, measure_on
 from convcross.measure.timing import choose, host
 from convcross.measure.timing.sampling import LEAST
@@ -25,7 +24,7 @@ from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem, namespaces
 from convkernels.discovery import find, load_path
-from support.planted import FAILURES, SOURCE, forgotten, plant
+from support.planted import FAILURES, SOURCE, forgotten, images_of, plant, slow
 
 SMALL = Problem((16, 16), (3, 3), mode="same")
 PLACE = "numpy" if namespaces.missing("torch") else "torch"  # of an array library of its own
@@ -35,7 +34,6 @@ SOUND = ["direct/numpy@cpu", f"fft/{PLACE}@cpu", "planted-right/numpy@cpu"]
 @pytest.fixture(autouse=True)
 def registry_as_it_was() -> Iterator[None]:
     with forgotten():
-        prepare._slowest.clear()
         yield
 
 
@@ -148,73 +146,6 @@ def test_where_the_time_went() -> None:
     }
     assert all(seconds >= 0 for seconds in result.seconds.values())
     assert result.seconds["measured"] > 0
-
-
-def slow(cost: str, sleep: float) -> str:
-    return f"""
-import time
-from convkernels import Cost, algorithm
-from scipy import signal
-IMAGES = []
-
-@algorithm(name="slow", family="direct", namespaces=["numpy"], arithmetic="ieee", source="a test")
-class Slow:
-    @staticmethod
-    def cost(problem):
-        return Cost({cost}, problem.min_bytes)
-
-    def run(self, a):
-        IMAGES.append(a.shape)
-        time.sleep({sleep})
-        return signal.convolve2d(a, self.b, mode="same")
-"""
-
-
-def images_of(path: str) -> list[tuple[int, ...]]:
-    [module] = [one for one in sys.modules.values() if getattr(one, "__file__", None) == path]
-    return list(module.IMAGES)
-
-
-def test_the_ladder_stops_what_is_too_slow_before_the_whole_is_run(tmp_path: Path) -> None:
-    path = plant(tmp_path, slow("problem.flops", 0.01))
-    problem = Problem((256, 256), (3, 3), mode="same")
-    record = measured(["slow/numpy@cpu"], problem=problem, paths=(path,), run_seconds=0.002)["slow"]
-    assert record.status == "timeout"
-    assert "limit: 0.002 s" in (record.reason or "")
-    assert set(images_of(path)) == {(128, 128)}  # 64² is short by its declared cost
-
-
-def test_what_was_far_too_slow_is_not_tried_with_a_larger_kernel(tmp_path: Path) -> None:
-    path = plant(tmp_path, slow("problem.flops", 0.01))
-    told = []
-    for size in (5, 7, 3):
-        problem = Problem((256, 250), (size, size), mode="same")
-        limits = {"run_seconds": 0.002}
-        record = measured(["slow/numpy@cpu"], problem=problem, paths=(path,), **limits)["slow"]
-        told.append((record.status, record.reason, len(images_of(path))))
-    (_, _, before), (status, reason, after), (_, _, smaller) = told
-    assert before == after < smaller
-    assert status == "timeout"
-    assert reason.startswith("with a kernel of 5×5 a run would take about ")
-
-
-def test_what_was_timed_before_is_not_climbed_to_again(tmp_path: Path) -> None:
-    path = plant(tmp_path, slow("1e9", 0.0))  # five seconds, pessimistically
-    problem = Problem((256, 256), (3, 3), mode="same")
-    assert measured(["slow/numpy@cpu"], problem=problem, paths=(path,), run_seconds=1.0)
-    climbed = len([shape for shape in images_of(path) if shape != (256, 256)])
-    assert climbed > 0
-    assert measured(["slow/numpy@cpu"], problem=problem, paths=(path,), run_seconds=1.0)
-    assert len([shape for shape in images_of(path) if shape != (256, 256)]) == climbed
-
-
-def test_a_cost_that_flatters_does_not_hide_slowness(tmp_path: Path) -> None:
-    path = plant(tmp_path, slow("1.0", 0.02))
-    record = measured(["slow/numpy@cpu"], paths=(path,), run_seconds=0.01)["slow"]
-    assert record.status == "timeout"
-    assert "a run takes 0.0" in (record.reason or "")
-    assert len(images_of(path)) == 2
-    assert record.phase_seconds == {}
 
 
 class Fixed(host.HostStopwatch):

@@ -2,11 +2,19 @@
 
 import itertools
 import math
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from convcross.measure import prepare
+from convcross.measure.duel import measure
 from convcross.measure.prepare import _ladder
+from convcross.results.schema import Record
+from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
+from support.planted import forgotten, images_of, plant, slow
 
 PROBLEMS = {
     "image": Problem((8192, 8192), (255, 255), mode="same"),
@@ -47,3 +55,68 @@ def test_steps_are_about_four_times_the_one_before(name: str) -> None:
 
 def test_a_small_problem_has_no_steps() -> None:
     assert list(_ladder(Problem((64, 64), (3, 3)))) == []
+
+
+@pytest.fixture
+def known() -> Iterator[None]:
+    """What the process knows of contenders: nothing, and nothing after."""
+    prepare._slowest.clear()
+    prepare._refused.clear()
+    with forgotten():
+        yield
+    prepare._slowest.clear()
+    prepare._refused.clear()
+
+
+def measured(path: str, limit: float, size: int = 3) -> Record:
+    """The record of "slow" with an n×n kernel, whose run may take so many seconds."""
+    duel = Duel(
+        id="a-duel",
+        problem=Problem((256, 256), (size, size), mode="same"),
+        contenders=["slow/numpy@cpu"],
+        image_data="normal",
+        kernel_data="normal",
+        seed=0,
+        regime=None,
+        threads=1,
+        limits=Limits(seconds=0.001, samples=12, run_seconds=limit),
+        algorithm_paths=(path,),
+    )
+    return measure(duel).records[0]
+
+
+@pytest.mark.usefixtures("known")
+class TestClimb:
+    def test_what_is_too_slow_is_stopped_before_the_whole_is_run(self, tmp_path: Path) -> None:
+        path = plant(tmp_path, slow("problem.flops", 0.01))
+        record = measured(path, 0.002)
+        assert record.status == "timeout"
+        assert "limit: 0.002 s" in (record.reason or "")
+        assert set(images_of(path)) == {(128, 128)}  # 64² is short by its declared cost
+
+    def test_what_was_far_too_slow_is_not_tried_with_a_larger_kernel(self, tmp_path: Path) -> None:
+        path = plant(tmp_path, slow("problem.flops", 0.01))
+        counts = []
+        for size in (5, 7, 3):
+            record = measured(path, 0.002, size)
+            counts.append(len(images_of(path)))
+            if size == 7:
+                assert record.status == "timeout"
+                assert (record.reason or "").startswith("with a kernel of 5×5 a run would take ")
+        assert counts[0] == counts[1] < counts[2]
+
+    def test_what_was_timed_before_is_not_climbed_to_again(self, tmp_path: Path) -> None:
+        path = plant(tmp_path, slow("1e9", 0.0))  # five seconds, pessimistically
+        assert measured(path, 1.0).status == "ok"
+        climbed = len([shape for shape in images_of(path) if shape != (256, 256)])
+        assert climbed > 0
+        assert measured(path, 1.0).status == "ok"
+        assert len([shape for shape in images_of(path) if shape != (256, 256)]) == climbed
+
+    def test_a_cost_that_flatters_does_not_hide_slowness(self, tmp_path: Path) -> None:
+        path = plant(tmp_path, slow("1.0", 0.02))
+        record = measured(path, 0.01)
+        assert record.status == "timeout"
+        assert "a run takes 0.0" in (record.reason or "")
+        assert len(images_of(path)) == 2
+        assert record.phase_seconds == {}

@@ -305,3 +305,30 @@ def plant(folder: Path, source: str = SOURCE) -> str:
     path = folder / "planted.py"
     path.write_text(source)
     return str(path)
+
+
+def slow(cost: str, sleep: float) -> str:
+    """A contender "slow" that declares this cost in FLOP and sleeps so long in a run."""
+    return f"""
+import time
+from convkernels import Cost, algorithm
+from scipy import signal
+IMAGES = []
+
+@algorithm(name="slow", family="direct", namespaces=["numpy"], arithmetic="ieee", source="a test")
+class Slow:
+    @staticmethod
+    def cost(problem):
+        return Cost({cost}, problem.min_bytes)
+
+    def run(self, a):
+        IMAGES.append(a.shape)
+        time.sleep({sleep})
+        return signal.convolve2d(a, self.b, mode="same")
+"""
+
+
+def images_of(path: str) -> list[tuple[int, ...]]:
+    """Shapes of the images that the contender of ``slow`` has run on."""
+    [module] = [one for one in sys.modules.values() if getattr(one, "__file__", None) == path]
+    return list(module.IMAGES)
