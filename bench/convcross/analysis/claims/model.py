@@ -273,7 +273,7 @@ def predictions(models: Models, pair: Pair, verdicts: Mapping[int, Verdict]) -> 
 
 
 def _least(fits: Sequence[Fit], n: Array, N: int) -> Array:
-    least: Array = np.min([fit.predict(n, N) for fit in fits], axis=0)
+    least: Array = np.stack([fit.predict(n, N) for fit in fits]).min(axis=0)
     return least
 
 

@@ -132,7 +132,7 @@ def _refined(curve: Curve, left: int, right: int) -> tuple[Array, Array, Array]:
 def _hull(n: Array, open_: npt.NDArray[np.bool_], zero: float) -> tuple[float, float]:
     """The least interval between places that are not open, around those that are and the zero."""
     inside = np.append(np.flatnonzero(open_), np.searchsorted(n, zero))
-    first, last = max(inside.min() - 1, 0), min(inside.max() + 1, len(n) - 1)
+    first, last = max(int(inside.min()) - 1, 0), min(int(inside.max()) + 1, len(n) - 1)
     return float(n[first]), float(n[last])
 
 
