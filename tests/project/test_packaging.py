@@ -17,17 +17,21 @@ HEADER = "| NVIDIA-SMI 580.65.06     Driver Version: 580.65.06      CUDA Version
 CPU = "--constraint constraints-cpu.txt --editable '.[opencv,torch]'"
 
 
+def unset() -> dict[str, str]:
+    """The environment without what `make TORCH=none test`, which may run this, has put into it."""
+    own = ("PYTHON", "VENV", "TORCH")
+    return {key: value for key, value in os.environ.items() if key not in own and "MAKE" not in key}
+
+
 def dry_run(tmp_path: Path, nvidia_smi: str, *arguments: str) -> str:
     """What make would do, were this script the machine's nvidia-smi, in a new environment."""
     script = tmp_path / "nvidia-smi"
     script.write_text(f"#!/bin/sh\n{nvidia_smi}\n")
     script.chmod(0o755)
-    # `make test` may be what runs this: its own settings are not for this make.
-    environment = {key: value for key, value in os.environ.items() if "MAKE" not in key}
     return subprocess.check_output(
         ["make", "--dry-run", f"VENV={tmp_path / 'venv'}", *arguments],
         cwd=ROOT,
-        env=environment | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        env=unset() | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
         text=True,
     )
 
@@ -113,7 +117,7 @@ def test_without_a_python_new_enough_it_is_said(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env={key: value for key, value in os.environ.items() if "MAKE" not in key},
+        env=unset(),
     )
     assert done.returncode != 0
     assert "no Python from 3.11 on is found; PYTHON=… names one" in done.stderr
