@@ -142,11 +142,12 @@ class ToeplitzGemm(Implementation):
         for phase, x in phases.items():
             blocks = [x[:, None, :, start * step : start * step + size, :] for start in starts]
             images[phase] = blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=1)
-        products = (
-            xp.matmul(matrix, images[phase][..., left : left + width])
-            for matrix, (phase, left) in zip(self.matrices, self.columns, strict=True)
-        )
-        total = next(products)
-        for product in products:
-            total += product
+
+        def product(column: int) -> Any:
+            phase, left = self.columns[column]
+            return xp.matmul(self.matrices[column], images[phase][..., left : left + width])
+
+        total = product(0)
+        for column in range(1, problem.kernel[1]):
+            total += product(column)
         return total

@@ -58,6 +58,7 @@ class Blocked(Implementation):
         shape = (problem.batch, problem.groups, problem.out_channels // problem.groups)
         y = xp.empty((*shape, *problem.output), dtype=x.dtype, device=x.device)
         for images, rows, columns in self.blocks:
-            part = self.block(x[slice(*images), ...], rows, columns)
-            y[slice(*images), :, :, slice(*rows), slice(*columns)] = part
+            y[slice(*images), :, :, slice(*rows), slice(*columns)] = self.block(
+                x[slice(*images), ...], rows, columns
+            )
         return layout.result(y, problem, xp)

@@ -91,13 +91,14 @@ class MEC(Blocked):
             lowered = self._lowered(x, rows, columns)  # (G, H, C/G·kw, B·columns)
         with stage("product"):
             reach = (count - 1) * down + 1
-            products = (
-                xp.matmul(weights, lowered[:, row * step : row * step + reach : down, ...])
-                for row, weights in enumerate(self.rows)
-            )
-            total = next(products)  # (G, rows, K/G, B·columns)
-            for product in products:
-                total += product
+
+            def product(row: int) -> Any:
+                first = row * step
+                return xp.matmul(self.rows[row], lowered[:, first : first + reach : down, ...])
+
+            total = product(0)  # (G, rows, K/G, B·columns)
+            for row in range(1, problem.kernel[0]):
+                total += product(row)
         total = xp.reshape(total, (*total.shape[:3], x.shape[0], width))
         return xp.permute_dims(total, (3, 0, 2, 1, 4))
 
