@@ -79,15 +79,13 @@ def test_no_digit_is_lost_where_a_plain_table_loses_many(kind: str, n: int, dtyp
     assert bound < 8 * ROUNDOFF[dtype]
 
 
-def test_pixels_of_a_dark_field_keep_their_digits_beside_a_spot() -> None:
+def test_a_dark_image_of_a_batch_keeps_its_digits() -> None:
     """Image by image, which no norm of all tells: each plane is parted by its own largest."""
-    x = np.random.default_rng(0).uniform(1, 2, (2, 200, 300))
+    x = np.random.default_rng(0).uniform(1, 2, (2, 20, 6000))
     x[0] *= 1e12
-    y = solve(
-        Problem((200, 300), (5, 5), batch=2, mode="valid", dtype="float64"), x, np.ones((5, 5))
-    )
-    for image, sums in zip(x, y, strict=True):
-        exact = box_sums(image, 5)
+    problem = Problem((20, 6000), (3, 3), batch=2, mode="valid", dtype="float64")
+    for image, sums in zip(x, solve(problem, x, np.ones((3, 3))), strict=True):
+        exact = box_sums(image, 3)
         assert np.abs(sums - exact).max() <= 4 * ROUNDOFF["float64"] * exact.max()
 
 
