@@ -114,9 +114,20 @@ class ToeplitzGemm(Implementation):
             for starts in self.products:
                 total = self._product(phases, starts)  # (B, blocks, G, K/G·R, OW)
                 total = xp.reshape(total, (*total.shape[:3], outs, self.rows, total.shape[-1]))
-                for block, start in enumerate(starts):
-                    y[..., start : start + self.rows, :] = total[:, block, ...]
+                self._put(total, y, starts)
         return layout.result(y, problem, xp)
+
+    def _put(self, total: Any, y: Any, starts: list[int]) -> None:
+        """Blocks (B, blocks, G, K/G, R, OW) into their places: those that follow each other as one,
+        and the last apart where it begins inside the one before."""
+        first, count = starts[0], len(starts)
+        if starts[-1] < first + (count - 1) * self.rows:
+            y[..., starts[-1] : starts[-1] + self.rows, :] = total[:, -1, ...]
+            count -= 1
+        total = self.xp.permute_dims(total[:, :count, ...], (0, 2, 3, 1, 4, 5))
+        rows = count * self.rows
+        shape = (*total.shape[:3], rows, total.shape[-1])
+        y[..., first : first + rows, :] = self.xp.reshape(total, shape)
 
     def _by_rows(self, x: Any) -> Any:
         """(B, G, C/G, H, W) → (B, G, H·C/G, W)"""

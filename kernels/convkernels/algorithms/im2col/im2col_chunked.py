@@ -48,7 +48,9 @@ class Im2colChunked(Blocked):
         outputs = problem.batch * math.prod(problem.output)
         flops = 2.0 * outputs * problem.out_channels * problem.terms
         columns = problem.groups * problem.terms
-        traffic = workspace_bytes(problem, 2.0 * outputs * columns)
+        # Patches, products and what the way in makes: each written and read.
+        elements = outputs * (columns + problem.out_channels) + layout.added(problem)
+        traffic = workspace_bytes(problem, 2.0 * elements)
         chunk = math.prod(Im2colChunked.block_size(problem)) * (columns + problem.out_channels)
         workspace = workspace_bytes(problem, chunk + layout.added(problem))
         return Cost(flops, problem.min_bytes + traffic, workspace)

@@ -49,16 +49,16 @@ def _rows(problem: Problem, rows: int) -> int:
 class MEC(Blocked):
     @staticmethod
     def block_size(problem: Problem) -> Block:
-        """Blocks share kh − 1 image rows with the next: they are several times as tall as that
-        where LIMIT allows it with COLUMNS columns."""
+        """Blocks share kh − 1 image rows with the next: they read four times as many where LIMIT
+        allows it with COLUMNS columns, and twice as many wherever the image has them."""
         height, width = problem.output
         extent, stride = problem.extent[0], problem.stride[0]
         column = problem.in_channels * problem.kernel[1] * ITEMSIZE[compute_dtype(problem.dtype)]
         pixels = max(1, LIMIT // column)  # of rows · columns · images
         columns = even(width, max(COLUMNS, pixels // (4 * extent)))
         images = even(problem.batch, max(1, COLUMNS // columns))
-        most = (pixels // (images * columns) - extent) // stride + 1
-        return Block(images, even(height, max(1, most)), columns)
+        inputs = max(2 * extent, pixels // (images * columns))
+        return Block(images, even(height, (inputs - extent) // stride + 1), columns)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
@@ -68,7 +68,8 @@ class MEC(Blocked):
         written = problem.in_channels * problem.kernel[1] * _rows(problem, rows) / rows
         read = problem.in_channels * math.prod(problem.kernel)
         added = 3.0 * problem.out_channels * problem.kernel[0]
-        traffic = workspace_bytes(problem, outputs * (written + read + added))
+        elements = outputs * (written + read + added) + 2.0 * layout.added(problem)
+        traffic = workspace_bytes(problem, elements)
         block = images * columns
         lowered = block * _rows(problem, rows) * problem.in_channels * problem.kernel[1]
         products = 2 * block * rows * problem.out_channels

@@ -13,7 +13,7 @@ The table's differences cancel: a sum in float32 would lose what its numbers are
 in float64, 29 bits more than float32 has. For float64 each image is first parted in two, x = h + l,
 h = (x + σ) − σ with σ = 2·W·(kh + 2)·max|x| (Rump, Ogita & Oishi 2008, section 3): every sum of h
 is exact in float64, and l is so small that what its sums lose does not matter. That costs twice the
-sums. A pixel that is not finite spoils what is below and right of it.
+sums. A pixel that is not finite spoils what is below and right of it; of float64, its image.
 
 Crow 1984, "Summed-area tables for texture mapping" (SIGGRAPH); Viola & Jones 2001, "Rapid object
 detection using a boosted cascade of simple features" (CVPR), section 2; running sums: McDonnell
