@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from convkernels.problem import ITEMSIZE, Problem
+from convkernels.problem import Problem
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import channels, layout
 from convkernels.toolbox.stages import stage
@@ -82,7 +82,7 @@ class Kn2row(Implementation):
         # A product is written, read, and added to the result, which is read and written; the image
         # is read for each.
         images = products * problem.in_channels / problem.out_channels
-        traffic = (4.0 * products + images) * ITEMSIZE[problem.dtype]
+        traffic = workspace_bytes(problem, 4.0 * products + images)
         workspace = planes * height * width + layout.converted(problem)  # a GPU's product
         if problem.boundary == "circular":
             workspace += layout.grown(problem)
