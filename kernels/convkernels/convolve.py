@@ -123,9 +123,13 @@ def _quiet(chosen: Algorithm) -> contextlib.AbstractContextManager[Any]:
     """NumPy's own warnings are of steps on the way; of these algorithms the result is looked at."""
     import numpy as np
 
-    if chosen.family in APART:
+    if _apart(chosen):
         return contextlib.nullcontext()
     return np.errstate(over="ignore", invalid="ignore")
+
+
+def _apart(chosen: Algorithm) -> bool:
+    return chosen.family in APART and not chosen.implementation.spreads
 
 
 def _warn_of_spread(chosen: Algorithm, x: Array, w: Array, y: Array, problem: Problem) -> None:
@@ -133,7 +137,7 @@ def _warn_of_spread(chosen: Algorithm, x: Array, w: Array, y: Array, problem: Pr
     import numpy as np
 
     y = namespaces.to_numpy(y)
-    if chosen.family in APART or np.isfinite(y).all():
+    if _apart(chosen) or np.isfinite(y).all():
         return
     x, w = namespaces.to_numpy(x), namespaces.to_numpy(w)
     if not np.isfinite(w).all():

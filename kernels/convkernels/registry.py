@@ -45,6 +45,7 @@ class Implementation:
     problem: Problem
     b: Any
     gradients: bool = True  # torch's autograd sees through ``load`` and ``run``
+    spreads: bool = False  # a pixel that is not finite reaches further than in its family's sums
     compile_seconds: float = 0.0  # that compiling its code took, here or in an earlier process
     threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
 

@@ -45,7 +45,7 @@ def choose(problem: Problem, namespace: str, device: str, *, gradients: bool = F
             continue
         reason = candidate.missing(namespace) or candidate.refuses(problem, namespace, device)
         if candidate.family == "separable":  # it may yet refuse the kernel, by its values
-            reason = reason or "for kernels of rank 1, and the choice looks at no values"
+            reason = reason or "for some kernels alone, and the choice looks at no values"
         if gradients and not candidate.implementation.gradients:
             reason = reason or "no gradient passes through it"
         if reason is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from convkernels import Problem, UnsupportedProblem, convolve, namespaces
+from convkernels.convolve import APART
 from convkernels.discovery import algorithms
 from support.contenders import contenders
 
@@ -134,6 +135,23 @@ def test_nan_stays_or_it_is_told(size: int) -> None:
         assert "algorithm='direct' sums each for itself" in str(warning.message)
         assert warning.filename == __file__
     assert np.isnan(convolve(x, w, mode="same", algorithm="direct")).sum() == reached
+
+
+SUMS = [
+    name
+    for name, found in algorithms().items()
+    if found.family in APART and "numpy" in found.namespaces and not found.implementation.spreads
+]
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_apart_keep_nan_where_the_kernel_brings_it(name: str) -> None:
+    if reason := algorithms()[name].missing("numpy"):
+        pytest.skip(reason)
+    x, w = np.ones((64, 60), "float32"), np.ones((12, 12), "float32")
+    x[30, 20] = np.nan
+    y = convolve(x, w, mode="same", algorithm=name)
+    assert np.isnan(y).sum() == 144
 
 
 def test_a_sum_that_overflows_on_the_way_is_told() -> None:

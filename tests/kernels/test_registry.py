@@ -57,6 +57,15 @@ def test_the_rooms_are_walked() -> None:
         assert Path(found.path).is_file()
 
 
+def test_a_rooms_readme_has_all_of_its_contenders() -> None:
+    rooms = {Path(found.path).parent for found in algorithms().values()}
+    for readme in (room / "README.md" for room in sorted(rooms)):
+        if readme.is_file():
+            text = readme.read_text(encoding="utf-8")
+            here = [n for n, a in algorithms().items() if Path(a.path).parent == readme.parent]
+            assert [name for name in here if f"`{name}`" not in text] == [], readme
+
+
 def test_families_of_the_peers() -> None:
     """A library that chooses by itself stands for no family."""
     families = {name: found.family for name, found in algorithms().items()}

@@ -17,7 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from convkernels import Problem, UnsupportedProblem, namespaces
 from support.contenders import STRICT, Contender, contenders
-from support.problems import outer
+from support.problems import of_rank
 
 PROBLEMS = {
     "N256-n3": Problem((256, 256), (3, 3), mode="same"),
@@ -36,12 +36,11 @@ def test_run(benchmark: BenchmarkFixture, contender: Contender, problem: str) ->
     except UnsupportedProblem as refusal:
         pytest.skip(str(refusal))
     rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(shape) for shape in instance.problem.shapes[:2])
     x, w = (
-        contender.array(rng.standard_normal(shape).astype("float32"), "float32")
-        for shape in instance.problem.shapes[:2]
+        contender.array(values.astype("float32"), "float32")
+        for values in (x, of_rank(w, contender.rank))
     )
-    if contender.separable:
-        w = outer(w)
     with namespaces.on(contender.namespace, contender.device):
         instance.load(w)
 

@@ -1,6 +1,6 @@
 """Algorithm × namespace × device: every registered one, found by walking the registry.
 
-The textbook algorithms also run under array-api-strict, which has nothing that the standard lacks.
+Those of all namespaces also run under array-api-strict, which has nothing that the standard lacks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from convkernels.registry import Algorithm, Implementation
 
 TEXTBOOK = ("direct", "fft", "im2col-gemm")
 STRICT = "array-api-strict"
+RANKS = {"integral": 0, "low-rank-2": 2, "low-rank-4": 4, "low-rank-8": 8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,11 @@ class Contender:
         return f"{self.algorithm.name}/{self.namespace}{at}"
 
     @property
-    def separable(self) -> bool:
-        """Whether it takes kernels of rank 1 alone."""
-        return self.algorithm.family == "separable"
+    def rank(self) -> int | None:
+        """The highest rank of kernels that it takes: 0 for constant ones, None for any."""
+        if self.algorithm.family != "separable":
+            return None
+        return RANKS.get(self.algorithm.name, 1)
 
     def skip_unless_here(self) -> None:
         if self.namespace == STRICT:
@@ -53,8 +56,11 @@ class Contender:
             return self.algorithm.prepare(problem, self.namespace, self.device)
         import array_api_strict
 
+        reason = self.algorithm.refuses(problem, "numpy", "cpu")
         if not self.has_dtype(problem.dtype):
-            raise UnsupportedProblem(f"array-api-strict has no {problem.dtype}")
+            reason = f"array-api-strict has no {problem.dtype}"
+        if reason is not None:
+            raise UnsupportedProblem(reason)
         instance = self.algorithm.implementation()
         instance.plan(problem, array_api_strict, "cpu")
         return instance
@@ -89,7 +95,7 @@ def contenders() -> list[Any]:
         for name in algorithm.namespaces:
             devices = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}[name]
             found += [Contender(algorithm, name, device) for device in devices]
-        if algorithm.name in TEXTBOOK:
+        if set(algorithm.namespaces) == set(namespaces.NAMES):
             found.append(Contender(algorithm, STRICT, "cpu"))
     return [
         pytest.param(c, id=str(c), marks=[pytest.mark.gpu] if c.device != "cpu" else [])

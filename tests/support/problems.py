@@ -63,28 +63,32 @@ class Case:
     expected: np.ndarray
 
 
-def case(problem: Problem, seed: int = 0, separable: bool = False) -> Case:
-    """Normal data; kernels of rank 1, to within their rounding, where ``separable``."""
+def case(problem: Problem, seed: int = 0, rank: int | None = None) -> Case:
+    """Normal data; kernels of this rank at most, to within their rounding: see ``of_rank``."""
     rng = np.random.default_rng(seed)
     x, w = (rng.standard_normal(shape) for shape in (problem.x_shape, problem.w_shape))
-    if separable:
-        w = outer(w)
+    w = of_rank(w, rank)
     x, w = (namespaces.round_to(values, problem.dtype) for values in (x, w))
     for array in (x, w):
         array.setflags(write=False)  # an algorithm that writes to its operands is caught
     return Case(problem, x, w, by_scipy(problem, x, w))
 
 
-def outer(w: np.ndarray) -> np.ndarray:
-    """Kernels (…, kh, kw) of rank 1: of each, its first column times its last row."""
-    return w[..., :1] * w[..., -1:, :]
+def of_rank(w: np.ndarray, rank: int | None) -> np.ndarray:
+    """Kernels (…, kh, kw) of this rank: of each, its first columns times its last rows; of rank 0,
+    constant ones; as they are where it is None."""
+    if rank is None:
+        return w
+    if rank == 0:
+        return np.broadcast_to(w[..., :1, :1], w.shape)
+    return w[..., :rank] @ w[..., -rank:, :] if rank <= min(w.shape[-2:]) else w
 
 
 @functools.cache
-def random_case(index: int, separable: bool = False) -> Case:
-    """The index-th of an endless seeded stream; all contenders meet the same one, or, those that
-    are separable, the same one with kernels of rank 1."""
-    return case(random_problem(random.Random(index)), index, separable)
+def random_case(index: int, rank: int | None = None) -> Case:
+    """The index-th of an endless seeded stream; all contenders meet the same one, those that take
+    few kernels with such ones (``of_rank``)."""
+    return case(random_problem(random.Random(index)), index, rank)
 
 
 FIXED = {

@@ -66,7 +66,7 @@ def check(
     """Verify every contender available here against SciPy in float64.
 
     A fifth of the problems have sides at multiples of usual tiles, plus or minus one. A contender
-    that refuses a kernel of full rank, as separable ones do, is given one of rank 1.
+    that refuses a kernel, as separable ones do, is given one of rank 3, of rank 1, or a box.
     """
     from convcross.measure.accuracy import check as checking
     from convcross.sweeps import data

@@ -6,6 +6,7 @@ and grouped channels are one case; padding, flipping and circular wrapping are d
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from convkernels.problem import Problem, Size
@@ -56,10 +57,53 @@ def padded(x: Array, problem: Problem, xp: Any) -> Array:
     return grown
 
 
-def tap(x: Array, problem: Problem, row: int, column: int, rows: Size) -> Array:
-    """What kernel element (row, column) meets in a padded image, for a range of output rows."""
+def wrapped(x: Array, problem: Problem, xp: Any) -> Array:
+    """The image grown by wrapping round; as it is where zeros surround it: see ``frame``."""
+    return padded(x, problem, xp) if problem.boundary == "circular" else x
+
+
+def frame(problem: Problem) -> tuple[Size, Size]:
+    """Of ``wrapped`` images, as parts of ``padded`` ones: their size, and where they begin."""
+    (top, _), (left, _) = problem.pads
+    if problem.boundary == "circular":
+        return grown_size(problem), (0, 0)
+    return problem.image, (top, left)
+
+
+def added(problem: Problem) -> int:
+    """Elements of the arrays that ``images``, ``padded`` and ``result`` make beside the result."""
+    elements = grown(problem) if any(map(any, problem.pads)) else 0
+    return elements + converted(problem)
+
+
+def converted(problem: Problem) -> int:
+    """Elements of x and y in the dtype of the arithmetic, where they are stored in another."""
+    elements = 0
+    if compute_dtype(problem.dtype) != problem.dtype:
+        elements += problem.batch * problem.in_channels * math.prod(problem.image)
+        elements += problem.batch * problem.out_channels * math.prod(problem.output)
+    return elements
+
+
+def grown(problem: Problem) -> int:
+    """Elements of ``padded`` images."""
+    return problem.batch * problem.in_channels * math.prod(grown_size(problem))
+
+
+def grown_size(problem: Problem) -> Size:
+    """(H, W) of ``padded`` images."""
+    (top, bottom), (left, right) = problem.pads
+    return (problem.image[0] + top + bottom, problem.image[1] + left + right)
+
+
+def tap(
+    x: Array, problem: Problem, row: int, column: int, rows: Size, columns: Size | None = None
+) -> Array:
+    """What kernel element (row, column) meets in a padded image, for a range of output rows, and of
+    columns where they are given."""
     (down, across), (dy, dx) = problem.stride, problem.dilation
-    first = rows[0] * down + row * dy
-    last = (rows[1] - 1) * down + row * dy + 1
-    width = problem.output[1]
-    return x[..., first:last:down, column * dx : column * dx + (width - 1) * across + 1 : across]
+    columns = columns or (0, problem.output[1])
+    top, left = rows[0] * down + row * dy, columns[0] * across + column * dx
+    bottom = top + (rows[1] - rows[0] - 1) * down + 1
+    right = left + (columns[1] - columns[0] - 1) * across + 1
+    return x[..., top:bottom:down, left:right:across]

@@ -1,9 +1,10 @@
-"""Kernels of rank 1, w = column · row: their factors, and what a separable algorithm costs.
+"""Kernels of low rank, w = Σ column · row: their factors, and what separable passes cost.
 
-A stored kernel is of rank 1 to within its rounding only: by Weyl's inequality the roundings of its
-elements put its second singular value at up to one or two unit roundoffs of the first, where the
-product of its factors was rounded once or twice; and the SVD, in float64, adds its own error, for
-which ``limit`` allows what ``numpy.linalg.matrix_rank`` does.
+A stored kernel is of its rank to within its rounding only: of each element a unit roundoff at most,
+or two where the products of its factors were rounded too. The root of the squares' sum of the
+singular values past its rank is then at most that share of its Frobenius norm (Mirsky 1960), which
+is at most √rank times the first. The SVD, in float64, adds its own error, for which ``limit``
+allows what ``numpy.linalg.matrix_rank`` does.
 """
 
 from __future__ import annotations
@@ -18,44 +19,56 @@ TOLERANCE = 8  # unit roundoffs of the storage type
 
 
 def limit(kernel: Size, dtype: str) -> float:
-    """The second singular value of a kernel that counts as of rank 1, at most, in the first: 8
-    unit roundoffs (4.8e-7 in float32) and max(kh, kw) of twice float64's."""
+    """What counts as rounding: the root of the squares' sum of the singular values past a kernel's
+    rank, at most, in its first: 8 unit roundoffs (4.8e-7 in float32) and max(kh, kw) of twice
+    float64's."""
     return TOLERANCE * ROUNDOFF[dtype] + 2 * max(kernel) * ROUNDOFF["float64"]
 
 
-def factors(w: Any, dtype: str) -> tuple[Any, Any]:
-    """Columns (…, kh) and rows (…, kw) in float64 whose outer products are the kernels (…, kh, kw).
+def factors(w: Any, dtype: str, xp: Any, rank: int = 1) -> tuple[Any, Any]:
+    """Columns (…, r, kh) and rows (…, r, kw) in float64, r = min(rank, kh, kw), of whose outer
+    products the kernels are the sums.
 
-    The two of a kernel are of one norm; they are its least-squares fit of rank 1.
+    They are the least-squares fit of that rank (Eckart & Young 1936), by the truncated singular
+    value decomposition; the two of a product are of one norm. Looks at the values: on a GPU that
+    waits for them.
 
     Parameters
     ----------
-    w : (…, kh, kw)
-    dtype : the kernels' storage type, to whose rounding they must be of rank 1
+    w : (…, kh, kw), an array of xp
+    dtype : the kernels' storage type, to whose rounding they must be of that rank
 
     Raises
     ------
     UnsupportedProblem
-        Where a kernel is of higher rank, with the largest second singular value as a share of its
-        kernel's first, and the limit; where one is not finite.
+        Where a kernel is of higher rank, with the highest there is, and with what is past ``rank``
+        and the limit, as shares of the first singular value; where one is not finite.
     """
-    import numpy as np
-
-    w = np.asarray(w, dtype=np.float64)
-    if not np.isfinite(w).all():
+    w = xp.asarray(w, dtype=xp.float64)
+    if not bool(xp.all(xp.isfinite(w))):
         raise UnsupportedProblem("kernel is not finite: it has no rank")
-    left, values, right = np.linalg.svd(w, full_matrices=False)
+    left, values, right = xp.linalg.svd(w, full_matrices=False)
+    allowed, rank = limit(w.shape[-2:], dtype), min(rank, values.shape[-1])
+    past = _past(values, rank, xp)
+    if past > allowed:
+        found = rank + 1
+        while _past(values, found, xp) > allowed:
+            found += 1
+        raise UnsupportedProblem(
+            f"kernel is of numerical rank {found}; allowed: {rank} (past it are {past:.2g} of the "
+            f"first singular value; up to {allowed:.2g} is rounding)"
+        )
+    roots = xp.sqrt(values[..., :rank])[..., None]
+    columns = xp.matrix_transpose(left[..., :rank]) * roots
+    return columns, right[..., :rank, :] * roots
+
+
+def _past(values: Any, rank: int, xp: Any) -> float:
+    """The root of the squares' sum of the singular values (…, m) past a rank, in the first of them:
+    the largest of all kernels."""
     first = values[..., 0]
-    if values.shape[-1] > 1:
-        second = np.divide(values[..., 1], first, out=np.zeros_like(first), where=first > 0).max()
-        allowed = limit(w.shape[-2:], dtype)
-        if second > allowed:
-            raise UnsupportedProblem(
-                f"kernel is not of rank 1: its second singular value is {second:.2g} of the first; "
-                f"allowed: {allowed:.2g}"
-            )
-    root = np.sqrt(first)[..., None]
-    return left[..., 0] * root, right[..., 0, :] * root
+    scaled = values[..., rank:] / xp.where(first > 0, first, xp.ones_like(first))[..., None]
+    return float(xp.sqrt(xp.max(xp.sum(scaled * scaled, axis=-1))))
 
 
 def flops(problem: Problem) -> float:
@@ -67,11 +80,15 @@ def flops(problem: Problem) -> float:
     return float(height * across.flops + problem.output[1] * down.flops)
 
 
-def error_bound(problem: Problem) -> float:
-    """Of two sums, of kw and of kh products, and of factors within ``limit`` of the kernel."""
+def error_bound(problem: Problem, rank: int = 1) -> float:
+    """Of two sums, of kw and of rank·kh products, and of factors within ``limit`` of the kernel.
+
+    The products of a kernel's singular vectors are orthogonal: what each loses is in proportion to
+    its singular value, and the sum of their squares is that of the kernel.
+    """
     rows, columns = (
         dataclasses.replace(problem, kernel=kernel, mode="full", padding=None, boundary="zero")
-        for kernel in ((1, problem.kernel[1]), (problem.kernel[0], 1))
+        for kernel in ((1, problem.kernel[1]), (rank * problem.kernel[0], 1))
     )
     unit = ROUNDOFF[bounds.compute_dtype(problem.dtype)]
     lost = limit(problem.kernel, problem.dtype)

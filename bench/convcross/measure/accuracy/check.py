@@ -6,6 +6,7 @@ or minus one pixel: that is where a kernel that works in tiles goes wrong.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ TILES = (16, 24, 32, 48, 64, 128, 256)
 LONGEST, WIDEST = 600, 63  # sides of their images and of their kernels, at most
 # Of SciPy's direct sums, at most: 40 ms. The largest kernels so have narrow images.
 PRODUCTS = 2e7
+# Kinds of kernels for what refuses the kind asked for: of low rank, separable, constant.
+FITTING = ("rank-r", "rank-1", "box")
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +125,7 @@ def check(
     """Verify each contender on so many random problems that it does not refuse.
 
     Each is told in ``progress`` when it is done. Failures are wrong results, and anything raised
-    but a refusal. Where ``load`` refuses a kernel, it is offered one of rank 1: it may be of a
+    but a refusal. Where ``load`` refuses a kernel, it is offered ``FITTING`` ones: it may be of a
     separable algorithm, which no other check would try.
 
     Parameters
@@ -184,17 +187,18 @@ def _try(
 def _loaded(
     instance: Implementation, problem: Problem, place: tuple[str, str], kind: str, seed: int
 ) -> Floats:
-    """Load a kernel of this kind or, where that is refused, of rank 1; the kernel."""
+    """Load a kernel of this kind or of the first of ``FITTING`` that is not refused; the kernel."""
 
     def load(kind: str) -> Floats:
         w = _rounded(data.kernel(kind, problem.w_shape, seed), problem)
         instance.load(namespaces.from_numpy(w, *place, problem.dtype))
         return w
 
-    try:
-        return load(kind)
-    except UnsupportedProblem:
-        return load("rank-1")
+    *first, last = (kind, *FITTING)
+    for offered in first:
+        with contextlib.suppress(UnsupportedProblem):
+            return load(offered)
+    return load(last)
 
 
 def _rounded(values: Floats, problem: Problem) -> Floats:

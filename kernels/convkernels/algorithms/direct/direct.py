@@ -16,7 +16,7 @@ from typing import Any
 
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
-from convkernels.toolbox import layout
+from convkernels.toolbox import channels, layout
 from convkernels.toolbox.stages import stage
 
 # Elements of a strip's partial sum: with its operand and its product it fits in a core's L2.
@@ -47,15 +47,8 @@ class Direct(Implementation):
 
     def load(self, b: Any) -> None:
         w = layout.filters(b, self.problem, self.xp)
-        self.depthwise = w.shape[2] == 1
-        # Elementwise when there is one input channel a group, else a matrix product a tap.
-        self.taps = [
-            [
-                w[..., 0, row, column][:, :, None, None] if self.depthwise else w[..., row, column]
-                for column in range(self.problem.kernel[1])
-            ]
-            for row in range(self.problem.kernel[0])
-        ]
+        rows, columns = map(range, self.problem.kernel)
+        self.taps = [[channels.weights(w[..., r, c], self.xp) for c in columns] for r in rows]
 
     def run(self, a: Any) -> Any:
         problem, xp = self.problem, self.xp
@@ -75,7 +68,8 @@ class Direct(Implementation):
         for row, taps in enumerate(self.taps):
             partial = None
             for column, weight in enumerate(taps):
-                part = self._product(layout.tap(x, self.problem, row, column, rows), weight)
+                part = layout.tap(x, self.problem, row, column, rows)
+                part = channels.mixed(part, weight, self.xp)
                 if partial is None:
                     partial = part
                 else:
@@ -85,11 +79,3 @@ class Direct(Implementation):
             else:
                 total += partial
         return total
-
-    def _product(self, part: Any, weight: Any) -> Any:
-        if self.depthwise:
-            return part * weight  # (B, G, 1, OH, OW) · (G, K/G, 1, 1)
-        shape = part.shape
-        flat = self.xp.reshape(part, (*shape[:3], shape[3] * shape[4]))
-        product = self.xp.matmul(weight, flat)  # (G, K/G, C/G) · (B, G, C/G, OH·OW)
-        return self.xp.reshape(product, (*product.shape[:3], *shape[3:]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from convkernels.algorithms.im2col._patches import filter_matrix, patches
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import layout
@@ -49,31 +50,19 @@ class Im2colGemm(Implementation):
         self.rows = _rows(problem)
 
     def load(self, b: Any) -> None:
-        w = layout.filters(b, self.problem, self.xp)
-        self.w = self.xp.reshape(w, (*w.shape[:2], self.problem.terms))  # (G, K/G, C/G·kh·kw)
+        self.w = filter_matrix(b, self.problem, self.xp)
 
     def run(self, a: Any) -> Any:
         problem, xp = self.problem, self.xp
         x = layout.padded(layout.images(a, problem, xp), problem, xp)
-        height = problem.output[0]
+        height, width = problem.output
         strips = []
         for first in range(0, height, self.rows):
             rows = (first, min(height, first + self.rows))
             with stage("unfold"):
-                patches = self._patches(x, rows)
+                matrix = patches(x, problem, xp, rows, (0, width))
             with stage("product"):
-                product = xp.matmul(self.w, patches)  # (B, G, K/G, rows·OW)
-            strips.append(xp.reshape(product, (*product.shape[:3], -1, problem.output[1])))
+                product = xp.matmul(self.w, matrix)  # (B, G, K/G, rows·OW)
+            strips.append(xp.reshape(product, (*product.shape[:3], -1, width)))
         y = strips[0] if len(strips) == 1 else xp.concat(strips, axis=-2)
         return layout.result(y, problem, xp)
-
-    def _patches(self, x: Any, rows: tuple[int, int]) -> Any:
-        """(B, G, C/G·kh·kw, rows·OW)"""
-        problem = self.problem
-        kh, kw = problem.kernel
-        size = (rows[1] - rows[0], problem.output[1])
-        patches = self.xp.empty((*x.shape[:3], kh, kw, *size), dtype=x.dtype, device=x.device)
-        for row in range(kh):
-            for column in range(kw):
-                patches[..., row, column, :, :] = layout.tap(x, problem, row, column, rows)
-        return self.xp.reshape(patches, (*x.shape[:2], problem.terms, size[0] * size[1]))

@@ -1,8 +1,8 @@
 """cv2.sepFilter2D: a pass along rows and one along columns, 2·(kh + kw) FLOP a pixel, one thread.
 
 Of kernels of rank 1 only: ``load`` factors the kernel by its SVD in float64, and refuses one whose
-second singular value is more than rounding (4.8e-7 of the first in float32). Both passes are direct
-sums: OpenCV's modules/imgproc/src/filter.dispatch.cpp has a DFT for filter2D alone.
+further singular values are more than rounding (4.8e-7 of the first in float32). Both passes are
+direct sums: OpenCV's modules/imgproc/src/filter.dispatch.cpp has a DFT for filter2D alone.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class OpenCVSepFilter2D(Filter):
         import numpy as np
 
         super().load(b)
-        factors = rank.factors(self.w, self.problem.dtype)
         # (…, 1, kh + kw): by_plane hands each image the factors of its kernel.
-        self.w = np.concatenate(factors, axis=-1)[..., None, :].astype(self.problem.dtype)
+        factors = rank.factors(self.w, self.problem.dtype, np)
+        self.w = np.concatenate(factors, axis=-1).astype(self.problem.dtype)
 
     def provenance(self) -> dict[str, Any]:
         return {"opencv": self.cv2.__version__}

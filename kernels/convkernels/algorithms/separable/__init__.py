@@ -1,1 +1,1 @@
-"""Kernels of rank 1 as two one-dimensional passes."""
+"""Kernels of low rank as one-dimensional passes, and constant ones as sums."""

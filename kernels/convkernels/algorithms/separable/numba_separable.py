@@ -78,6 +78,6 @@ class NumbaSeparable(Tiled):
 
         columns, rows = (
             np.ascontiguousarray(factor, dtype=self.planes.dtype)
-            for factor in rank.factors(self.planes.filters_of(b), self.problem.dtype)
+            for factor in rank.factors(self.planes.filters_of(b), self.problem.dtype, np)
         )
         self.weights = (rows, columns)
