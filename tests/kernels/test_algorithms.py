@@ -38,6 +38,8 @@ def wrong_in_onednn(problem: Problem) -> bool:
     return problem.dtype == "bfloat16" and problem.output[1] == 1 and problem.stride[1] > 1
 
 
+WINOGRAD = ("winograd-2x2-3x3", "winograd-4x4-3x3", "winograd-6x6-3x3")
+
 # What these may refuse, and must: of a forward problem whose dtype the namespace has.
 REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(
@@ -89,12 +91,14 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
             or p.boundary == "circular"
         ),
     ),
+    **dict.fromkeys(WINOGRAD, lambda p: steps(p) or p.kernel != (3, 3)),
+    "winograd-2x2-5x5": lambda p: steps(p) or p.kernel != (5, 5),
     "scipy-ndimage": lambda p: steps(p) or not single_precision_or_more(p),
 }
 
 
-# Of large kernels alone, of which the stream has few: see the tests of its file.
-FEW = ("opencv-dft",)
+# Of large kernels alone, or of one size, of which the stream has few: see the tests of their files.
+FEW = ("opencv-dft", *WINOGRAD, "winograd-2x2-5x5")
 
 
 @pytest.fixture(params=contenders())

@@ -1,6 +1,7 @@
 """Algorithm × namespace × device: every registered one, found by walking the registry.
 
-Those of all namespaces also run under array-api-strict, which has nothing that the standard lacks.
+What is written on the array API, for all namespaces, also runs under array-api-strict, which has
+nothing that the standard lacks.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def contenders() -> list[Any]:
         for name in algorithm.namespaces:
             devices = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}[name]
             found += [Contender(algorithm, name, device) for device in devices]
-        if set(algorithm.namespaces) == set(namespaces.NAMES):
+        if set(algorithm.namespaces) == set(namespaces.NAMES):  # written on the array API
             found.append(Contender(algorithm, STRICT, "cpu"))
     return [
         pytest.param(c, id=str(c), marks=[pytest.mark.gpu] if c.device != "cpu" else [])

@@ -105,6 +105,9 @@ FIXED = {
     "channels": Problem((8, 9), (3, 2), batch=2, in_channels=3, out_channels=4, mode="same"),
     "groups": Problem((8, 9), (3, 3), batch=2, in_channels=4, out_channels=6, groups=2),
     "depthwise": Problem((8, 7), (3, 3), in_channels=3, out_channels=6, groups=3, mode="valid"),
+    "five": Problem(
+        (13, 11), (5, 5), batch=2, in_channels=2, out_channels=2, groups=2, mode="same"
+    ),
     "stride-dilation": Problem((17, 15), (3, 4), stride=(3, 2), dilation=(2, 3), mode="same"),
     "wide-padding": Problem((5, 6), (3, 2), padding=((9, 4), (0, 7)), op="correlation"),
     "half": Problem((12, 12), (5, 5), mode="same", dtype="float16"),

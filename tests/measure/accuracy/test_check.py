@@ -141,7 +141,7 @@ def test_kinds_of_data(kinds: dict[str, tuple[str, ...]], monkeypatch: pytest.Mo
 
 def test_a_fifth_of_the_problems_lies_at_tiles() -> None:
     random = data.generator(0, "check")
-    found = [checking.random_problem(random) for _ in range(1000)]
+    found = [checking.random_problem(random) for _ in range(2000)]
     large = [problem for problem in found if max(problem.image) > 24]
     assert 0.15 < len(large) / len(found) < 0.25
     sides = {side for problem in large for side in problem.image}
@@ -157,6 +157,14 @@ def test_a_fifth_of_the_problems_lies_at_tiles() -> None:
     assert checking.WIDEST - 3 < max(kernels) <= checking.WIDEST
     for problem in found:
         assert math.prod(problem.image) * math.prod(problem.extent) <= checking.PRODUCTS
+
+
+def test_a_tenth_of_the_kernels_is_of_usual_sizes() -> None:
+    """Else one who takes these alone would be tried on too few."""
+    random = data.generator(0, "check")
+    kernels = [checking.random_problem(random).kernel for _ in range(2000)]
+    for side in checking.USUAL:
+        assert 0.04 < kernels.count((side, side)) / len(kernels) < 0.12
 
 
 def test_an_error_at_the_border_of_a_tile_is_found(tmp_path: Path) -> None:

@@ -116,6 +116,22 @@ def test_an_fft_beside_a_bright_spot_is_right(place: arrays.Place) -> None:
     assert worst > 0.8 * accuracy.PIXEL  # the whole image alone does not tell what is allowed
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_minimal_filtering_beside_a_bright_spot_is_right(seed: int) -> None:
+    """It errs all over the spot's tile, where nothing else is bright; further off that is wrong."""
+    problem = Problem((1024, 1024), (3, 3), mode="same")
+    image = data.image("high-dynamic-range", problem.x_shape, seed).astype(np.float32)
+    kernel = data.kernel("normal", problem.w_shape, seed).astype(np.float32)
+    known = accuracy.truth(problem, image.astype(float), kernel.astype(float), seed)
+    instance = find("winograd-4x4-3x3").prepare(problem, "numpy", "cpu")
+    instance.load(kernel)
+    y, bound = instance.run(image), instance.error_bound(problem)
+    assert accuracy.verify(y, bound, known) is None
+    near = tuple(int(i + 10) % 1024 for i in np.unravel_index(image.argmax(), image.shape))
+    y[near] += 2 * accuracy.PIXEL * bound * known.norm / math.sqrt(image.size)
+    assert f"output {near} is off by " in (accuracy.verify(y, bound, known) or "")
+
+
 def truncated(values: np.ndarray, bits: int) -> np.ndarray:
     """float32 values with so many mantissa bits left, as a tensor core reads its operands."""
     raw = values.astype(np.float32).view(np.uint32)

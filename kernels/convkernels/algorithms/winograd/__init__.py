@@ -1,0 +1,1 @@
+"""Minimal filtering: tiles multiplied at points, by transforms of small rational matrices."""

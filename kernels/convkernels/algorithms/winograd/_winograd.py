@@ -1,0 +1,227 @@
+"""Minimal filtering in tiles of m × m outputs, F(m×m, r×r), as products of matrices.
+
+    Y = Aᵀ [ Σ_c (G g_c Gᵀ) ⊙ (Bᵀ d_c B) ] A
+
+A tile reads α × α pixels, α = m + r − 1, and overlaps the next by r − 1. The sum over channels is a
+product of matrices for each of the α² elements of a tile: (K/G, C/G)·(C/G, tiles). The small
+transforms, along rows and then along columns, are products too, of matrices that have all tiles
+side by side: before each the pixels are sorted by their row or column modulo m, so that what all
+tiles read of it is one slice.
+
+Costs α²/m² products for an output and an input channel, where the sum has r²; and it moves α²/m²
+numbers a pixel and channel several times, which few channels do not pay for. The filter is
+transformed in ``load``, in float64. On a CPU so many tiles are taken at once as its caches hold.
+
+Lavin & Gray 2016, Fast Algorithms for Convolutional Neural Networks, section 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from convkernels.algorithms.winograd._cook_toom import Matrix, transforms
+from convkernels.problem import ITEMSIZE, ROUNDOFF, Problem, Size
+from convkernels.registry import Cost, Implementation, forward_only, workspace_bytes
+from convkernels.toolbox import bounds, layout
+from convkernels.toolbox.bounds import compute_dtype
+from convkernels.toolbox.planes import single_step
+from convkernels.toolbox.scaling import exponent, scaled
+from convkernels.toolbox.stages import stage
+
+Array = Any
+
+ARITHMETIC = "ieee, float32 for 16-bit storage"
+SOURCE = "Lavin & Gray 2016, section 4; Winograd 1980, chapter IV; points: Barabasz et al. 2020"
+# Bytes of transformed tiles and their products at once: on a CPU, on a GPU.
+CACHED, LIMIT = 6 << 20, 256 << 20
+
+
+class Winograd(Implementation):
+    """A subclass gives m and r of F(m×m, r×r)."""
+
+    m: int
+    r: int
+
+    @classmethod
+    def refuses(cls, problem: Problem, namespace: str, device: str) -> str | None:
+        (kh, kw), r = problem.kernel, cls.r
+        if reason := forward_only(problem):
+            return reason
+        if (kh, kw) != (r, r):
+            return f"takes kernels of {r}×{r} only; this is {kh}×{kw}"
+        return single_step(problem, "minimal filtering")
+
+    @classmethod
+    def cost(cls, problem: Problem) -> Cost:
+        m, r, alpha = cls.m, cls.r, cls.m + cls.r - 1
+        (down, across), (height, width) = cls._tiles(problem), cls._grid(problem)
+        ins, outs = problem.batch * problem.in_channels, problem.batch * problem.out_channels
+        depth = problem.in_channels // problem.groups
+        filters = problem.out_channels * depth
+        # Numbers: the grown image, its tiles by rows, its tiles; products, halfway back, outputs.
+        grown = ins * height * width
+        rows, tiles = ins * down * alpha * width, ins * down * across * alpha**2
+        products, half, outputs = (outs * down * across * n for n in (alpha**2, alpha * m, m**2))
+        flops = 2.0 * (alpha * (rows + tiles + half + outputs) + depth * products)
+        # Each is sorted or placed, then multiplied: read and written each time.
+        moved = 2 * grown + 4 * rows + 5 * tiles + 2 * products + 2 * half + 3 * outputs
+        item = max(4, ITEMSIZE[problem.dtype])
+        once = 8 * (4 * r**2 + 2 * alpha * r + 2 * alpha**2) + item * (2 * r**2 + alpha**2)
+        images, strip = cls._chunk(problem, CACHED)
+        share = images * strip / (problem.batch * down)  # of the tiles, at once
+        return Cost(
+            flops,
+            item * (moved + filters * alpha**2),
+            workspace_bytes(
+                problem, grown + outputs + share * (2 * tiles + products) + filters * alpha**2
+            ),
+            once_flops=2.0 * filters * r * alpha * (r + alpha),
+            once_bytes=float(filters * once),
+        )
+
+    @classmethod
+    def error_bound(cls, problem: Problem) -> float:
+        """The root mean square over roundings that are independent and uniform, for the data that
+        are worst for it: u·(α/m)·λ·√((1 + C/G + α)/3).
+
+        A product may err by the rounding of its transformed filter, by those of the sum over C/G
+        channels, and by those of the four sums of up to α terms by which it came from the image and
+        goes to the output; partial sums make of these about α/4 each (the tests have the exact
+        value). All grow by λ, which is ``Transforms.growth``, and each pixel is read by (α/m)²
+        tiles. In float64 the filter's transform is a sum of r² products of its own.
+        """
+        alpha = cls.m + cls.r - 1
+        filtered = cls.r**2 if problem.dtype == "float64" else 1
+        roundings = filtered + problem.in_channels // problem.groups + alpha
+        growth = alpha / cls.m * transforms(cls.m, cls.r).growth
+        unit = ROUNDOFF[compute_dtype(problem.dtype)]
+        return unit * growth * math.sqrt(roundings / 3) + bounds.storage(problem)
+
+    @classmethod
+    def _tiles(cls, problem: Problem) -> Size:
+        """Tiles down and across."""
+        height, width = problem.output
+        return (-(-height // cls.m), -(-width // cls.m))
+
+    @classmethod
+    def _grid(cls, problem: Problem) -> Size:
+        """The grown image, of whole blocks of m × m: a tile reads its own and some after it."""
+        after = -(-(cls.r - 1) // cls.m)
+        down, across = cls._tiles(problem)
+        return ((down + after) * cls.m, (across + after) * cls.m)
+
+    @classmethod
+    def _chunk(cls, problem: Problem, limit: int) -> Size:
+        """Images, and rows of tiles in each, that are taken at once: so many as fit in the limit,
+        or as have the size of the filter, which is read again for each chunk."""
+        down, across = cls._tiles(problem)
+        ins, outs = problem.in_channels, problem.out_channels
+        number = ITEMSIZE[compute_dtype(problem.dtype)] * (cls.m + cls.r - 1) ** 2
+        limit = max(limit, number * outs * ins // problem.groups)
+        row = number * (ins + outs) * across
+        strip = max(1, min(down, limit // row))
+        return (max(1, min(problem.batch, limit // (row * strip))), strip)
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        self.problem, self.xp = problem, xp
+        self.by_value = device == "cpu"  # on a GPU, looking at the filter would wait for it
+        self.alpha, self.tiles = self.m + self.r - 1, self._tiles(problem)
+        self.images, self.strip = self._chunk(problem, CACHED if device == "cpu" else LIMIT)
+        # Grown to whole blocks: together with its padding, or after it was wrapped round.
+        self.wraps = problem.boundary == "circular"
+        (top, _), (left, _) = ((0, 0), (0, 0)) if self.wraps else problem.pads
+        wrapped = (problem.output[0] + self.r - 1, problem.output[1] + self.r - 1)
+        height, width = wrapped if self.wraps else problem.image
+        rows, columns = self._grid(problem)
+        padding = ((top, rows - top - height), (left, columns - left - width))
+        self.growth = Problem((height, width), problem.kernel, padding=padding)
+
+    def load(self, b: Any) -> None:
+        problem, xp = self.problem, self.xp
+        w = layout.filters(b, problem, xp)
+        self.power = exponent(w, xp) if self.by_value else 0
+        if self.power:
+            w = scaled(w, -self.power)
+        found = transforms(self.m, self.r)
+        self.at, self.bt = (self._array(matrix, w.dtype, w) for matrix in (found.at, found.bt))
+        planes = xp.permute_dims(xp.astype(w, xp.float64), (4, 3, 0, 1, 2))  # (r, r, G, K/G, C/G)
+        filters = self._both(self._array(found.g, xp.float64, w), planes)
+        shape = (self.alpha**2, *w.shape[:3])
+        self.w = xp.reshape(xp.astype(filters, w.dtype), shape)  # (α², G, K/G, C/G)
+
+    def run(self, a: Any) -> Any:
+        problem, xp, m = self.problem, self.xp, self.m
+        down, across = self.tiles
+        x = layout.images(a, problem, xp)
+        with stage("pad"):
+            if self.wraps:
+                x = layout.padded(x, problem, xp)
+            x = layout.padded(x, self.growth, xp)
+        channels = (problem.groups, problem.out_channels // problem.groups)
+        shape = (problem.batch, *channels, down, m, across, m)
+        y = xp.empty(shape, dtype=x.dtype, device=x.device)
+        for images, rows in self._chunks():
+            with stage("forward"):
+                tiles = self._to_points(x[images, ...], rows)
+            with stage("multiply"):  # (α², G, K/G, C/G) · (α², G, C/G, tiles)
+                alone = tiles.shape[2] == 1
+                products = self.w * tiles if alone else xp.matmul(self.w, tiles)
+            with stage("inverse"):
+                planes = xp.reshape(products, (self.alpha, self.alpha, -1))
+                size = (images.stop - images.start, rows.stop - rows.start, across)
+                outputs = xp.reshape(self._both(self.at, planes), (m, m, *channels, *size))
+                # (column, row, G, K/G, images, rows of tiles, tiles) into place
+                y[images, :, :, rows, ...] = xp.permute_dims(outputs, (4, 2, 3, 5, 1, 6, 0))
+        with stage("crop"):
+            whole = xp.reshape(y, (problem.batch, *channels, down * m, across * m))
+            part = whole[..., : problem.output[0], : problem.output[1]]
+            cropped = part.shape != whole.shape
+            if self.power:
+                part, cropped = scaled(part, self.power), False
+            part = xp.astype(part, getattr(xp, problem.dtype), copy=cropped)
+            return layout.result(part, problem, xp)
+
+    def _chunks(self) -> Iterator[tuple[slice, slice]]:
+        """Images and rows of tiles that are taken at once."""
+        batch, down = self.problem.batch, self.tiles[0]
+        for first in range(0, batch, self.images):
+            images = slice(first, min(batch, first + self.images))
+            for top in range(0, down, self.strip):
+                yield images, slice(top, min(down, top + self.strip))
+
+    def _to_points(self, x: Array, rows: slice) -> Array:
+        """(b, G, C/G, H, W) grown → these rows of tiles, transformed: (α², G, C/G, tiles)."""
+        xp, m, width = self.xp, self.m, x.shape[-1]
+        x = x[..., rows.start * m :, :]
+        x = xp.reshape(x, (*x.shape[:3], x.shape[3] // m, m, width))
+        x = self._read(xp.permute_dims(x, (4, 1, 2, 0, 3, 5)), -2, rows.stop - rows.start)
+        # (row, G, C/G, b, rows of tiles, W)
+        x = xp.reshape(x, (*x.shape[:5], width // m, m))
+        x = self._read(xp.permute_dims(x, (6, 0, 1, 2, 3, 4, 5)), -1, self.tiles[1])
+        # (column, row, G, C/G, b, rows of tiles, tiles)
+        return xp.reshape(x, (self.alpha**2, *x.shape[2:4], -1))
+
+    def _read(self, blocks: Array, axis: int, count: int) -> Array:
+        """Blocks of m pixels (m, …) along this axis → the transforms of tiles of α pixels (α, …),
+        ``count`` of them."""
+        m, alpha, parts = self.m, self.alpha, []
+        for first in range(0, alpha, m):
+            index = [slice(None)] * blocks.ndim
+            index[0] = slice(min(m, alpha - first))
+            index[axis] = slice(first // m, first // m + count)
+            parts.append(blocks[tuple(index)])
+        tiles = self.xp.concat(parts, axis=0)
+        points = self.xp.matmul(self.bt, self.xp.reshape(tiles, (alpha, -1)))
+        return self.xp.reshape(points, tiles.shape)
+
+    def _both(self, matrix: Array, planes: Array) -> Array:
+        """matrix · planes · matrixᵀ in the first two axes."""
+        xp = self.xp
+        columns = xp.matmul(matrix, xp.reshape(planes, (planes.shape[0], -1)))
+        return xp.matmul(matrix, xp.reshape(columns, (matrix.shape[0], planes.shape[1], -1)))
+
+    def _array(self, matrix: Matrix, dtype: Any, like: Array) -> Array:
+        values = [[float(value) for value in row] for row in matrix]
+        return self.xp.asarray(values, dtype=dtype, device=like.device)
