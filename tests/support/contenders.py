@@ -88,7 +88,7 @@ def contenders() -> list[Any]:
     for algorithm in algorithms().values():
         for name in algorithm.namespaces:
             devices = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}[name]
-            found += [Contender(algorithm, name, device) for device in devices]
+            found += [Contender(algorithm, name, one) for one in devices if algorithm.runs_on(one)]
         if algorithm.name in TEXTBOOK:
             found.append(Contender(algorithm, STRICT, "cpu"))
     return [
