@@ -28,7 +28,7 @@ def _cudnn(benchmark: bool) -> Held:
         ("benchmark", benchmark),
         ("deterministic", False),
     ]
-    if benchmark:
+    if benchmark and hasattr(cudnn, "benchmark_limit"):  # of builds with cuDNN
         values.append(("benchmark_limit", PLANS))
     settings = [*(attribute(cudnn, name, value) for name, value in values), tf32]
     return Held(lambda: settings)
