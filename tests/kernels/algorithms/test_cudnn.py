@@ -185,8 +185,10 @@ def test_what_it_does_not_take_is_a_refusal(status: int, name: str, fake: ctypes
 
 def test_a_failure_is_no_refusal(fake: ctypes.CDLL) -> None:
     fake.fake_status(b"GetWorkspace", 5000)
-    with pytest.raises(RuntimeError, match=r"CUDNN_STATUS_EXECUTION_FAILED \(status 5000\)$"):
+    message = r"CUDNN_STATUS_EXECUTION_FAILED \(status 5000\)$"
+    with pytest.raises(RuntimeError, match=message) as raised:
         planned("cudnn-gemm", LAYER)
+    assert not isinstance(raised.value, UnsupportedProblem)
 
 
 @pytest.mark.parametrize(
