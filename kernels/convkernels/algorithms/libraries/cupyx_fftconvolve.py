@@ -11,7 +11,7 @@ from typing import Any
 from convkernels.algorithms.libraries import _cupyx
 from convkernels.algorithms.libraries._scipy_signal import SignalConvolution
 from convkernels.problem import Problem
-from convkernels.registry import algorithm
+from convkernels.registry import Cost, algorithm
 
 
 @algorithm(
@@ -24,6 +24,10 @@ from convkernels.registry import algorithm
 class CuPyXFFTConvolve(SignalConvolution):
     module = "cupyx.scipy.signal"
     function = "fftconvolve"
+
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        return _cupyx.called(SignalConvolution.cost(problem), problem)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         super().plan(problem, xp, device)

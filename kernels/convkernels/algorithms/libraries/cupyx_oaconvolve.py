@@ -57,7 +57,8 @@ class CuPyXOAConvolve(SignalConvolution):
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
-        return blocked(problem, *map(blocks, problem.image, problem.kernel))
+        cost = blocked(problem, *map(blocks, problem.image, problem.kernel))
+        return _cupyx.called(cost, problem)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         super().plan(problem, xp, device)

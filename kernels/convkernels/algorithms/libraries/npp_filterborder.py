@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from typing import Any
 
 from convkernels.algorithms.libraries._wheels import shared_library
@@ -130,6 +131,7 @@ def context(device: str) -> Context:
 )
 class NPPFilterBorder(Implementation):
     devices = ("cuda",)
+    settled = False
 
     @staticmethod
     def missing(namespace: str) -> str | None:
@@ -143,14 +145,15 @@ class NPPFilterBorder(Implementation):
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
+        """Each pair's image is grown, filtered and added up; a pixel is read for each product, as
+        how NPP blocks its sums is not known."""
         pairs = problem.batch * problem.out_channels * problem.in_channels // problem.groups
         (top, bottom), (left, right) = problem.pads
         grown = (problem.image[0] + top + bottom) * (problem.image[1] + left + right)
-        outputs = problem.output[0] * problem.output[1]
+        products = float(math.prod(problem.output) * math.prod(problem.kernel))
         item = ITEMSIZE[problem.dtype]
-        # Each pair's image is grown, filtered, and added up.
-        flops = 2.0 * outputs * problem.kernel[0] * problem.kernel[1]
-        return Cost(pairs * flops, pairs * item * (3.0 * grown + outputs), item * grown)
+        traffic = pairs * item * (2.0 * grown + products)
+        return Cost(2 * pairs * products, traffic, item * grown)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp, self.device = problem, xp, device
