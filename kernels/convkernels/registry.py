@@ -46,6 +46,8 @@ class Implementation:
     b: Any
     gradients: bool = True  # torch's autograd sees through ``load`` and ``run``
     spreads: bool = False  # a pixel that is not finite reaches further than in its family's sums
+    devices: tuple[str, ...] = ("cpu", "cuda")  # the kinds that it runs on
+    settled: bool = True  # what ``refuses`` takes, ``plan`` takes: no library is asked there
     compile_seconds: float = 0.0  # that compiling its code took, here or in an earlier process
     threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
 
@@ -104,10 +106,19 @@ class Algorithm:
         """Why it cannot run on this namespace here, with the command that helps, or None."""
         if namespace not in self.namespaces:
             return f"{self.name} runs on {', '.join(self.namespaces)}"
-        return array_libraries.missing(namespace) or self.implementation.missing(namespace)
+        reason = array_libraries.missing(namespace)
+        if not (reason or self.runs_on("cpu") or array_libraries.cuda_devices()):
+            reason = f"no CUDA driver or device ({self.name} needs an NVIDIA GPU)"
+        return reason or self.implementation.missing(namespace)
+
+    def runs_on(self, device: str) -> bool:
+        """Whether it runs on devices of this kind ("cpu", "cuda:0")."""
+        return device.partition(":")[0] in self.implementation.devices
 
     def refuses(self, problem: Problem, namespace: str, device: str) -> str | None:
         """Why it refuses this problem there, or None."""
+        if not self.runs_on(device):
+            return f"runs on {' and '.join(self.implementation.devices)} alone, not on {device}"
         reason = array_libraries.refuses_dtype(namespace, problem.dtype)
         return reason or self.implementation.refuses(problem, namespace, device)
 

@@ -46,6 +46,10 @@ def choose(problem: Problem, namespace: str, device: str, *, gradients: bool = F
         reason = candidate.missing(namespace) or candidate.refuses(problem, namespace, device)
         if candidate.family == "separable":  # it may yet refuse the kernel, by its values
             reason = reason or "for some kernels alone, and the choice looks at no values"
+        if not candidate.implementation.settled:
+            reason = reason or "its library may yet refuse it, and the choice does not ask"
+        if candidate.arithmetic.startswith("tf32"):
+            reason = reason or "TF32 is for those who ask for it"
         if gradients and not candidate.implementation.gradients:
             reason = reason or "no gradient passes through it"
         if reason is not None:

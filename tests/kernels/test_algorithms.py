@@ -76,14 +76,20 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(
         ("ipp-auto", "ipp-direct", "ipp-fft"), lambda p: steps(p) or p.dtype != "float32"
     ),
-    "scipy-convolve2d": lambda p: (
-        steps(p)
-        or not single_precision_or_more(p)
-        or p.padding is not None
-        or (p.boundary == "circular" and p.mode != "same")
+    **dict.fromkeys(
+        ("scipy-convolve2d", "cupyx-convolve2d"),
+        lambda p: (
+            steps(p)
+            or not single_precision_or_more(p)
+            or p.padding is not None
+            or (p.boundary == "circular" and p.mode != "same")
+        ),
     ),
     **dict.fromkeys(
-        ("scipy-convolve", "scipy-fftconvolve", "scipy-oaconvolve"),
+        (
+            *("scipy-convolve", "scipy-fftconvolve", "scipy-oaconvolve"),
+            *("cupyx-fftconvolve", "cupyx-oaconvolve"),
+        ),
         lambda p: (
             steps(p)
             or not single_precision_or_more(p)
@@ -93,7 +99,15 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     ),
     **dict.fromkeys(WINOGRAD, lambda p: steps(p) or p.kernel != (3, 3)),
     "winograd-2x2-5x5": lambda p: steps(p) or p.kernel != (5, 5),
-    "scipy-ndimage": lambda p: steps(p) or not single_precision_or_more(p),
+    **dict.fromkeys(
+        ("scipy-ndimage", "cupyx-ndimage-convolve"),
+        lambda p: steps(p) or not single_precision_or_more(p),
+    ),
+    # On a GPU alone; what cuDNN's algorithms take is cuDNN's to say.
+    "torch-conv2d-autotuned": lambda problem: False,
+    "npp-filterborder": lambda p: steps(p) or p.dtype != "float32",
+    "triton-direct": lambda problem: False,
+    "triton-implicit-gemm": lambda p: p.dtype == "float64",
 }
 
 
@@ -172,8 +186,9 @@ def test_the_random_problems_have_everything() -> None:
 @pytest.mark.parametrize("name", REFUSES)
 def test_gradients_are_refused(name: str, direction: str) -> None:
     algorithm = algorithms()[name]
+    device = "cpu" if algorithm.runs_on("cpu") else "cuda:0"
     for namespace in algorithm.namespaces:
-        reason = algorithm.refuses(Problem((8, 8), (3, 3), direction=direction), namespace, "cpu")
+        reason = algorithm.refuses(Problem((8, 8), (3, 3), direction=direction), namespace, device)
         assert reason is not None
         assert direction in reason
 

@@ -203,13 +203,18 @@ def plant(
     reason: str | None,
     namespaces: tuple[str, ...] = ("numpy",),
     family: str = "direct",
+    arithmetic: str = "ieee",
+    settled: bool = True,
 ) -> None:
     """The cheapest algorithm of all, by its own account."""
+    final = settled
 
     @algorithm(
-        name=name, family=family, namespaces=namespaces, arithmetic="ieee", source="this test"
+        name=name, family=family, namespaces=namespaces, arithmetic=arithmetic, source="this test"
     )
     class Planted:
+        settled = final
+
         @staticmethod
         def refuses(problem: Problem, namespace: str, device: str) -> str | None:
             return reason
@@ -229,11 +234,13 @@ def test_auto_never_picks_one_that_refuses(problem: Problem) -> None:
     plant("refusing", "it always refuses")
     plant("elsewhere", None, namespaces=("cupy",))
     plant("rank 1", None, family="separable")
+    plant("rounded", None, arithmetic="tf32")
+    plant("asks its library", None, settled=False)
     for namespace in ("numpy", "torch"):
         if namespace == "numpy" and problem.dtype == "bfloat16":
             continue
         chosen = choose(problem, namespace, "cpu")
-        assert chosen.name not in ("refusing", "elsewhere", "rank 1")
+        assert chosen.name not in ("refusing", "elsewhere", "rank 1", "rounded", "asks its library")
         assert namespace in chosen.namespaces
         assert chosen.missing(namespace) is None
         assert chosen.refuses(problem, namespace, "cpu") is None

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convcross.sweeps.contenders import available
 from convkernels import (
     Cost,
     Problem,
@@ -18,6 +19,7 @@ from convkernels import (
     algorithm,
     convolve,
     discovery,
+    namespaces,
     registry,
 )
 from convkernels.discovery import algorithms, find, load_path
@@ -99,6 +101,27 @@ def test_defaults_refuse_gradients_and_dtypes_that_the_library_lacks() -> None:
         found.prepare(Problem((4, 4), (2, 2), direction="grad_input"), "numpy", "cpu")
     with pytest.raises(UnsupportedProblem, match="numpy has no bfloat16"):
         found.prepare(Problem((4, 4), (2, 2), dtype="bfloat16"), "numpy", "cpu")
+
+
+def test_a_gpu_is_needed_where_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    @algorithm(name="on a card", **ABOUT)
+    class OnACard:
+        devices = ("cuda",)
+
+        def run(self, a: Any) -> Any:
+            return a
+
+    found, problem = find("on a card"), Problem((4, 4), (2, 2))
+    assert not found.runs_on("cpu")
+    assert found.runs_on("cuda:3")
+    assert found.refuses(problem, "numpy", "cpu") == "runs on cuda alone, not on cpu"
+    assert found.refuses(problem, "numpy", "cuda:0") is None
+    monkeypatch.setattr(namespaces, "cuda_devices", lambda: 0)
+    needs = "no CUDA driver or device (on a card needs an NVIDIA GPU)"
+    assert found.missing("numpy") == needs
+    monkeypatch.setattr(namespaces, "cuda_devices", lambda: 1)
+    assert found.missing("numpy") is None
+    assert not any(name.startswith("on a card") for name in available(["cpu", "cuda:0"]))
 
 
 def test_a_class_says_only_what_differs() -> None:

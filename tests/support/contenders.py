@@ -95,7 +95,7 @@ def contenders() -> list[Any]:
     for algorithm in algorithms().values():
         for name in algorithm.namespaces:
             devices = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}[name]
-            found += [Contender(algorithm, name, device) for device in devices]
+            found += [Contender(algorithm, name, one) for one in devices if algorithm.runs_on(one)]
         if set(algorithm.namespaces) == set(namespaces.NAMES):  # written on the array API
             found.append(Contender(algorithm, STRICT, "cpu"))
     return [

@@ -48,6 +48,8 @@ DISTRIBUTIONS = {
     "pyfftw": ("pyfftw",),
     "ducc0": ("ducc0",),
     "fft-conv-pytorch": ("fft-conv-pytorch",),
+    "npp": ("nvidia-npp", "nvidia-npp-cu12"),
+    "subquadratic-ops-torch": ("subquadratic-ops-torch-cu13",),
     "pandas": ("pandas",),
     "matplotlib": ("matplotlib",),
 }

@@ -63,7 +63,7 @@ def available(devices: Sequence[str]) -> list[Contender]:
         for namespace in algorithm.namespaces
         if algorithm.missing(namespace) is None
         for device in namespaces.devices(namespace)
-        if device in devices
+        if device in devices and algorithm.runs_on(device)
     ]
 
 

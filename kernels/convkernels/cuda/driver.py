@@ -37,3 +37,14 @@ def version() -> tuple[int, int] | None:
     if found is None or found.cuDriverGetVersion(ctypes.byref(number)) != 0:
         return None
     return number.value // 1000, number.value % 1000 // 10
+
+
+def stream_flags(stream: int) -> int:
+    """The flags that a stream, by its address, was made with. Raises RuntimeError without a driver,
+    or where it does not know the stream."""
+    found, flags = load(), ctypes.c_uint()
+    if found is None:
+        raise RuntimeError("no CUDA driver")
+    if status := found.cuStreamGetFlags(ctypes.c_void_p(stream), ctypes.byref(flags)):
+        raise RuntimeError(f"cuStreamGetFlags: status {status}")
+    return flags.value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
 
 from convkernels import Problem, namespaces
+from convkernels.algorithms.libraries import _torch_layer
 from convkernels.discovery import find
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -22,6 +24,13 @@ def prepared(name: str, problem: Problem) -> Any:
     instance = algorithm.prepare(problem, "torch", "cpu")
     instance.load(torch.ones(problem.w_shape))
     return instance
+
+
+def takes_tf32() -> bool:
+    """Whether cuDNN's convolutions may; from torch 2.9 on the older name raises where they and
+    recurrent layers differ."""
+    cudnn = torch.backends.cudnn
+    return bool(cudnn.conv.fp32_precision == "tf32" if hasattr(cudnn, "conv") else cudnn.allow_tf32)
 
 
 def spy_on(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[tuple[Any, ...]]:
@@ -72,18 +81,45 @@ def test_tf32_is_off_for_the_layer_alone(device: str, monkeypatch: pytest.Monkey
     conv2d = torch.nn.functional.conv2d
 
     def spy(*args: Any, **options: Any) -> Any:
-        seen.append(torch.backends.cudnn.allow_tf32)
+        seen.append(takes_tf32())
         return conv2d(*args, **options)
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", spy)
-    before = torch.backends.cudnn.allow_tf32
-    for name in ("torch-conv2d", "torch-conv2d-channels-last"):
+    before = takes_tf32()
+    names = ["torch-conv2d", "torch-conv2d-channels-last"]
+    for name in names if device == "cpu" else [*names, "torch-conv2d-autotuned"]:
         instance = find(name).prepare(CHANNELS, "torch", device)
         instance.load(torch.ones(CHANNELS.w_shape, device=device))
         instance.run(torch.ones(CHANNELS.x_shape, device=device))
     # On the CPU it is nobody's: cuDNN's settings are left as they were.
-    assert seen == [before if device == "cpu" else False] * 2
-    assert torch.backends.cudnn.allow_tf32 == before
+    assert set(seen) == {before if device == "cpu" else False}
+    assert takes_tf32() == before
+
+
+def test_autotuning_is_on_for_the_layer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the plan, which makes the first call of a shape, and in each run."""
+    cudnn = torch.backends.cudnn
+    seen = []
+    conv2d = torch.nn.functional.conv2d
+
+    def spy(x: Any, *args: Any, **options: Any) -> Any:
+        seen.append((cudnn.benchmark, takes_tf32(), bool(x.any())))
+        return conv2d(x, *args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", spy)
+    found = find("torch-conv2d-autotuned")
+    held = _torch_layer._cudnn(found.implementation.benchmark)  # type: ignore[attr-defined]
+    monkeypatch.setattr(contextlib, "nullcontext", lambda: held)  # what the CPU has in its place
+    before = cudnn.benchmark, takes_tf32()
+    assert found.refuses(CHANNELS, "torch", "cpu") == "runs on cuda alone, not on cpu"
+    instance = found.implementation()
+    instance.plan(CHANNELS, None, "cpu")
+    instance.load(torch.ones(CHANNELS.w_shape))
+    instance.run(torch.ones(CHANNELS.x_shape))
+    assert seen == [(True, False, False), (True, False, True)]
+    assert (cudnn.benchmark, takes_tf32()) == before
+    once = found.implementation.cost(CHANNELS)
+    assert once.once_flops == 20 * once.flops == 20 * CHANNELS.flops
 
 
 def test_fft_conv_transforms_at_the_size_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
-"""What ``scipy.signal``'s convolutions by way of transforms have in common: one plane at a time."""
+"""What ``scipy.signal``'s convolutions by way of transforms have in common: one plane at a time.
+
+``cupyx.scipy.signal`` has them too, with the same arguments and the same conventions.
+"""
 
 from __future__ import annotations
 
+import importlib
 import math
 from typing import Any, ClassVar
 
-from convkernels.problem import Problem
+from convkernels.problem import ITEMSIZE, Problem
 from convkernels.registry import Cost, Implementation, forward_only
 from convkernels.toolbox import bounds
 from convkernels.toolbox.planes import by_plane, single_step
@@ -14,6 +18,7 @@ from convkernels.toolbox.planes import by_plane, single_step
 class SignalConvolution(Implementation):
     """``scipy.signal.<function>(x, w, mode)``; a correlation's kernel is flipped in ``load``."""
 
+    module = "scipy.signal"
     function: ClassVar[str]
 
     @classmethod
@@ -41,9 +46,7 @@ class SignalConvolution(Implementation):
         return bounds.fourier(problem, points)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        from scipy import signal
-
-        self.problem, self.mode = problem, problem.mode
+        self.problem, self.xp, self.mode = problem, xp, problem.mode
         self.crop: tuple[slice, ...] = (slice(None), slice(None))
         even = any(size % 2 == 0 for size in problem.kernel)
         if problem.op == "correlation" and problem.mode == "same" and even:
@@ -57,13 +60,26 @@ class SignalConvolution(Implementation):
                 slice(start, start + size)
                 for start, size in zip(starts, problem.output, strict=True)
             )
-        self.convolve = getattr(signal, self.function)
+        self.convolve = getattr(importlib.import_module(self.module), self.function)
 
     def load(self, b: Any) -> None:
         self.w = (b if self.problem.op == "convolution" else b[..., ::-1, ::-1]).copy()
 
     def run(self, a: Any) -> Any:
-        return by_plane(self._plane, a, self.w, self.problem)
+        return by_plane(self._plane, a, self.w, self.problem, self.xp)
 
     def _plane(self, x: Any, w: Any) -> Any:
         return self.convolve(x, w, mode=self.mode)[self.crop]
+
+
+def blocked(problem: Problem, down: tuple[int, int], across: tuple[int, int]) -> Cost:
+    """Of overlap-add, with (length, number) of the blocks along each axis."""
+    (height, rows), (width, columns) = down, across
+    planes = problem.batch * problem.out_channels * problem.in_channels // problem.groups
+    block = height * width
+    points = rows * columns * block
+    # Forward and back for each block, once for the kernel; a complex product at half of them.
+    flops = 2.5 * (2 * points + block) * math.log2(max(2, block)) + 3 * points
+    # Padded, two passes an axis and a transform, the product, the overlaps added, cropped.
+    item = ITEMSIZE[problem.dtype]
+    return Cost(planes * flops, planes * 16.0 * item * points, 4.0 * item * points)

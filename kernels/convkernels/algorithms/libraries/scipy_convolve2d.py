@@ -17,7 +17,7 @@ from convkernels.toolbox.planes import by_plane, single_step
     source="scipy.signal.convolve2d, correlate2d",
 )
 class SciPyConvolve2d(Implementation):
-    threads = 1
+    threads: int | None = 1
 
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:

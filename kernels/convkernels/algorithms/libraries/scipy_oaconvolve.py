@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels.algorithms.libraries._scipy_signal import SignalConvolution
-from convkernels.problem import ITEMSIZE, Problem
+from convkernels.algorithms.libraries._scipy_signal import SignalConvolution, blocked
+from convkernels.problem import Problem
 from convkernels.registry import Cost, algorithm
 
 
@@ -49,15 +49,7 @@ class SciPyOAConvolve(SignalConvolution):
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
-        (height, rows), (width, columns) = map(blocks, problem.image, problem.kernel)
-        planes = problem.batch * problem.out_channels * problem.in_channels // problem.groups
-        block = height * width
-        points = rows * columns * block
-        # Forward and back for each block, once for the kernel; a complex product at half of them.
-        flops = 2.5 * (2 * points + block) * math.log2(max(2, block)) + 3 * points
-        # Padded, two passes an axis and a transform, the product, the overlaps added, cropped.
-        item = ITEMSIZE[problem.dtype]
-        return Cost(planes * flops, planes * 16.0 * item * points, 4.0 * item * points)
+        return blocked(problem, *map(blocks, problem.image, problem.kernel))
 
     def provenance(self) -> dict[str, Any]:
         lengths, numbers = zip(*map(blocks, self.problem.image, self.problem.kernel), strict=True)
