@@ -81,6 +81,7 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
         ),
     ),
     "scipy-ndimage": lambda p: steps(p) or not single_precision_or_more(p),
+    "cuda-overlap-save": lambda p: steps(p) or p.dtype == "float64",
 }
 
 
