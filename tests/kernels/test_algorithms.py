@@ -108,6 +108,7 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     "npp-filterborder": lambda p: steps(p) or p.dtype != "float32",
     "triton-direct": lambda problem: False,
     "triton-implicit-gemm": lambda p: p.dtype == "float64",
+    "cuda-overlap-save": lambda p: steps(p) or p.dtype == "float64",
 }
 
 

@@ -19,6 +19,7 @@ from convkernels.registry import Algorithm, Implementation
 TEXTBOOK = ("direct", "fft", "im2col-gemm")
 STRICT = "array-api-strict"
 RANKS = {"integral": 0, "low-rank-2": 2, "low-rank-4": 4, "low-rank-8": 8}
+DEVICES = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,17 @@ class Contender:
             pytest.skip(reason)
         elif self.device not in namespaces.devices(self.namespace):
             pytest.skip(f"{self.namespace} has no {self.device} here")
+        elif reason := self._refusal_of_the_device():
+            pytest.skip(reason)
+
+    def _refusal_of_the_device(self) -> str | None:
+        """Why it runs on other devices of its namespace alone, or None."""
+        plain = Problem((8, 8), (3, 3))
+        reasons = {
+            device: self.algorithm.refuses(plain, self.namespace, device)
+            for device in DEVICES[self.namespace]
+        }
+        return None if all(reasons.values()) else reasons[self.device]
 
     def has_dtype(self, dtype: str) -> bool:
         if self.namespace == STRICT:
@@ -94,8 +106,8 @@ def contenders() -> list[Any]:
     found = []
     for algorithm in algorithms().values():
         for name in algorithm.namespaces:
-            devices = {"numpy": ["cpu"], "torch": ["cpu", "cuda:0"], "cupy": ["cuda:0"]}[name]
-            found += [Contender(algorithm, name, one) for one in devices if algorithm.runs_on(one)]
+            places = filter(algorithm.runs_on, DEVICES[name])
+            found += [Contender(algorithm, name, device) for device in places]
         if set(algorithm.namespaces) == set(namespaces.NAMES):  # written on the array API
             found.append(Contender(algorithm, STRICT, "cpu"))
     return [

@@ -25,10 +25,10 @@ from typing import Any, Protocol
 
 from convcross.machine import threads
 from convcross.measure.phases import SHORTEST
-from convcross.measure.timing.cuda import Handle
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem, namespaces
+from convkernels.cuda.kernel import Handle
 from convkernels.discovery import find, load_path
 
 KNOWN_WORK = str(Path(__file__).with_name("known_work.py"))

@@ -1,7 +1,8 @@
 // CUDA C++ on the CPU: a fibre a thread, one block at a time, __syncthreads() as a switch.
 //
 // It is for right and wrong, not for speed. Each thread runs alone to its next barrier, in order of
-// number or in reverse, so that a missing barrier lets it read what others have not written yet.
+// number or in reverse, so that a missing barrier lets it read what others have not written yet. A
+// warp runs alone until all its threads are at a barrier of the block or have left.
 // Dynamic shared memory is full of NaN when a block begins, and the words behind it must still be
 // when the block ends. What it does not show: anything about time, bank conflicts, registers, and
 // races within the reach of one barrier that happen to be harmless in both orders.
@@ -11,6 +12,7 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -26,6 +28,10 @@
 #define __launch_bounds__(...)
 #define DYNAMIC_SHARED(name) float* name = reinterpret_cast<float*>(emulator::shared.data())
 
+struct alignas(8) float2 {
+  float x, y;
+};
+inline float2 make_float2(float x, float y) { return {x, y}; }
 struct alignas(16) float4 {
   float x, y, z, w;
 };
@@ -36,6 +42,36 @@ struct dim3 {
 };
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+template <class To, class From>
+To same_bits(From from) {
+  To to;
+  static_assert(sizeof to == sizeof from, "the bits of one are those of the other");
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+inline unsigned __umulhi(unsigned a, unsigned b) {
+  return static_cast<uint64_t>(a) * b >> 32;
+}
+inline float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
+inline unsigned __float_as_uint(float value) { return same_bits<unsigned>(value); }
+
+#define HALF_CONVERSIONS  // float16 as its bits
+inline float half_to_float(unsigned short bits) {
+  const unsigned sign = (bits & 0x8000u) << 16, rest = (bits & 0x7fffu) << 13;
+  if ((bits & 0x7c00) == 0x7c00) return same_bits<float>(sign | rest | 0x7f800000u);
+  return same_bits<float>(sign | rest) * 0x1p112f;
+}
+inline unsigned short float_to_half(float value) {
+  const unsigned sign = same_bits<unsigned>(value) >> 16 & 0x8000u;
+  const float size = std::fabs(value);
+  if (!(size < 65520)) return sign | (size == size ? 0x7c00 : 0x7e00);
+  int exponent;
+  std::frexp(size, &exponent);
+  const int spacing = std::max(exponent, -13) - 11;  // of halves of this size, a power of two
+  const float nearest = std::ldexp(std::nearbyint(std::ldexp(size, -spacing)), spacing);
+  return sign | same_bits<unsigned>(nearest * 0x1p-112f) >> 13;
+}
+
 namespace emulator {
 
 struct alignas(16) Words {
@@ -44,7 +80,9 @@ struct alignas(16) Words {
 constexpr Words POISON = {{0x7fc0dead, 0x7fc0dead, 0x7fc0dead, 0x7fc0dead}};  // four NaNs
 constexpr size_t GUARD = 1024, STACK = 1 << 14;  // bytes behind shared memory, bytes of a fibre
 
-enum State { READY, AT_BARRIER, FINISHED };
+constexpr unsigned WARP = 32;
+
+enum State { READY, AT_WARP_BARRIER, AT_BARRIER, FINISHED };
 
 static std::vector<Words> shared;
 static std::vector<ucontext_t> fibres;
@@ -63,8 +101,24 @@ static void fibre() {
   leave(FINISHED);
 }
 
+// Threads first to last - 1, until none of them can go on.
+static void run_warp(unsigned first, unsigned last, bool reverse) {
+  for (bool live = true; live;) {
+    for (unsigned k = first; k < last; k++) {
+      current = reverse ? first + last - 1 - k : k;
+      if (states[current] != READY) continue;
+      threadIdx = {current % blockDim.x, current / blockDim.x % blockDim.y,
+                   current / (blockDim.x * blockDim.y)};
+      swapcontext(&scheduler, &fibres[current]);
+    }
+    live = false;
+    for (unsigned k = first; k < last; k++)
+      if (states[k] == AT_WARP_BARRIER) states[k] = READY, live = true;
+  }
+}
+
 static void run_block(std::vector<char>& stacks, bool reverse) {
-  const unsigned threads = states.size();
+  const unsigned threads = states.size(), warps = (threads + WARP - 1) / WARP;
   for (unsigned i = 0; i < threads; i++) {
     states[i] = READY;
     getcontext(&fibres[i]);
@@ -73,12 +127,9 @@ static void run_block(std::vector<char>& stacks, bool reverse) {
     makecontext(&fibres[i], fibre, 0);
   }
   for (bool live = true; live;) {
-    for (unsigned k = 0; k < threads; k++) {
-      current = reverse ? threads - 1 - k : k;
-      if (states[current] != READY) continue;
-      threadIdx = {current % blockDim.x, current / blockDim.x % blockDim.y,
-                   current / (blockDim.x * blockDim.y)};
-      swapcontext(&scheduler, &fibres[current]);
+    for (unsigned k = 0; k < warps; k++) {
+      const unsigned first = (reverse ? warps - 1 - k : k) * WARP;
+      run_warp(first, std::min(first + WARP, threads), reverse);
     }
     live = false;
     for (State& state : states)
@@ -117,6 +168,7 @@ int launch(void (*kernel)(Parameters...), const unsigned* grid, const unsigned* 
 }  // namespace emulator
 
 inline void __syncthreads() { emulator::leave(emulator::AT_BARRIER); }
+inline void __syncwarp() { emulator::leave(emulator::AT_WARP_BARRIER); }
 
 #define EMULATE(kernel)                                                                      \
   extern "C" int emulate(const unsigned* grid, const unsigned* block, unsigned shared_bytes, \

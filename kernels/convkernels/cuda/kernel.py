@@ -58,6 +58,53 @@ def on_gpu(kernel: Kernel, device: str) -> Launcher:
     return function  # type: ignore[no-any-return]
 
 
+@dataclasses.dataclass(frozen=True)
+class Handle:
+    """A stream of torch in CUDA's stream protocol, which not every torch itself speaks."""
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
+
+
+def launcher(kernel: Kernel, device: str, namespace: str) -> Launcher:
+    """The kernel as ``on_gpu`` gives it, for arrays of this namespace on its current stream.
+
+    CuPy launches for torch too: both work in the device's primary context.
+    """
+    launch = on_gpu(kernel, device)
+    if namespace != "torch":
+        return launch
+    import cupy
+    import torch
+
+    def on_torchs_stream(grid: Any, block: Any, arguments: Any, *, shared_mem: int) -> None:
+        values = tuple(
+            by_value(argument.data_ptr()) if isinstance(argument, torch.Tensor) else argument
+            for argument in arguments
+        )
+        stream = Handle(torch.cuda.current_stream(device).cuda_stream)
+        with cupy.cuda.Device(_index(device)), cupy.cuda.Stream.from_external(stream):
+            launch(grid, block, values, shared_mem=shared_mem)
+
+    return on_torchs_stream
+
+
+def by_value(address: int) -> Any:
+    """A pointer to be passed as it is: an array of one element goes to a kernel by value."""
+    import numpy as np
+
+    return np.array([(address,)], dtype=[("address", np.uint64)])
+
+
+def contiguous(array: Any) -> Any:
+    """The array, or a copy, in the order that kernels count in; CuPy's or torch's."""
+    if hasattr(array, "contiguous"):
+        return array.contiguous()
+    return array if array.flags.c_contiguous else array.copy()
+
+
 def processors(device: str) -> int:
     """Streaming multiprocessors of a device."""
     import cupy

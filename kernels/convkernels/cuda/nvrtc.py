@@ -18,26 +18,37 @@ COMPILERS = ("nvrtc", "nvcc")
 
 
 @dataclasses.dataclass(frozen=True)
+class Compiled:
+    """Machine code of one kernel, and what the assembler said of it."""
+
+    cubin: bytes
+    log: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Resources:
-    """What a thread of a compiled kernel takes."""
+    """What a thread of a compiled kernel takes, and its block's static shared memory."""
 
     registers: int
     stack_bytes: int
     spilled_bytes: int
+    shared_bytes: int
+
+
+def wheels(pattern: str) -> list[str]:
+    """Files of NVIDIA's wheels, the newest CUDA first, by a pattern such as "cu1*/lib/*.so"."""
+    package = importlib.util.find_spec("nvidia")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    return [
+        str(file) for folder in folders for file in sorted(Path(folder).glob(pattern), reverse=True)
+    ]
 
 
 @functools.cache
 def _nvrtc() -> ctypes.CDLL | None:
     """NVRTC from NVIDIA's wheels (CUDA 13 or 12) or from the system, or None."""
-    package = importlib.util.find_spec("nvidia")
-    folders = list(package.submodule_search_locations or ()) if package else []
-    wheels = [
-        str(library)
-        for folder in folders
-        for pattern in ("cu1*/lib/libnvrtc.so.*", "cuda_nvrtc/lib/libnvrtc.so.*")
-        for library in sorted(Path(folder).glob(pattern), reverse=True)
-    ]
-    for name in (*wheels, "libnvrtc.so.13", "libnvrtc.so.12"):
+    found = [*wheels("cu1*/lib/libnvrtc.so.*"), *wheels("cuda_nvrtc/lib/libnvrtc.so.*")]
+    for name in (*found, "libnvrtc.so.13", "libnvrtc.so.12"):
         try:
             return ctypes.CDLL(name)
         except OSError:
@@ -52,6 +63,18 @@ def missing(compiler: str) -> str | None:
     return None if _nvrtc() else "no NVRTC: pip install nvidia-cuda-nvrtc"
 
 
+@functools.lru_cache(maxsize=64)
+def compiled(kernel: Kernel, compiler: str, architecture: str = "sm_90") -> Compiled:
+    """The kernel as machine code.
+
+    Raises
+    ------
+    RuntimeError
+        With the compiler's messages.
+    """
+    return {"nvcc": _with_nvcc, "nvrtc": _with_nvrtc}[compiler](kernel.source, architecture)
+
+
 def resources(kernel: Kernel, compiler: str, architecture: str = "sm_90") -> Resources:
     """Compile to machine code and read what the assembler says of the kernel.
 
@@ -60,7 +83,7 @@ def resources(kernel: Kernel, compiler: str, architecture: str = "sm_90") -> Res
     RuntimeError
         With the compiler's messages.
     """
-    log = {"nvcc": _with_nvcc, "nvrtc": _with_nvrtc}[compiler](kernel.source, architecture)
+    log = compiled(kernel, compiler, architecture).log
 
     def number(pattern: str) -> int:
         found = re.findall(pattern, log)
@@ -72,22 +95,24 @@ def resources(kernel: Kernel, compiler: str, architecture: str = "sm_90") -> Res
         number(r"Used (\d+) registers"),
         number(r"(\d+) bytes stack frame"),
         number(r"(\d+) bytes spill stores") + number(r"(\d+) bytes spill loads"),
+        sum(map(int, re.findall(r"(\d+) bytes smem", log))),  # untold where there is none
     )
 
 
-def _with_nvcc(source: str, architecture: str) -> str:
+def _with_nvcc(source: str, architecture: str) -> Compiled:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "kernel.cu")
         file.write_text(source, encoding="utf-8")
+        cubin = file.with_suffix(".cubin")
         options = (STANDARD, f"-arch={architecture}", "-ftz=true", "-Xptxas=-v", "-cubin")
-        command = ["nvcc", *options, "-o", str(file.with_suffix(".cubin")), str(file)]
+        command = ["nvcc", *options, "-o", str(cubin), str(file)]
         done = subprocess.run(command, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"nvcc fails:\n{done.stderr}")
-    return done.stdout + done.stderr
+        if done.returncode:
+            raise RuntimeError(f"nvcc fails:\n{done.stderr}")
+        return Compiled(cubin.read_bytes(), done.stdout + done.stderr)
 
 
-def _with_nvrtc(source: str, architecture: str) -> str:
+def _with_nvrtc(source: str, architecture: str) -> Compiled:
     nvrtc = _nvrtc()
     if nvrtc is None:
         raise RuntimeError(missing("nvrtc"))
@@ -103,8 +128,11 @@ def _with_nvrtc(source: str, architecture: str) -> str:
         nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value)
         nvrtc.nvrtcGetProgramLog(program, log)
+        if failed:
+            raise RuntimeError(f"NVRTC fails:\n{log.value.decode()}")
+        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+        cubin = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetCUBIN(program, cubin)
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    if failed:
-        raise RuntimeError(f"NVRTC fails:\n{log.value.decode()}")
-    return log.value.decode()
+    return Compiled(cubin.raw, log.value.decode())

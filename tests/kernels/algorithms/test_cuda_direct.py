@@ -20,33 +20,13 @@ from convkernels.discovery import find
 from convkernels.namespaces import from_numpy, missing, on, to_numpy
 from convkernels.problem import MODES, OPS, Problem, UnsupportedProblem
 from convkernels.toolbox import bounds
+from support.emulated import Guarded, needs_compiler, without
 
-needs_compiler = pytest.mark.skipif(
-    emulator.compiler() is None, reason="no C++ compiler for the emulator: $CXX, g++"
-)
 needs_gpu = pytest.mark.skipif(
     missing("cupy") is not None, reason=f"no CUDA GPU: {missing('cupy')}"
 )
 
 H200_PROCESSORS = 132
-
-
-class Guarded:
-    """NumPy as far as ``run`` uses it; outputs begin as NaN, with NaN before and behind them."""
-
-    float32 = np.float32
-    ascontiguousarray = staticmethod(np.ascontiguousarray)
-    margin = 512
-
-    def empty(self, shape, dtype):
-        size = math.prod(shape)
-        self.memory = np.full(size + 2 * self.margin, np.nan, dtype)
-        return self.memory[self.margin : self.margin + size].reshape(shape)
-
-    def check(self):
-        before, behind = self.memory[: self.margin], self.memory[-self.margin :]
-        assert np.isnan(before).all()
-        assert np.isnan(behind).all()
 
 
 def operands(problem, seed=0):
@@ -182,25 +162,17 @@ def test_takes_views(emulate, monkeypatch):
 
 # ---- the emulator sees what it is for -------------------------------------------------------
 
-BARRIER = "__syncthreads();"
 THREE_CHANNELS = Problem(image=(40, 140), kernel=(3, 3), in_channels=3, mode="same")
-
-
-def without_barrier(which):
-    def edit(source):
-        places = [match.start() for match in re.finditer(re.escape(BARRIER), source)]
-        assert len(places) == 3
-        at = places[which]
-        return source[:at] + source[at + len(BARRIER) :]
-
-    return edit
 
 
 @needs_compiler
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("which", range(3))
 def test_every_barrier_is_needed(emulate, which, reverse):
-    y, x, w = emulate(THREE_CHANNELS, edit=without_barrier(which), reverse=reverse)
+    def edit(source):
+        return without(source, "__syncthreads();", which, count=3)
+
+    y, x, w = emulate(THREE_CHANNELS, edit=edit, reverse=reverse)
     with pytest.raises(AssertionError):
         assert_right(y, x, w, THREE_CHANNELS)
 

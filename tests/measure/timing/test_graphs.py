@@ -236,7 +236,7 @@ def test_the_cpu_has_no_graphs() -> None:
 def contender(name: str) -> tuple[Any, Any, Any, str]:
     """An instance planned and loaded, its image and filter, and the namespace."""
     algorithm, _, namespace = name.partition("/")
-    if reason := namespaces.missing(namespace):
+    if reason := find(algorithm).missing(namespace):
         pytest.skip(reason)
     problem = Problem(image=(200, 300), kernel=(7, 5), mode="same")
     rng = np.random.default_rng(3)
@@ -251,7 +251,13 @@ def contender(name: str) -> tuple[Any, Any, Any, str]:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["fft/cupy", "fft/torch", "cuda-direct/cupy"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("fft/cupy", "fft/torch", "cuda-direct/cupy"),
+        *("cuda-overlap-save/cupy", "cuda-overlap-save/torch"),
+    ],
+)
 def test_replays_equal_what_was_captured(name: str) -> None:
     instance, x, w, namespace = contender(name)
     with namespaces.on(namespace, "cuda:0"):

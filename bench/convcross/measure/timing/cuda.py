@@ -9,7 +9,6 @@ own.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -135,23 +134,13 @@ class CudaStopwatch:
                 return
             import torch
 
-            theirs = Handle(torch.cuda.current_stream(self.device).cuda_stream)
+            theirs = cuda.Handle(torch.cuda.current_stream(self.device).cuda_stream)
             with self._cupy.cuda.Stream.from_external(theirs) as stream:
                 yield stream
 
     def _flush(self) -> None:
         memory, size = self._scrub
         memory.memset_async(0, size)
-
-
-@dataclasses.dataclass(frozen=True)
-class Handle:
-    """A stream of torch in CUDA's stream protocol, which not every torch itself speaks."""
-
-    pointer: int
-
-    def __cuda_stream__(self) -> tuple[int, int]:
-        return 0, self.pointer
 
 
 class Gate:
