@@ -51,9 +51,26 @@ def padded(x: Array, problem: Problem, xp: Any) -> Array:
         x = xp.concat((x[..., height - top :, :], x, x[..., :bottom, :]), axis=-2)
         return xp.concat((x[..., width - left :], x, x[..., :right]), axis=-1)
     height, width = x.shape[-2:]
-    shape = (*x.shape[:-2], height + top + bottom, width + left + right)
-    grown = xp.zeros(shape, dtype=x.dtype, device=x.device)
-    grown[..., top : top + height, left : left + width] = x
+    return window(x, (-top, -left), (height + top + bottom, width + left + right), xp)
+
+
+def window(x: Array, corner: Size, size: Size, xp: Any) -> Array:
+    """The part of an image, zero outside, that has this size and begins at this corner.
+
+    A view where all of it is inside; else (..., *size) in memory of its own.
+    """
+    inside, place = [], []
+    for start, length, extent in zip(corner, size, x.shape[-2:], strict=True):
+        first = min(max(start, 0), extent)
+        last = min(max(start + length, first), extent)
+        before = min(max(-start, 0), length)
+        inside.append(slice(first, last))
+        place.append(slice(before, before + last - first))
+    part = x[..., inside[0], inside[1]]
+    if tuple(part.shape[-2:]) == tuple(size):
+        return part
+    grown = xp.zeros((*x.shape[:-2], *size), dtype=x.dtype, device=x.device)
+    grown[..., place[0], place[1]] = part
     return grown
 
 

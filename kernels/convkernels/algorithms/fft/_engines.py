@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels.algorithms.fft._libraries import Library
+from convkernels.algorithms.fft._libraries import COMPLEX, Library
 from convkernels.algorithms.fft.fft import FFT
 from convkernels.problem import Problem, Shape, Size
 
 Array = Any
-COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
 
 class Kept(Library):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from convkernels.toolbox.bounds import compute_dtype
 
 Array = Any
 AXES = (-2, -1)
+COMPLEX = {"float32": "complex64", "float64": "complex128"}
 
 
 class Library(Protocol):
@@ -72,6 +74,33 @@ def good_size(least: int, namespace: str, *, even: bool) -> int:
     return next(s for s in sizes[bisect.bisect_left(sizes, least) :] if not (even and s % 2))
 
 
+@functools.cache
+def prime_factors(number: int) -> list[int]:
+    """Ascending, each as often as it divides; none of 1."""
+    found, prime = [], 2
+    while prime * prime <= number:
+        if number % prime:
+            prime += 1
+        else:
+            found.append(prime)
+            number //= prime
+    return [*found, number] if number > 1 else found
+
+
+def levels(size: int) -> float:
+    """Work of a transform of this length, a point, in that of a radix-2 pass: log2(size) where it
+    has no prime factor over 13, for which the libraries have kernels.
+
+    Beyond: a pass of p/2 for each prime factor p, or three times the work at a good size of twice
+    the length (Bluestein 1970), whichever is less: pocketfft's own estimate, by which it chooses.
+    """
+    factors = prime_factors(size)
+    if max(factors, default=1) <= 13:
+        return math.log2(size)
+    doubled = good_size(2 * size - 1, "numpy", even=False)
+    return min(sum(factors) / 2, 3 * doubled / size * math.log2(doubled))
+
+
 class ArrayAPI:
     """The namespace's own fft extension."""
 
@@ -103,6 +132,32 @@ class SciPy:
         return self.fft.irfft2(spectrum, s=self.size, overwrite_x=True)
 
 
+class Complex:
+    """Transforms (…, h, w) → (…, M1, M2) and back of complex numbers, by scipy.fft for NumPy and
+    the namespace's own for others.
+
+    Parameters
+    ----------
+    dtype : "complex64" or "complex128"
+    """
+
+    def __init__(self, xp: Any, size: Size, dtype: str, divides: bool) -> None:
+        self.xp, self.fft = xp, xp.fft
+        if xp.__name__.endswith(".numpy"):
+            import scipy.fft
+
+            self.fft = scipy.fft
+        self.size, self.dtype, self.divides = size, getattr(xp, dtype), divides
+
+    def forward(self, x: Array) -> Array:
+        """Of real numbers too."""
+        return self.fft.fftn(self.xp.astype(x, self.dtype, copy=False), s=self.size, axes=AXES)
+
+    def inverse(self, spectrum: Array) -> Array:
+        norm = "backward" if self.divides else "forward"
+        return self.fft.ifftn(spectrum, s=self.size, axes=AXES, norm=norm)
+
+
 class CuPy:
     """cuFFT through cupyx.scipy.fft, with the plans of a problem's transforms made here.
 
@@ -127,10 +182,9 @@ class CuPy:
         if 1 in size:  # CuPy has no 2-D plan for what is both C- and F-contiguous
             return
         half = (size[0], size[1] // 2 + 1)
-        complex_dtype = {"float32": "complex64", "float64": "complex128"}[dtype]
         for kind, batches, extent, of in (
             ("R2C", forward, size, dtype),
-            ("C2R", inverse, half, complex_dtype),
+            ("C2R", inverse, half, COMPLEX[dtype]),
         ):
             for batch in batches:
                 like = cupy.empty((*batch, *extent), dtype=of)

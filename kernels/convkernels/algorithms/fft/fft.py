@@ -16,10 +16,18 @@ Cooley & Tukey 1965; channels in the frequency domain: Mathieu, Henaff & LeCun 2
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from convkernels.algorithms.fft._libraries import Library, good_size, library, smooth_numbers
+from convkernels.algorithms.fft._libraries import (
+    Library,
+    good_size,
+    levels,
+    library,
+    prime_factors,
+)
 from convkernels.namespaces import NAMES
 from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
@@ -28,15 +36,43 @@ from convkernels.toolbox.scaling import exponent, scaled
 from convkernels.toolbox.stages import stage
 
 
-def transformed_whole(problem: Problem) -> bool:
+@dataclasses.dataclass(frozen=True)
+class Padding:
+    """How the size of a transform follows from the least that is needed.
+
+    Attributes
+    ----------
+    rounded : (least points, engine, whether the axis is the real transform's) → points
+    whole : whether a side of a circular image is transformed as it is
+    """
+
+    rounded: Callable[[int, str, bool], int]
+    whole: Callable[[int], bool]
+
+
+NEXT_FAST = Padding(
+    rounded=lambda least, engine, real: good_size(least, engine, even=real),
+    whole=lambda side: max(prime_factors(side), default=1) <= 13,
+)
+
+
+def transformed_whole(problem: Problem, padding: Padding = NEXT_FAST) -> bool:
     """Whether the image itself is one period of the transform."""
-    sides = (side in smooth_numbers((2, 3, 5, 7, 11, 13), side) for side in problem.image)
-    return problem.boundary == "circular" and all(sides)
+    return problem.boundary == "circular" and all(map(padding.whole, problem.image))
 
 
-def least_size(problem: Problem) -> Size:
+def unwrapped(problem: Problem) -> Problem:
+    """The same without a circular boundary: on the image grown by what it wraps round."""
+    if problem.boundary == "zero":
+        return problem
+    (height, width), (down, across) = problem.image, problem.pads
+    image = (height + sum(down), width + sum(across))
+    return dataclasses.replace(problem, image=image, mode="valid", boundary="zero")
+
+
+def least_size(problem: Problem, padding: Padding = NEXT_FAST) -> Size:
     """(M1, M2): the transform that this mode needs, and no more."""
-    if transformed_whole(problem):
+    if transformed_whole(problem, padding):
         return problem.image
     least = []
     for axis in (0, 1):
@@ -51,12 +87,13 @@ def least_size(problem: Problem) -> Size:
     return (least[0], least[1])
 
 
-def padded_size(problem: Problem, engine: str) -> Size:
-    """The least size, rounded up to one that the engine transforms well: see ``FACTORS``."""
-    rows, columns = least_size(problem)
-    if transformed_whole(problem):
+def padded_size(problem: Problem, engine: str, padding: Padding = NEXT_FAST) -> Size:
+    """The least size, rounded up for the engine: by default to one that it transforms well, see
+    ``FACTORS``."""
+    rows, columns = least_size(problem, padding)
+    if transformed_whole(problem, padding):
         return (rows, columns)
-    return (good_size(rows, engine, even=False), good_size(columns, engine, even=True))
+    return (padding.rounded(rows, engine, False), padding.rounded(columns, engine, True))
 
 
 @algorithm(
@@ -67,18 +104,23 @@ def padded_size(problem: Problem, engine: str) -> Size:
     source="Cooley & Tukey 1965; Mathieu, Henaff & LeCun 2013",
 )
 class FFT(Implementation):
-    @staticmethod
-    def cost(problem: Problem) -> Cost:
-        height, width = padded_size(problem, "numpy")
+    padding: ClassVar[Padding] = NEXT_FAST
+
+    @classmethod
+    def cost(cls, problem: Problem) -> Cost:
+        height, width = padded_size(problem, "numpy", cls.padding)
         spectrum = height * (width // 2 + 1)
         images = problem.batch * (problem.in_channels + problem.out_channels)
         products = problem.batch * problem.out_channels * problem.in_channels // problem.groups
         filters = problem.out_channels * problem.in_channels // problem.groups
         # A real transform of M points is 2.5·M·log2 M FLOP; a complex multiply-add is 8.
-        transform = 2.5 * height * width * math.log2(max(2, height * width))
+        work = max(1.0, levels(height) + levels(width))
+        transform = 2.5 * height * width * work
+        slow = max(1.0, work / math.log2(max(2, height * width)))  # for large prime factors
         item = max(4, ITEMSIZE[problem.dtype])
         # Two passes an axis over the real and the complex image, and the filter's spectrum once.
-        traffic = item * (images * (2 * height * width + 8 * spectrum) + 2 * filters * spectrum)
+        passes = slow * (2 * height * width + 8 * spectrum)
+        traffic = item * (images * passes + 2 * filters * spectrum)
         workspace = workspace_bytes(
             problem, images * 2 * spectrum + (images + filters) * height * width
         )
@@ -92,23 +134,23 @@ class FFT(Implementation):
             once_bytes=loaded,
         )
 
-    @staticmethod
-    def error_bound(problem: Problem) -> float:
-        return bounds.fourier(problem, math.prod(padded_size(problem, "numpy")))
+    @classmethod
+    def error_bound(cls, problem: Problem) -> float:
+        return bounds.fourier(problem, math.prod(padded_size(problem, "numpy", cls.padding)))
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp = problem, xp
         self.device = device
         self.size, self.library = self.engine(problem, xp)
         self.pointwise = problem.in_channels == problem.groups
-        self.grown = problem.boundary == "circular" and not transformed_whole(problem)
+        self.grown = problem.boundary == "circular" and not transformed_whole(problem, self.padding)
         # On a GPU, looking at the filter would wait for it.
         self.by_value = device == "cpu" and not self.library.divides
 
     def engine(self, problem: Problem, xp: Any) -> tuple[Size, Library]:
         """The padded size and the transforms at it: what another engine's file replaces."""
         namespace = xp.__name__.rpartition(".")[2]
-        size = padded_size(problem, namespace)
+        size = padded_size(problem, namespace, self.padding)
         return size, library(problem, namespace, xp, size, self.device)
 
     def load(self, b: Any) -> None:
@@ -142,21 +184,31 @@ class FFT(Implementation):
     def run(self, a: Any) -> Any:
         problem, xp = self.problem, self.xp
         with stage("forward"):
-            x = layout.images(a, problem, xp)
-            x = self.library.forward(layout.padded(x, problem, xp) if self.grown else x)
+            x = self.forward(layout.images(a, problem, xp))
+        y = self.filtered(x)
+        with stage("crop"):
+            part = self.cropped(y)
+            # A view would be free, but would keep the padded image alive and be handed on strided.
+            view = not self.power and part.shape != y.shape
+            y = xp.astype(part, getattr(xp, problem.dtype), copy=view)
+            return layout.result(y, problem, xp)
+
+    def forward(self, x: Any) -> Any:
+        """(B, G, C/G, H, W) → (B, G, C/G, M1, M2/2+1); of any batch, as what follows."""
+        return self.library.forward(layout.padded(x, self.problem, self.xp) if self.grown else x)
+
+    def filtered(self, x: Any) -> Any:
+        """(B, G, C/G, M1, M2/2+1) → (B, G, K/G, M1, M2)"""
         with stage("multiply"):
             product = self._multiply(x)
         with stage("inverse"):
-            y = self.library.inverse(product)
-        with stage("crop"):
-            (height, width), (down, across) = problem.output, problem.stride
-            part = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
-            # A view would be free, but would keep the padded image alive and be handed on strided.
-            cropped = part.shape != y.shape
-            if self.power:
-                part, cropped = scaled(part, self.power), False
-            y = xp.astype(part, getattr(xp, problem.dtype), copy=cropped)
-            return layout.result(y, problem, xp)
+            return self.library.inverse(product)
+
+    def cropped(self, y: Any) -> Any:
+        """(B, G, K/G, M1, M2) → (B, G, K/G, OH, OW), a view where the filter was not scaled."""
+        (height, width), (down, across) = self.problem.output, self.problem.stride
+        part = y[..., : (height - 1) * down + 1 : down, : (width - 1) * across + 1 : across]
+        return scaled(part, self.power) if self.power else part
 
     def provenance(self) -> dict[str, Any]:
         return {"padded": list(self.size)}

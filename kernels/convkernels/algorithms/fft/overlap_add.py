@@ -1,0 +1,101 @@
+"""Overlap-add on the array API: blocks that do not overlap, and results that do, by n − 1.
+
+An image is the sum of its blocks, and convolution linear: each block of S×S is convolved by ``fft``
+at T = S + n − 1, which is its full result, and the results are added where they belong. Costs what
+``overlap-save`` does, and the additions; its transforms have zeros in their input where those have
+useless numbers in their output.
+
+The tile, T×T, is the cheapest by ``_tiling``'s model. Another, in a file of one's own
+(``--algorithms``), is three lines and the imports:
+
+    @algorithm(name="mine", family="fft", namespaces=("torch",), arithmetic="ieee", source="me")
+    class Mine(OverlapAdd):
+        tile = (64, 64)
+
+Stockham 1966, High-speed convolution and correlation; Helms 1967, section IV;
+Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from convkernels.algorithms.fft._tiling import Array, Axis, Block, TiledFFT
+from convkernels.namespaces import NAMES
+from convkernels.problem import Problem, Size
+from convkernels.registry import algorithm
+from convkernels.toolbox import layout
+
+
+@algorithm(
+    name="overlap-add",
+    family="fft",
+    namespaces=NAMES,
+    arithmetic="ieee, float32 for 16-bit storage",
+    source="Stockham 1966; Helms 1967; Oppenheim & Schafer, section 8.7.3",
+)
+class OverlapAdd(TiledFFT):
+    @staticmethod
+    def least(extent: int) -> int:
+        return max(1, 2 * (extent - 1))  # a result reaches into the next block's, and no further
+
+    @staticmethod
+    def cut(problem: Problem, axis: int, side: int) -> Axis:
+        overlap = problem.extent[axis] - 1
+        block = side - overlap
+        return Axis(block, (overlap, overlap), block, -(-problem.image[axis] // block))
+
+    @staticmethod
+    def uncut(problem: Problem) -> Problem:
+        """Of every output: strides are taken of the sum."""
+        return dataclasses.replace(TiledFFT.uncut(problem), stride=(1, 1))
+
+    def origin(self) -> Size:
+        return (0, 0)
+
+    def canvas(self, x: Array) -> Array:
+        shape = (*x.shape[:2], self.problem.out_channels // self.problem.groups)
+        return self.xp.zeros((*shape, *self.cuts.whole.output), dtype=x.dtype, device=x.device)
+
+    def scatter(self, parts: Array, block: Block, y: Array) -> None:
+        lines = self._lines(parts)
+        step, before = self.cuts.step, self.cuts.before
+        y = y[block.images.start : block.images.stop, ...]
+        left = block.columns.start * step[1] - before[1]
+        for number, row in enumerate(block.rows):
+            _add(y, lines[..., number, :, :], (row * step[0] - before[0], left))
+
+    def _lines(self, parts: Array) -> Array:
+        """(…, rows, height, columns, width) → (…, rows, height, columns · step + …), added where
+        columns overlap."""
+        xp, step = self.xp, self.cuts.step[1]
+        *lead, columns, width = parts.shape
+        if not step:
+            return xp.reshape(parts, (*lead, width))
+        lines = xp.zeros((*lead, columns + 1, step), dtype=parts.dtype, device=parts.device)
+        lines[..., :columns, :] = parts[..., :step]
+        over = lines[..., 1:, : width - step]
+        over += parts[..., step:]  # in the lines' memory
+        return xp.reshape(lines, (*lead, (columns + 1) * step))
+
+    def finished(self, y: Array) -> Any:
+        problem, xp = self.problem, self.xp
+        down, across = problem.stride
+        y = xp.astype(
+            y[..., ::down, ::across], getattr(xp, problem.dtype), copy=problem.stride != (1, 1)
+        )
+        return layout.result(y, problem, xp)
+
+
+def _add(y: Array, part: Array, corner: Size) -> None:
+    """Add at a corner of y, which may lie outside, what is inside."""
+    places, parts = [], []
+    for start, length, extent in zip(corner, part.shape[-2:], y.shape[-2:], strict=True):
+        first, last = max(0, start), min(extent, start + length)
+        if last <= first:
+            return
+        places.append(slice(first, last))
+        parts.append(slice(first - start, last - start))
+    place = y[..., places[0], places[1]]
+    place += part[..., parts[0], parts[1]]  # in y's memory
