@@ -15,7 +15,7 @@ from convcross.analysis.load import Results, load
 from convcross.errors import BadInput
 from convcross.report import report
 from convcross.report.emphasis import Emphasis, emphasis
-from convcross.report.figures import curves, maps, style
+from convcross.report.figures import curves, maps, style, trades
 from convcross.report.figures.style import GREY
 from support import synthetic
 from support.pages import page_of
@@ -120,7 +120,7 @@ def test_what_no_other_beats_is_named_beside_them(results: Results) -> None:
     slow = (cells["contender"] == "tap-loop-direct/numpy") & (cells["n"] == 15)
     cells = cells.assign(error=cells["error"].where(~slow, 1e-9))  # slow, and the most accurate
     with style.settings():
-        sheet = curves.pareto(cells, own.appearances, "here", own.named(cells))
+        sheet = trades.pareto(cells, trades.ERROR, own.appearances, "here", own.named(cells))
     shown = set().union(*({text.get_text() for text in axes.texts} for axes in sheet.axes)) - {""}
     assert FOREMOST | {"tap-loop-direct/numpy"} <= shown
     assert len(shown) < 12

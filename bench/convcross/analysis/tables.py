@@ -24,8 +24,8 @@ def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
     """One row for each contender, N and n: medians over the duels of that cell.
 
     Columns: contender, family, N, n, seconds with its 95 % interval low and high, error with its
-    range over data seeds error_low to error_high, floor (seconds), settled (all of them) and
-    flagged (any).
+    range over data seeds error_low to error_high, workspace (bytes, as declared), floor (seconds),
+    settled (all of them) and flagged (any).
     """
     keys = ["contender", "family", "N", "n"]
     groups = grid.assign(
@@ -40,6 +40,7 @@ def by_cell(grid: pd.DataFrame) -> pd.DataFrame:
         error=("error", "median"),
         error_low=("error_low", "min"),
         error_high=("error_high", "max"),
+        workspace=("workspace", "max"),
         floor=("floor", "min"),
         settled=("settled", "all"),
         flagged=("flagged", "any"),

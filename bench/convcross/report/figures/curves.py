@@ -1,9 +1,8 @@
-"""Costs as curves: time and error against n, and time against error."""
+"""Costs as curves: time and error against n."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,12 +20,6 @@ MARKS = "Hollow: not settled within the limit of samples or seconds."
 FLAGGED = "Cross: flagged, included as asked."
 MOST_PANELS = 6  # the interactive chart has every image size
 FLOOR = Appearance(style.SOFT, "None")
-DOT: dict[str, Any] = {  # of a contender without a name
-    "linestyle": "none",
-    "marker": style.GREY.marker,
-    "color": style.GREY.colour,
-    "markersize": 4.0,
-}
 
 
 def time(
@@ -43,7 +36,7 @@ def time(
     appearances : see ``style.faded``; so in all figures here
     """
     sizes, note = _panels(cells)
-    seen = _named(cells, appearances)
+    seen = named(cells, appearances)
     note.append("Lower is better. Lines: medians; bands: their 95 % intervals.")
     if any(row.n_star is not None for row in rows):
         a, b = rows[0].pair
@@ -89,7 +82,7 @@ def error(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str
     known = cells[cells["error"] > 0]
     sizes, note = _panels(known)
     note.append("Lower is better. Distance from a float64 reference, over the reference's norm.")
-    seen = _named(known, appearances)
+    seen = named(known, appearances)
     if (seen["error_high"] > seen["error_low"]).any():
         note.append("Bands: range over data seeds.")
     note += style.greyed(appearances)
@@ -116,78 +109,7 @@ def error(cells: pd.DataFrame, appearances: Mapping[str, Appearance], where: str
     return made
 
 
-def pareto(
-    cells: pd.DataFrame,
-    appearances: Mapping[str, Appearance],
-    where: str,
-    named: Collection[str],
-) -> Figure:
-    """Time against error at the largest image that two contenders ran, for three kernel sizes.
-
-    Parameters
-    ----------
-    cells : see ``tables.by_cell``
-    named : contenders that stand out, beside those that no other beats
-    """
-    cells = cells[cells["error"] > 0]
-    counts = cells.groupby(["N", "n"])["contender"].nunique()
-    several = counts[counts > 1].index if (counts > 1).any() else counts.index
-    N = max(size for size, _ in several)
-    kernels = sorted(n for size, n in several if size == N)
-    chosen = sorted({kernels[0], kernels[len(kernels) // 2], kernels[-1]})
-    shown = cells[(cells["N"] == N) & cells["n"].isin(chosen)].sort_values("seconds")
-    fronts = {n: _front(shown[shown["n"] == n]) for n in chosen}
-    unbeaten = {name for front in fronts.values() for name in front["contender"]}
-    appearances = style.faded(appearances, unbeaten | set(named))
-    seen = _named(shown, appearances)
-    made, axes, side = style.panels(
-        len(chosen),
-        f"Time against error at N = {N}",
-        where,
-        " ".join(
-            [
-                "Lower left is better. Grey line: contenders that no other beats in both.",
-                *marks(seen),
-                *style.greyed(appearances, "those of the grey line"),
-            ]
-        ),
-        labels=seen["contender"],
-        ends=True,
-    )
-    for panel, n in zip(axes, chosen, strict=True):
-        here, front = shown[shown["n"] == n], fronts[n]
-        panel.step(
-            front["error"], front["seconds"], where="pre", color="#999999", linewidth=1, zorder=1
-        )
-        ends = []
-        for name, own in here.groupby("contender", sort=False):
-            appearance = appearances[str(name)]
-            if not appearance.named:
-                panel.plot(own["error"], own["seconds"], **DOT, zorder=1)
-                continue
-            scatter(panel, own, "error", "seconds", appearance, 7.0)
-            ends.append(End(own["error"].iloc[0], own["seconds"].iloc[0], str(name), appearance))
-        panel.set_xscale("log")
-        panel.set_yscale("log")
-        panel.margins(0.12)
-        style.cost_ticks(panel.yaxis, "s")
-        style.cost_ticks(panel.xaxis)
-        panel.set_xlabel("relative L2 error")
-        panel.set_ylabel("time of one run")
-        panel.set_title(f"n = {n}", loc="left", fontweight="bold")
-        if side is None:
-            labels.at_ends(panel, ends, PANEL[1])
-    if side is not None:
-        legend(side, handles(seen["contender"], appearances, line=False))
-    return made
-
-
-def _front(cells: pd.DataFrame) -> pd.DataFrame:
-    """Those of cells, by time, that no other beats in both time and error."""
-    return cells[cells["error"] < cells["error"].cummin().shift(fill_value=float("inf"))]
-
-
-def _named(cells: pd.DataFrame, appearances: Mapping[str, Appearance]) -> pd.DataFrame:
+def named(cells: pd.DataFrame, appearances: Mapping[str, Appearance]) -> pd.DataFrame:
     """The cells of contenders that are named."""
     return cells[cells["contender"].isin(style.named(appearances))]
 

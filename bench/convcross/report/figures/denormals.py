@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from convcross.report.figures import curves, labels, style
 from convcross.report.figures.labels import End
@@ -46,8 +45,7 @@ def denormals(table: pd.DataFrame, looks: Mapping[str, Appearance], where: str) 
         style.numbered_ticks(panel.xaxis, sorted(set(table["n"])), PANEL[0])
         panel.set_xlabel("kernel size n (n × n)")
         panel.set_ylabel("times as long")
-        style.cost_ticks(panel.yaxis)
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+        style.ratio_ticks(panel.yaxis)
         if side is None:
             labels.at_ends(panel, ends, PANEL[1])
     if side is not None:

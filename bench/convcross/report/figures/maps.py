@@ -195,20 +195,61 @@ def fastest_map(
     where: str,
 ) -> Figure:
     """Who is fastest at each measured (N, n), with contours of how much faster B is than A."""
-    sizes, kernels = sorted(cells["N"].unique()), sorted(cells["n"].unique())
-    made, [panel], side = style.panels(
-        1,
+    made, panel = _cell_map(
+        cells,
+        "contender",
+        appearances,
         "Fastest contender",
         where,
         f"A cell for each measured N and n. Lines: time of {pair[0]} over time of {pair[1]}, "
         "each by its fastest contender.",
-        labels=cells["contender"],
+    )
+    sizes, kernels = sorted(cells["N"].unique()), sorted(cells["n"].unique())
+    _contours(panel, matrix(speed_up, sizes, kernels))
+    return made
+
+
+def families(cells: pd.DataFrame, where: str) -> Figure:
+    """The family of the fastest contender at each measured (N, n)."""
+    looks = {
+        family: Appearance(shades[0], marker)
+        for (family, shades), marker in zip(style.SHADES.items(), style.MARKERS, strict=False)
+    }
+    others = set(cells["family"]) - looks.keys()
+    looks |= dict.fromkeys(sorted(others), Appearance(style.SOFT, "P"))
+    made, _ = _cell_map(
+        cells,
+        "family",
+        looks,
+        "Fastest family",
+        where,
+        "A cell for each measured N and n: the family of its fastest contender.",
+    )
+    return made
+
+
+def _cell_map(
+    cells: pd.DataFrame,
+    column: str,
+    appearances: Mapping[str, Appearance],
+    title: str,
+    where: str,
+    note: str,
+) -> tuple[Figure, Axes]:
+    """A tile for each measured (N, n), in the colour of what the fastest there has in a column."""
+    sizes, kernels = sorted(cells["N"].unique()), sorted(cells["n"].unique())
+    made, [panel], side = style.panels(
+        1,
+        title,
+        where,
+        note,
+        labels=cells[column],
         size=(max(4.6, 0.62 * len(sizes)), max(3.0, 0.3 * len(kernels))),
     )
     panel.grid(False)
     panel.set_facecolor(style.MISSING)
     shown = fastest(cells)
-    for name, own in shown.groupby("contender", sort=False):
+    for name, own in shown.groupby(column, sort=False):
         appearance = appearances[str(name)]
         x, y = own["N"].map(sizes.index), own["n"].map(kernels.index)
         tiles = [Rectangle((i - 0.5, j - 0.5), 1, 1) for i, j in zip(x, y, strict=True)]
@@ -224,7 +265,6 @@ def fastest_map(
             markeredgecolor=style.INK,
             zorder=3,
         )
-    _contours(panel, matrix(speed_up, sizes, kernels))
     panel.set_xlim(-0.5, len(sizes) - 0.5)
     panel.set_ylim(-0.5, len(kernels) - 0.5)
     panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
@@ -232,7 +272,7 @@ def fastest_map(
     panel.tick_params(length=0)
     panel.set_xlabel("image size N (N × N)")
     panel.set_ylabel("kernel size n (n × n)")
-    winners = set(shown["contender"])
+    winners = set(shown[column])
     handles: list[Patch | Line2D] = [
         Line2D(
             [], [], color=appearance.colour, marker=appearance.marker, linestyle="none", label=name
@@ -246,7 +286,7 @@ def fastest_map(
     side.legend(
         handles=handles, loc="upper left", borderaxespad=0, title="fastest", alignment="left"
     )
-    return made
+    return made, panel
 
 
 def _contours(panel: Axes, ratios: Array) -> None:

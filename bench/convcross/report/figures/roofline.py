@@ -55,7 +55,7 @@ def roofline(
         if own.empty:
             continue
         if not appearance.named:
-            panel.plot(own["intensity"], own["rate"], **curves.DOT, zorder=1)
+            panel.plot(own["intensity"], own["rate"], **style.DOT, zorder=1)
             continue
         curves.scatter(panel, own, "intensity", "rate", appearance, 4.0, alpha=0.75)
         ends.append(End(own["intensity"].iloc[-1], own["rate"].iloc[-1], name, appearance))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.roofline import Roof
-from convcross.report.figures import curves, launches, maps, roofline, style
+from convcross.report.figures import curves, launches, maps, padding, roofline, style, trades
 from convcross.report.figures.style import Appearance
 
 ALONE = 2  # sets of conditions that are drawn sooner than a process that helps has started
@@ -104,6 +104,11 @@ def _no_rival(scene: Scene) -> str | None:
     return f"{first} is the only contender with a usable time, and fastest everywhere"
 
 
+def _one_family(scene: Scene) -> str | None:
+    first, *others = sorted(set(scene.cells["family"]))
+    return None if others else f"{first} is the only family with a usable time"
+
+
 def _no_curve_of_errors(scene: Scene) -> str | None:
     known = _with_errors(scene)
     if known.empty:
@@ -118,6 +123,19 @@ def _no_trade(scene: Scene) -> str | None:
     if known["contender"].nunique() < 2:
         return f"{known['contender'].iloc[0]} is the only contender with a known error"
     return None
+
+
+def _no_memory(scene: Scene) -> str | None:
+    names = scene.cells.loc[scene.cells["workspace"] > 0, "contender"].unique()
+    if len(names) > 1:
+        return None
+    if len(names):
+        return f"{names[0]} is the only contender that declares a workspace"
+    return "no contender declares a workspace"
+
+
+def _trade(scene: Scene, price: trades.Price) -> Figure:
+    return trades.pareto(scene.cells, price, scene.appearances, scene.where, scene.named)
 
 
 def _no_roof(scene: Scene) -> str | None:
@@ -197,6 +215,14 @@ FIGURES = {
         _no_rival,
         _fastest,
     ),
+    "families": Kind(
+        "Fastest family",
+        "Colour and marker: the family of the contender with the least median time at that N and "
+        "n; its name is in the figure before. Families: the idea behind an algorithm, and library "
+        "for one that chooses by itself.",
+        _one_family,
+        lambda scene: maps.families(scene.cells, scene.where),
+    ),
     "error": Kind(
         "Error against kernel size",
         "Relative L2 distance from a float64 reference. A flat curve does not suffer from "
@@ -209,7 +235,21 @@ FIGURES = {
         "Faster is lower, more accurate is further left. What lies off the grey line is beaten "
         "in both by some contender on it.",
         _no_trade,
-        lambda scene: curves.pareto(scene.cells, scene.appearances, scene.where, scene.named),
+        lambda scene: _trade(scene, trades.ERROR),
+    ),
+    "memory": Kind(
+        "Time against memory",
+        "Faster is lower, smaller further left. Memory is the workspace that an algorithm's cost "
+        "declares, beside its operands and its result; contenders that declare none are left out.",
+        _no_memory,
+        lambda scene: _trade(scene, trades.WORKSPACE),
+    ),
+    "padding": Kind(
+        "What padding costs",
+        "One transform at three sizes: the least that the mode needs, the next that the library "
+        "transforms well, the next power of two. Above 1: longer than the second.",
+        lambda scene: padding.why_not(scene.cells),
+        lambda scene: padding.padding(scene.cells, scene.where),
     ),
     "roofline": Kind(
         "Roofline",

@@ -88,6 +88,12 @@ class Appearance:
 
 
 GREY = Appearance("#BDBDBD", ".", named=False)
+DOT: dict[str, Any] = {  # of a contender without a name, where there is no line
+    "linestyle": "none",
+    "marker": GREY.marker,
+    "color": GREY.colour,
+    "markersize": 4.0,
+}
 
 
 def appearances(
@@ -251,6 +257,12 @@ def cost_ticks(axis: Axis, unit: str | None = None) -> None:
     axis.set_minor_locator(LogLocator(subs=(2.0, 5.0), numticks=30) if wide else NullLocator())
     axis.set_major_formatter(EngFormatter(unit=unit) if unit else FuncFormatter(_power))
     axis.set_minor_formatter(NullFormatter())
+
+
+def ratio_ticks(axis: Axis) -> None:
+    """``cost_ticks`` of a ratio: 0.5×, 1×, 2×."""
+    cost_ticks(axis)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
 
 
 def _round_values(low: float, high: float, factors: Sequence[int]) -> list[float]:
