@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from convkernels.problem import ROUNDOFF, Problem, Size, UnsupportedProblem
+from convkernels.problem import ITEMSIZE, ROUNDOFF, Problem, Size, UnsupportedProblem
 from convkernels.toolbox import bounds
 
 TOLERANCE = 8  # unit roundoffs of the storage type
@@ -69,6 +69,12 @@ def _past(values: Any, rank: int, xp: Any) -> float:
     first = values[..., 0]
     scaled = values[..., rank:] / xp.where(first > 0, first, xp.ones_like(first))[..., None]
     return float(xp.sqrt(xp.max(xp.sum(scaled * scaled, axis=-1))))
+
+
+def svd_bytes(problem: Problem) -> float:
+    """Of all filters in float64 and the two factors of each, while ``factors`` finds them."""
+    filters = problem.out_channels * problem.in_channels // problem.groups
+    return 3.0 * ITEMSIZE["float64"] * filters * problem.kernel[0] * problem.kernel[1]
 
 
 def flops(problem: Problem) -> float:

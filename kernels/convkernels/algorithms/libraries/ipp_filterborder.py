@@ -9,16 +9,19 @@ output lies elsewhere, the image is grown first and the filter reads around its 
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import Any
 
 from convkernels.algorithms.libraries import _ipp
-from convkernels.problem import Problem
-from convkernels.registry import Implementation, algorithm, forward_only
+from convkernels.problem import ITEMSIZE, Problem
+from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox import layout
 from convkernels.toolbox.planes import by_plane, single_step
 
 CONSTANT, IN_MEMORY = 6, 0xF0  # IppiBorderType
 NEAREST = 1  # IppRoundMode, of integers
+# Bytes of that structure for each element, as ippiFilterBorderGetSize of IPP 2022 asks for.
+SPEC = {"float32": 150.0, "float64": 8.0}
 
 
 @algorithm(
@@ -34,6 +37,15 @@ class IPPFilterBorder(Implementation):
     @staticmethod
     def missing(namespace: str) -> str | None:
         return _ipp.missing()
+
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        (kh, kw), item = problem.kernel, ITEMSIZE[problem.dtype]
+        filters = problem.out_channels * problem.in_channels // problem.groups
+        rows = kh * (5.0 * problem.output[1] + 48.0 * kw) * item / 4
+        grown = (size + sum(pads) for size, pads in zip(problem.image, problem.pads, strict=True))
+        padded, specs = item * math.prod(grown), filters * kh * kw * SPEC.get(problem.dtype, 0.0)
+        return Cost(problem.flops, problem.min_bytes, specs + rows + padded)
 
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:

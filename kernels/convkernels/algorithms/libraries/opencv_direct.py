@@ -19,8 +19,8 @@ from typing import Any
 
 from convkernels.algorithms.libraries._opencv import Filter, takes_dft
 from convkernels.cpu import pool
-from convkernels.problem import Problem
-from convkernels.registry import algorithm
+from convkernels.problem import ITEMSIZE, Problem
+from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import threads
 
 SHARE = 8_000_000  # products a band, at least: about 1 ms, ten times what handing it over takes
@@ -34,6 +34,12 @@ SHARE = 8_000_000  # products a band, at least: about 1 ms, ten times what handi
     source="cv2.filter2D on plain arrays or on regions of a UMat",
 )
 class OpenCVDirect(Filter):
+    @staticmethod
+    def cost(problem: Problem) -> Cost:
+        grown = (size + sum(pads) for size, pads in zip(problem.image, problem.pads, strict=True))
+        planes = math.prod(grown) + math.prod(problem.output)  # padded; what bands give
+        return Cost(problem.flops, problem.min_bytes, float(planes * ITEMSIZE[problem.dtype]))
+
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         super().plan(problem, xp, device)
         self.region = takes_dft(problem)

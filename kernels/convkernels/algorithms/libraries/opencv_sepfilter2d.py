@@ -27,7 +27,7 @@ class OpenCVSepFilter2D(Filter):
     def cost(problem: Problem) -> Cost:
         # Between the passes only as many rows as the kernel has are kept.
         rows = float(problem.kernel[0] * problem.output[1] * ITEMSIZE[problem.dtype])
-        return Cost(rank.flops(problem), problem.min_bytes, rows)
+        return Cost(rank.flops(problem), problem.min_bytes, rows + rank.svd_bytes(problem))
 
     @staticmethod
     def error_bound(problem: Problem) -> float:

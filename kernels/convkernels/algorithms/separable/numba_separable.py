@@ -38,7 +38,7 @@ class NumbaSeparable(Tiled):
         halo = (height + kh - 1) * (width + kw - 1)  # that a tile reads
         workspace = operands.item_bytes(problem) * (2.0 * halo + height * width)
         traffic = problem.min_bytes * (1 + halo / (height * width)) / 2
-        return Cost(rank.flops(problem), traffic, workspace)
+        return Cost(rank.flops(problem), traffic, workspace + rank.svd_bytes(problem))
 
     @staticmethod
     def error_bound(problem: Problem) -> float:
