@@ -21,7 +21,12 @@ from support.problems import FIXED, Case, case, of_rank, random_case
 from support.reference import relative_error
 
 RANDOM_PROBLEMS = 500
-SLOW = {"torch-compile": 50}  # a compilation for each kernel size
+# A compilation, or a timing of plans, for each kernel size or shape.
+SLOW = {
+    "torch-compile": 50,
+    "torch-conv2d-autotuned": 100,
+    **dict.fromkeys(("triton-direct", "cupyx-convolve2d", "cupyx-ndimage-convolve"), 100),
+}
 STRICT_PROBLEMS = 100  # what array-api-strict tells is which functions are called
 STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many
 

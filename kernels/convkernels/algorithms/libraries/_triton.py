@@ -48,14 +48,8 @@ class TritonKernel(Implementation):
             channels // problem.groups for channels in (problem.in_channels, problem.out_channels)
         )
         self.outputs = outputs
-        self.sizes = (height, width, *problem.output, outputs, problem.groups, *before)
-        self.constants = {
-            "INPUTS": inputs,
-            **dict(zip(("KH", "KW"), problem.kernel, strict=True)),
-            **dict(zip(("SY", "SX"), problem.stride, strict=True)),
-            **dict(zip(("DY", "DX"), problem.dilation, strict=True)),
-            "DTYPE": getattr(triton.language, compute_dtype(problem.dtype)),
-        }
+        self.sizes = (height, width, *problem.output, inputs, outputs, problem.groups, *before)
+        self.type = getattr(triton.language, compute_dtype(problem.dtype))
         like = {"dtype": getattr(torch, problem.dtype), "device": device}
         self.w = torch.zeros(problem.w_shape, **like)
         self.run(torch.zeros(problem.x_shape, **like))  # compiles

@@ -21,7 +21,6 @@ from convkernels.problem import ITEMSIZE, Problem, UnsupportedProblem
 from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox import bounds, layout
 from convkernels.toolbox.planes import single_step
-from convkernels.toolbox.stages import stage
 
 LEAST, LARGEST = 8, 128  # of F
 PACKAGE = "subquadratic_ops_torch"
@@ -136,8 +135,7 @@ class NVIDIAFusedFFT(Implementation):
         x = x.reshape(*self.images, *x.shape[-2:])
         if self.below or self.right:
             x = self.torch.nn.functional.pad(x, (0, self.right, 0, self.below))
-        with stage("transform and multiply"):
-            y = self.library.fused_fft_conv2d_fwd(x, self.spectrum)
+        y = self.library.fused_fft_conv2d_fwd(x, self.spectrum)
         height, width = problem.output
         return y[..., :height, :width].reshape(problem.y_shape)
 

@@ -1,10 +1,10 @@
 """The defining sum in Triton, as one writes it first: a tile of outputs a program, tap by tap.
 
 Every tap is a load of the whole tile, shifted, through the L1 cache; nothing is kept in registers
-between taps, so that a multiply-add has a load of its own, and nine instructions of addresses and
-masks around it (in Triton 3.6's machine code for sm_90): a fair first attempt, and no more. Kernel
-rows are summed apart, in float32 for 16-bit storage. A row of the kernel is unrolled, so that
-kernels are taken to 64 columns; from some 30 on its addresses no longer fit in the registers.
+between taps, so that a multiply-add has a load of its own, and some eight instructions of addresses
+and masks around it (in Triton 3.6's machine code for sm_90): a fair first attempt, and no more.
+Kernel rows are summed apart, in float32 for 16-bit storage. A row of the kernel is unrolled, so
+that kernels are taken to 64 columns; from some 30 on its addresses no longer fit in the registers.
 """
 
 from __future__ import annotations
@@ -47,4 +47,6 @@ class TritonDirect(TritonKernel):
         planes = problem.batch * problem.out_channels
         rows, columns = problem.output
         grid = (planes, self.blocks(rows, BLOCK["BM"]), self.blocks(columns, BLOCK["BN"]))
-        self.kernels.direct[grid](x, w, y, *self.sizes, **self.constants, **BLOCK)
+        (kh, kw), (sy, sx), (dy, dx) = problem.kernel, problem.stride, problem.dilation
+        known = {"KW": kw, "SX": sx, "DX": dx, "DTYPE": self.type, **BLOCK}
+        self.kernels.direct[grid](x, w, y, *self.sizes, kh, sy, dy, **known)

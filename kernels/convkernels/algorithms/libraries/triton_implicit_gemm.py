@@ -54,7 +54,6 @@ class TritonImplicitGemm(TritonKernel):
         problem, columns = self.problem, filters(self.problem)
         pixels = problem.batch * math.prod(problem.output)
         grid = (self.blocks(pixels, BM), self.blocks(self.outputs, columns), problem.groups)
-        blocks = {"BM": BM, "BN": columns, "BK": BK}
-        self.kernels.implicit_gemm[grid](
-            x, w, y, *self.sizes, problem.batch, **self.constants, **blocks
-        )
+        steps = (*problem.kernel, *problem.stride, *problem.dilation, problem.batch)
+        known = {"DTYPE": self.type, "BM": BM, "BN": columns, "BK": BK}
+        self.kernels.implicit_gemm[grid](x, w, y, *self.sizes, *steps, **known)
