@@ -237,8 +237,9 @@ def sparse(shape):
 @needs_compiler
 @pytest.mark.skipif(sys.platform != "linux", reason="takes memory as Linux gives it")
 def test_images_of_more_than_2_31_pixels(emulate, monkeypatch):
-    """The last tiles of two images of 9 GB, alone: their places are past what 32 bits count."""
-    problem = Problem(image=(47000, 47000), kernel=(4, 4), batch=2, mode="valid")
+    """The last tile of three of them, alone: within the image its place is past what 31 bits
+    count, and in memory past 32."""
+    problem = Problem(image=(47000, 47000), kernel=(4, 4), batch=3, mode="valid")
     last = overlap_save.pairs(problem) - 1
     monkeypatch.setattr(Guarded, "empty", lambda self, shape, dtype, device=None: sparse(shape))
 
@@ -248,8 +249,8 @@ def test_images_of_more_than_2_31_pixels(emulate, monkeypatch):
 
     x, w = sparse(problem.x_shape), np.random.default_rng(0).standard_normal((4, 4), np.float32)
     corner = np.random.default_rng(1).standard_normal((40, 40), np.float32)
-    x[1, -40:, -40:] = corner
-    y = emulate(Case(problem, x, w, None), edit=last_alone, grid=(1, 1, 1))[1]
+    x[2, -40:, -40:] = corner
+    y = emulate(Case(problem, x, w, None), edit=last_alone, grid=(1, 1, 1))[2]
     small = Problem(image=(40, 40), kernel=(4, 4), mode="valid")
     kept = 46997 % 61  # rows and columns of the last tile
     expected = by_scipy(small, corner, w)[-kept:, -kept:]
