@@ -18,7 +18,6 @@ Keane & Gregg 2017 (arXiv 1709.03395), accumulating kn2row.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from convkernels.problem import Problem
@@ -41,11 +40,11 @@ def _met(count: int, size: int, stride: int, shift: int) -> tuple[slice, slice] 
     return slice(first, last), places
 
 
-def _columns(problem: Problem) -> list[tuple[slice, slice] | None]:
-    """``_met`` of each kernel column, across the image."""
-    (_, width), (_, left) = layout.frame(problem)
-    count, stride, step = problem.output[1], problem.stride[1], problem.dilation[1]
-    return [_met(count, width, stride, c * step - left) for c in range(problem.kernel[1])]
+def _axis(problem: Problem, axis: int) -> list[tuple[slice, slice] | None]:
+    """``_met`` of each kernel row (axis 0) or column (axis 1), along the whole image."""
+    size, before = (pair[axis] for pair in layout.frame(problem))
+    count, stride, step = problem.output[axis], problem.stride[axis], problem.dilation[axis]
+    return [_met(count, size, stride, e * step - before) for e in range(problem.kernel[axis])]
 
 
 def _strip(problem: Problem) -> int:
@@ -65,20 +64,11 @@ class Kn2row(Implementation):
     @staticmethod
     def cost(problem: Problem) -> Cost:
         (height, width), _ = layout.frame(problem)
-        columns = sum(met is not None for met in _columns(problem))
-        # One column of the image and of the kernel: its products are rows that meet.
-        padding = None if problem.padding is None else (problem.padding[0], (0, 0))
-        down = dataclasses.replace(
-            problem,
-            image=(problem.image[0], 1),
-            kernel=(problem.kernel[0], 1),
-            padding=padding,
-            stride=(problem.stride[0], 1),
-            dilation=(problem.dilation[0], 1),
-        )
-        flops = float(down.flops) * width * columns
+        rows = sum(met[0].stop - met[0].start for met in _axis(problem, 0) if met)
+        columns = sum(met is not None for met in _axis(problem, 1))
         planes = problem.batch * problem.out_channels
-        products = flops / (2 * problem.in_channels // problem.groups)  # elements of them
+        products = float(planes * rows * columns * width)  # elements of them
+        flops = 2 * products * (problem.in_channels // problem.groups)
         # A product is written, read, and added to the result, which is read and written; the image
         # is read for each.
         images = products * problem.in_channels / problem.out_channels
@@ -94,21 +84,15 @@ class Kn2row(Implementation):
         if xp.__name__.endswith(".numpy") and problem.in_channels == problem.groups:
             self.threads = 1  # NumPy multiplies and adds on one; its matrix products take more
         strip = height if device != "cpu" else _strip(problem)
-        self.columns = _columns(problem)
-        # (strip, kernel row, output rows, rows of the strip)
-        self.rows = [
-            (slice(first, min(height, first + strip)), row, *met)
-            for first in range(0, height, strip)
-            for row in range(problem.kernel[0])
-            if (
-                met := _met(
-                    problem.output[0],
-                    min(strip, height - first),
-                    problem.stride[0],
-                    row * problem.dilation[0] - top - first,
-                )
-            )
-        ]
+        self.columns = _axis(problem, 1)
+        self.rows = []  # (strip, kernel row, output rows, rows of the strip)
+        for first in range(0, height, strip):
+            rows = min(strip, height - first)
+            for row in range(problem.kernel[0]):
+                shift = row * problem.dilation[0] - top - first
+                met = _met(problem.output[0], rows, problem.stride[0], shift)
+                if met is not None:
+                    self.rows.append((slice(first, first + rows), row, *met))
 
     def load(self, b: Any) -> None:
         w = layout.filters(b, self.problem, self.xp)
