@@ -56,6 +56,8 @@ class Contender:
 
         if not self.has_dtype(problem.dtype):
             raise UnsupportedProblem(f"array-api-strict has no {problem.dtype}")
+        if reason := self.algorithm.implementation.refuses(problem, STRICT, "cpu"):
+            raise UnsupportedProblem(reason)
         instance = self.algorithm.implementation()
         instance.plan(problem, array_api_strict, "cpu")
         return instance
