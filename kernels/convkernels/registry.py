@@ -26,13 +26,18 @@ class DuplicateAlgorithm(ValueError):
 @dataclasses.dataclass(frozen=True)
 class Cost:
     """What an algorithm itself needs for one run: FLOP, bytes moved, bytes of workspace (what
-    ``load`` keeps included); and once, before it: FLOP and bytes of ``plan`` and ``load``."""
+    ``load`` keeps included); and once, before it: FLOP and bytes of ``plan`` and ``load``.
+
+    ``serial`` where what computes and what moves are passes of their own, one after the other, so
+    that their times add; else the shorter one may hide behind the longer.
+    """
 
     flops: float
     bytes: float
     workspace: float = 0.0
     once_flops: float = 0.0
     once_bytes: float = 0.0
+    serial: bool = False
 
 
 class Implementation:

@@ -19,8 +19,9 @@ def room(problem: Problem) -> float:
 
 def flops_of_call(cost: Cost) -> float:
     """Of one call, which plans and loads for itself; moving bytes counted as FLOP in its time."""
-    once = max(cost.once_flops, FLOPS_A_BYTE * cost.once_bytes)
-    return once + max(cost.flops, FLOPS_A_BYTE * cost.bytes)
+    together = sum if cost.serial else max
+    once = together((cost.once_flops, FLOPS_A_BYTE * cost.once_bytes))
+    return once + together((cost.flops, FLOPS_A_BYTE * cost.bytes))
 
 
 def choose(problem: Problem, namespace: str, device: str, *, gradients: bool = False) -> Algorithm:

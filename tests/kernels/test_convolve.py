@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Cost, Problem, UnsupportedProblem, algorithm, convolve, registry
 from convkernels.discovery import algorithms
-from convkernels.selection import choose, room
+from convkernels.selection import choose, flops_of_call, room
 from support.contenders import TEXTBOOK
 from support.problems import problems
 from support.reference import relative_error
@@ -304,6 +305,12 @@ def test_auto_counts_what_one_call_plans_and_loads() -> None:
     assert choose(problem, "torch", "cpu").name == "torch-conv2d"
     single = Problem((64, 64), (3, 3), mode="same")
     assert choose(single, "torch", "cpu").name != "torch-compile"
+
+
+def test_passes_that_follow_one_another_add() -> None:
+    cost = Cost(8e9, 1e8, once_flops=3e9, once_bytes=4e8)
+    assert flops_of_call(cost) == 8e9 + 4e9
+    assert flops_of_call(dataclasses.replace(cost, serial=True)) == 8e9 + 1e9 + 3e9 + 4e9
 
 
 @pytest.mark.parametrize("number", [2, np.int64(2), np.uint8(2), torch.tensor(2)])

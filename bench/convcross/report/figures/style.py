@@ -37,7 +37,7 @@ SHADES = {
     "fft": ("#0072B2", "#56B4E9", "#003F63", "#A6D8F5"),
     "im2col": ("#009E73", "#7FCFB9", "#00573F"),
     "library": ("#CC79A7", "#7D3F62", "#E9BFD5"),
-    "winograd": ("#000000", "#777777"),
+    "winograd": ("#000000", "#777777", "#484848"),
     "separable": ("#B8A800", "#F0E442"),
 }
 MARKERS = "osD^vP*Xph<>"

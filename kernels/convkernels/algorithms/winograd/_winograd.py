@@ -36,6 +36,7 @@ ARITHMETIC = "ieee, float32 for 16-bit storage"
 SOURCE = "Lavin & Gray 2016, section 4; Winograd 1980, chapter IV; points: Barabasz et al. 2020"
 # Bytes of transformed tiles and their products at once: on a CPU, on a GPU.
 CACHED, LIMIT = 6 << 20, 256 << 20
+CHUNK = 1 << 17  # numbers of a filter's transform at once
 
 
 class Winograd(Implementation):
@@ -65,20 +66,22 @@ class Winograd(Implementation):
         rows, tiles = ins * down * alpha * width, ins * down * across * alpha**2
         products, half, outputs = (outs * down * across * n for n in (alpha**2, alpha * m, m**2))
         flops = 2.0 * (alpha * (rows + tiles + half + outputs) + depth * products)
-        # Each is sorted or placed, then multiplied: read and written each time.
-        moved = 2 * grown + 4 * rows + 5 * tiles + 2 * products + 2 * half + 3 * outputs
+        images, strip = cls._chunk(problem, CACHED)
+        chunks = math.ceil(problem.batch / images) * math.ceil(down / strip)
+        # Each is sorted or placed, then multiplied: read and written each time. A product of large
+        # matrices packs its operands besides (Goto & van de Geijn 2008), the filter for each chunk.
+        moved = 2 * grown + 4 * rows + 7 * tiles + 2 * products + 2 * half + 3 * outputs
+        moved += 3 * chunks * filters * alpha**2
         item = max(4, ITEMSIZE[problem.dtype])
         once = 8 * (4 * r**2 + 2 * alpha * r + 2 * alpha**2) + item * (2 * r**2 + alpha**2)
-        images, strip = cls._chunk(problem, CACHED)
-        share = images * strip / (problem.batch * down)  # of the tiles, at once
+        numbers = grown + outputs + (2 * tiles + products) / chunks + filters * alpha**2
         return Cost(
             flops,
-            item * (moved + filters * alpha**2),
-            workspace_bytes(
-                problem, grown + outputs + share * (2 * tiles + products) + filters * alpha**2
-            ),
+            item * moved,
+            workspace_bytes(problem, numbers),
             once_flops=2.0 * filters * r * alpha * (r + alpha),
             once_bytes=float(filters * once),
+            serial=True,
         )
 
     @classmethod
@@ -146,10 +149,18 @@ class Winograd(Implementation):
             w = scaled(w, -self.power)
         found = transforms(self.m, self.r)
         self.at, self.bt = (self._array(matrix, w.dtype, w) for matrix in (found.at, found.bt))
-        planes = xp.permute_dims(xp.astype(w, xp.float64), (4, 3, 0, 1, 2))  # (r, r, G, K/G, C/G)
-        filters = self._both(self._array(found.g, xp.float64, w), planes)
-        shape = (self.alpha**2, *w.shape[:3])
-        self.w = xp.reshape(xp.astype(filters, w.dtype), shape)  # (α², G, K/G, C/G)
+        g = self._array(found.g, xp.float64, w)
+        shape = (self.alpha, self.alpha, *w.shape[:3])
+        filters = xp.empty(shape, dtype=w.dtype, device=w.device)
+        # A few output channels at once: in float64 all would take three times the result.
+        step = max(1, CHUNK // (self.alpha**2 * problem.in_channels))
+        for first in range(0, w.shape[1], step):
+            some = slice(first, min(w.shape[1], first + step))
+            part = xp.astype(w[:, some, ...], xp.float64)
+            planes = xp.permute_dims(part, (4, 3, 0, 1, 2))  # (column, row, G, K/G, C/G)
+            points = xp.reshape(self._both(g, planes), (*shape[:3], *part.shape[1:3]))
+            filters[..., some, :] = xp.astype(points, w.dtype)
+        self.w = xp.reshape(filters, (self.alpha**2, *w.shape[:3]))
 
     def run(self, a: Any) -> Any:
         problem, xp, m = self.problem, self.xp, self.m
