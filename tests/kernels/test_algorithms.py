@@ -41,6 +41,11 @@ def wrong_in_onednn(problem: Problem) -> bool:
 REFUSES: dict[str, Callable[[Problem], bool]] = {
     **dict.fromkeys(TEXTBOOK, lambda problem: False),
     **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
+    **dict.fromkeys(
+        ("fft-exact", "fft-packed", "fft-power-of-two", "overlap-add", "overlap-save"),
+        lambda problem: False,
+    ),
+    "fft-float64": lambda p: p.dtype == "float64",
     "torch-conv2d": wrong_in_onednn,
     "torch-unfold": lambda problem: False,
     "torch-compile": lambda p: (
