@@ -57,6 +57,11 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
     ),
     "integral": lambda p: p.dilation != (1, 1),
     **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
+    **dict.fromkeys(
+        ("fft-exact", "fft-packed", "fft-power-of-two", "overlap-add", "overlap-save"),
+        lambda problem: False,
+    ),
+    "fft-float64": lambda p: p.dtype == "float64",
     "torch-conv2d": wrong_in_onednn,
     "torch-unfold": lambda problem: False,
     "torch-compile": lambda p: (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -87,18 +86,21 @@ def prime_factors(number: int) -> list[int]:
     return [*found, number] if number > 1 else found
 
 
-def levels(size: int) -> float:
-    """Work of a transform of this length, a point, in that of a radix-2 pass: log2(size) where it
-    has no prime factor over 13, for which the libraries have kernels.
+def largest_prime(number: int) -> int:
+    """The largest prime factor; 1 of 1."""
+    return max(prime_factors(number), default=1)
 
-    Beyond: a pass of p/2 for each prime factor p, or three times the work at a good size of twice
-    the length (Bluestein 1970), whichever is less: pocketfft's own estimate, by which it chooses.
-    """
-    factors = prime_factors(size)
-    if max(factors, default=1) <= 13:
-        return math.log2(size)
+
+def levels(size: int) -> float:
+    """Work of a complex transform of this length, a point, in that of a pass of radix 2: p/2 for
+    each prime factor p, or three times the work at a good size of twice the length (Bluestein
+    1970), whichever is less: pocketfft's estimate, by which it chooses. About log2(size) for
+    products of 2, 3 and 5."""
+    work = sum(prime_factors(size)) / 2
+    if largest_prime(size) <= 5:
+        return work
     doubled = good_size(2 * size - 1, "numpy", even=False)
-    return min(sum(factors) / 2, 3 * doubled / size * math.log2(doubled))
+    return min(work, 3 * doubled / size * levels(doubled))
 
 
 class ArrayAPI:

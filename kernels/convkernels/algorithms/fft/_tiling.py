@@ -21,6 +21,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import sys
 from typing import Any, ClassVar, NamedTuple
 
 from convkernels.algorithms.fft.fft import FFT, least_size, padded_size, unwrapped
@@ -231,20 +232,48 @@ class TiledFFT(Implementation):
         return {"tile": list(self.fft.size), "tiles": list(self.cuts.tiles)}
 
     def _gather(self, x: Array, block: Block) -> Array:
-        """(B, G, C/G, H, W) → (tiles, G, C/G, height, width), in the order of a block's shape."""
-        (down, across), (top, left) = self.cuts.step, self.origin()
-        x, size = x[block.images.start : block.images.stop, ...], self.cuts.part.image
-        tiles = [
-            layout.window(x, (top + row * down, left + column * across), size, self.xp)
-            for row in block.rows
-            for column in block.columns
-        ]
-        return tiles[0] if len(tiles) == 1 else self.xp.concat(tiles)
+        """(B, G, C/G, H, W) → (tiles, G, C/G, height, width), in the order of a block's shape; a
+        view where one row of tiles of one plane can be one."""
+        (top, left), size = self.origin(), self.cuts.part.image
+        down, across = (step or 1 for step in self.cuts.step)
+        rows, columns = len(block.rows), len(block.columns)
+        strip = layout.window(
+            x[block.images.start : block.images.stop, ...],
+            (top + block.rows.start * down, left + block.columns.start * across),
+            ((rows - 1) * down + size[0], (columns - 1) * across + size[1]),
+            self.xp,
+        )
+        tiles = overlapping(strip, (rows, columns), size, (down, across), self.xp)
+        tiles = self.xp.permute_dims(tiles, (3, 4, 0, 1, 2, 5, 6))
+        return self.xp.reshape(tiles, (rows * columns * tiles.shape[2], *tiles.shape[3:]))
 
     def _apart(self, parts: Array, block: Block) -> Array:
         """(tiles, G, K/G, height, width) → (images, G, K/G, rows, height, columns, width)"""
         parts = self.xp.reshape(parts, (*block.shape, *parts.shape[1:]))
         return self.xp.permute_dims(parts, (2, 3, 4, 0, 5, 1, 6))
+
+
+def overlapping(x: Array, count: Size, size: Size, step: Size, xp: Any) -> Array:
+    """(…, H, W) → (…, rows, columns, height, width): so many tiles of one size, a step apart.
+
+    A view of x where the library has such views, else a copy.
+    """
+    namespace = xp.__name__.rpartition(".")[2]
+    if namespace == "torch":
+        return x.unfold(-2, size[0], step[0]).unfold(-2, size[1], step[1])
+    if namespace in ("numpy", "cupy"):
+        *lead, down, across = x.strides
+        return sys.modules[namespace].lib.stride_tricks.as_strided(
+            x,
+            (*x.shape[:-2], *count, *size),
+            (*lead, down * step[0], across * step[1], down, across),
+        )
+    tiles = [
+        x[..., top : top + size[0], left : left + size[1]]
+        for top in range(0, count[0] * step[0], step[0])
+        for left in range(0, count[1] * step[1], step[1])
+    ]
+    return xp.reshape(xp.stack(tiles, axis=-3), (*x.shape[:-2], *count, *size))
 
 
 def pace(points: int, item: int) -> float:

@@ -2,7 +2,8 @@
 
 Costs O(M² log M) for a padded size M that hardly depends on n. The padded size is the least that
 keeps the wrap-around out of what is cropped (N + n − 1 for "full", N + ⌊n/2⌋ for "same", N for
-"valid"), rounded up to one that the library transforms well. A circular image is transformed as it
+"valid"), rounded up to one that the library transforms well; ``fft-exact`` and ``fft-power-of-two``
+are the same class with another ``padding``. A circular image is transformed as it
 is where its sides have no prime factor over 13, else it is first grown by what it wraps round: MKL
 sums a factor of 17 or more term by term and loses 30 to 270 roundoffs, and every library is slow.
 
@@ -24,9 +25,9 @@ from typing import Any, ClassVar
 from convkernels.algorithms.fft._libraries import (
     Library,
     good_size,
+    largest_prime,
     levels,
     library,
-    prime_factors,
 )
 from convkernels.namespaces import NAMES
 from convkernels.problem import ITEMSIZE, Problem, Size
@@ -52,7 +53,7 @@ class Padding:
 
 NEXT_FAST = Padding(
     rounded=lambda least, engine, real: good_size(least, engine, even=real),
-    whole=lambda side: max(prime_factors(side), default=1) <= 13,
+    whole=lambda side: largest_prime(side) <= 13,
 )
 
 
@@ -113,10 +114,11 @@ class FFT(Implementation):
         images = problem.batch * (problem.in_channels + problem.out_channels)
         products = problem.batch * problem.out_channels * problem.in_channels // problem.groups
         filters = problem.out_channels * problem.in_channels // problem.groups
-        # A real transform of M points is 2.5·M·log2 M FLOP; a complex multiply-add is 8.
-        work = max(1.0, levels(height) + levels(width))
+        # A real transform of M points is 2.5·M·log2 M FLOP; a complex multiply-add is 8. One of odd
+        # length is done as a complex one, and large prime factors are slow.
+        work = max(1.0, levels(height) + levels(width) * (1 + width % 2))
+        slow = max(1.0, work / math.log2(max(2, height * width)))
         transform = 2.5 * height * width * work
-        slow = max(1.0, work / math.log2(max(2, height * width)))  # for large prime factors
         item = max(4, ITEMSIZE[problem.dtype])
         # Two passes an axis over the real and the complex image, and the filter's spectrum once.
         passes = slow * (2 * height * width + 8 * spectrum)

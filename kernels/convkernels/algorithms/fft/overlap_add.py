@@ -59,25 +59,34 @@ class OverlapAdd(TiledFFT):
         return self.xp.zeros((*shape, *self.cuts.whole.output), dtype=x.dtype, device=x.device)
 
     def scatter(self, parts: Array, block: Block, y: Array) -> None:
-        lines = self._lines(parts)
-        step, before = self.cuts.step, self.cuts.before
-        y = y[block.images.start : block.images.stop, ...]
-        left = block.columns.start * step[1] - before[1]
-        for number, row in enumerate(block.rows):
-            _add(y, lines[..., number, :, :], (row * step[0] - before[0], left))
-
-    def _lines(self, parts: Array) -> Array:
-        """(…, rows, height, columns, width) → (…, rows, height, columns · step + …), added where
-        columns overlap."""
-        xp, step = self.xp, self.cuts.step[1]
-        *lead, columns, width = parts.shape
-        if not step:
-            return xp.reshape(parts, (*lead, width))
-        lines = xp.zeros((*lead, columns + 1, step), dtype=parts.dtype, device=parts.device)
-        lines[..., :columns, :] = parts[..., :step]
-        over = lines[..., 1:, : width - step]
-        over += parts[..., step:]  # in the lines' memory
-        return xp.reshape(lines, (*lead, (columns + 1) * step))
+        xp = self.xp
+        *lead, rows, height, columns, width = parts.shape
+        down, across = (
+            _pieces(step, length)
+            for step, length in zip(self.cuts.step, (height, width), strict=True)
+        )
+        shape = (
+            *lead,
+            rows + len(down) - 1,
+            down[0].stop,
+            columns + len(across) - 1,
+            across[0].stop,
+        )
+        joined = xp.zeros(shape, dtype=parts.dtype, device=parts.device)
+        for below, piece in enumerate(down):
+            for right, other in enumerate(across):
+                place = joined[
+                    ...,
+                    below : below + rows,
+                    : piece.stop - piece.start,
+                    right : right + columns,
+                    : other.stop - other.start,
+                ]
+                place += parts[..., piece, :, other]  # in the memory of what is joined
+        joined = xp.reshape(joined, (*lead, shape[-4] * shape[-3], shape[-2] * shape[-1]))
+        (top, left), (step, step_across) = self.cuts.before, self.cuts.step
+        corner = (block.rows.start * step - top, block.columns.start * step_across - left)
+        _add(y[block.images.start : block.images.stop, ...], joined, corner)
 
     def finished(self, y: Array) -> Any:
         problem, xp = self.problem, self.xp
@@ -86,6 +95,11 @@ class OverlapAdd(TiledFFT):
             y[..., ::down, ::across], getattr(xp, problem.dtype), copy=problem.stride != (1, 1)
         )
         return layout.result(y, problem, xp)
+
+
+def _pieces(step: int, length: int) -> list[slice]:
+    """Of a tile's result: what lies in its own block, and what reaches into the next."""
+    return [slice(0, step), slice(step, length)] if step else [slice(0, length)]
 
 
 def _add(y: Array, part: Array, corner: Size) -> None:
