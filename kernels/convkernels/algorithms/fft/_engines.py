@@ -71,6 +71,7 @@ class EngineFFT(FFT):
     """``fft`` on a ``Kept``; a subclass gives its ``engine``."""
 
     library: Kept
+    held = 4.3  # the kept pair too
 
     def load(self, b: Any) -> None:
         super().load(b)

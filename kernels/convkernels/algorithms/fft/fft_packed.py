@@ -78,7 +78,7 @@ class PackedFFT(Implementation):
         return Cost(
             images * transform + 8.0 * pairs.batch * filters * points,
             workspace_bytes(problem, numbers),
-            workspace_bytes(problem, (4.0 * images + 2.0 * filters) * points),
+            workspace_bytes(problem, max(4.0 * images + 2.0 * filters, 5.0 * filters) * points),
             once_flops=filters * transform,
             once_bytes=workspace_bytes(problem, filters * 16.0 * points),
         )
