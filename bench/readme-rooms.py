@@ -35,24 +35,24 @@ def _table(results: Results, names: list[str]) -> str:
     """A row an algorithm: where it is the fastest of all, and how near it comes elsewhere."""
     cells = tables.by_cell(results.grid)
     cells["algorithm"] = cells["contender"].str.partition("/")[0]
-    best = cells.groupby(["N", "n"])["seconds"].transform("min")
-    cells["ratio"] = cells["seconds"] / best
+    cells = cells.groupby(["algorithm", "N", "n"], as_index=False)["seconds"].min()
+    cells["ratio"] = cells["seconds"] / cells.groupby(["N", "n"])["seconds"].transform("min")
     header = results.headers[0]
     lines = [
         f"On {results.machine} ({header.sweep.get('threads') or 'all'} threads, "
         f"{', '.join(sorted(set(results.grid['dtype'])))}, one channel; of "
         f"{len(cells.groupby(['N', 'n']))} sizes, by medians):",
         "",
-        "| algorithm | fastest of all at | else at best |",
-        "|---|---|---|",
     ]
-    for name in names:
+    measured = [name for name in names if name in set(cells["algorithm"])]
+    if measured:
+        lines += ["| algorithm | fastest of all at | else at best |", "|---|---|---|"]
+    for name in measured:
         own = cells[cells["algorithm"] == name]
-        if own.empty:
-            lines.append(f"| `{name}` | not measured | |")
-            continue
         won = own[own["ratio"] == 1]
         lines.append(f"| `{name}` | {_places(won) or 'none'} | {_nearest(own)} |")
+    if others := [f"`{name}`" for name in names if name not in measured]:
+        lines += [*([""] if measured else []), f"Not measured: {', '.join(others)}."]
     return "\n".join(lines)
 
 
@@ -70,7 +70,7 @@ def _nearest(own: pd.DataFrame) -> str:
     if others.empty:
         return ""
     ratio, N, n = min(zip(others["ratio"], others["N"], others["n"], strict=True))
-    return f"{ratio:.2g} times as long (N = {N}, n = {n})"
+    return f"{ratio:.3g} times as long (N = {N}, n = {n})"
 
 
 if __name__ == "__main__":
