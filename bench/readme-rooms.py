@@ -35,7 +35,7 @@ def _table(results: Results, names: list[str]) -> str:
     """A row an algorithm: where it is the fastest of all, and how near it comes elsewhere."""
     cells = tables.by_cell(results.grid)
     cells["algorithm"] = cells["contender"].str.partition("/")[0]
-    cells = cells.groupby(["algorithm", "N", "n"], as_index=False)["seconds"].min()
+    cells = cells.groupby(["algorithm", "N", "n"])["seconds"].min().reset_index()
     cells["ratio"] = cells["seconds"] / cells.groupby(["N", "n"])["seconds"].transform("min")
     header = results.headers[0]
     lines = [

@@ -19,7 +19,7 @@ from support import synthetic
 from support.pages import CONTENDERS, draw_nothing, page_of
 
 HOSTILE = "</script><script>alert(1)</script>"
-KINDS = ("time", "crossover", "fastest", "error", "pareto")
+KINDS = ("time", "crossover", "fastest", "families", "error", "pareto")
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -196,7 +196,7 @@ def test_no_verdict_spoils_a_figure(tmp_path: Path, fft: synthetic.Curve) -> Non
         (
             {"fft/numpy": synthetic.fft(9)},
             {},
-            {"crossover", "fastest", "pareto"},
+            {"crossover", "fastest", "families", "pareto"},
             [
                 "Fastest contender: no figure, as fft/numpy is the only contender",
                 "Crossover against image size: no figure, as",

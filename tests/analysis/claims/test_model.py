@@ -126,6 +126,7 @@ def rows(timed: pd.DataFrame, contender: str, family: str, padded: bool) -> pd.D
         high=np.nan,
         error=np.nan,
         errors=[np.array([])] * len(timed),
+        workspace=np.nan,
         floor=np.nan,
         settled=True,
         flags=[()] * len(timed),

@@ -6,6 +6,7 @@ That results are right, and the caller's own, is ``test_algorithms``'s.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,11 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def test_only_the_engine_differs_from_fft(name: str) -> None:
-    """Its transforms, and no others, at its own size; the cost that ``auto`` compares is fft's."""
+    """Its transforms, and no others, at its own size; its cost is fft's but for what it keeps."""
     algorithm = find(name)
     assert issubclass(algorithm.implementation, FFT)
-    assert algorithm.implementation.cost(CHANNELS) == FFT.cost(CHANNELS)
+    cost = algorithm.implementation.cost(CHANNELS)
+    assert dataclasses.replace(FFT.cost(CHANNELS), workspace=cost.workspace) == cost
     instance = prepared(name, CHANNELS)
     counts = {"r2c": 0, "c2r": 0}
 

@@ -23,7 +23,11 @@ from support.contenders import Contender, contenders
 from support.problems import case, random_problem
 from support.reference import relative_error
 
-NAMES = [name for name, algorithm in algorithms().items() if algorithm.family == "winograd"]
+NAMES = [
+    name
+    for name, algorithm in algorithms().items()
+    if issubclass(algorithm.implementation, Winograd)
+]
 RANDOM_PROBLEMS = 100
 
 

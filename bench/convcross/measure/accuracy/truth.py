@@ -14,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from convcross.measure.accuracy.arrays import (
     pieces,
     sum_of_squares,
 )
+from convcross.measure.accuracy.reach import widened
 from convcross.results.schema import Errors
 from convcross.sweeps import data
 from convkernels import Problem, namespaces
@@ -42,9 +42,6 @@ Floats = NDArray[np.float64]
 # A pixel may err by so many times the root-mean-square error that is allowed within its reach (see
 # ``Truth.reach``). Over 10⁸ normal errors the largest is about 6 times their root mean square.
 PIXEL = 16.0
-# Minimal filtering (Winograd) errs alike all over a tile of up to 8 × 8: 7 pixels each way, the sum
-# of these steps.
-SPREAD = (1, 2, 4)
 # Exact sums and the whole-image reference may differ by so many times the reference's bound.
 CERTIFIED = 16.0
 # About so many outputs, evenly through a larger image, are those of which the quantiles in ULP are
@@ -131,7 +128,7 @@ class Truth:
         """
         xp = namespaces.namespace(self.place[0])
         whole = self.norm / math.sqrt(math.prod(self.y.shape))
-        reach = _widened(self.scale, xp)
+        reach = widened(self.scale, xp)
         reach = xp.maximum(reach, xp.asarray(whole, dtype=self.y.dtype, device=self.y.device))
         squares = self.scale * self.scale
         for axis in (-1, -2):
@@ -158,24 +155,6 @@ class Truth:
     def peak(self) -> float:
         """max|y|"""
         return largest(self.y)
-
-
-def _widened(scale: Array, xp: Any) -> Array:
-    """The largest within ``SPREAD`` rows and columns of each output."""
-    for axis in (-2, -1):
-        for step in SPREAD:
-            size = scale.shape[axis]
-            if step >= size:
-                continue
-            before, after = (
-                (..., part, slice(None)) if axis == -2 else (..., part)
-                for part in (slice(size - step), slice(step, None))
-            )
-            wide = xp.asarray(scale, copy=True)
-            wide[before] = xp.maximum(wide[before], scale[after])
-            wide[after] = xp.maximum(wide[after], scale[before])
-            scale = wide
-    return scale
 
 
 def require_memory(problem: Problem, place: Place) -> None:
