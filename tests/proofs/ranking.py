@@ -103,7 +103,7 @@ def interleaved(path: Path, seed: int) -> float:
 def one_after_the_other(path: Path, seed: int) -> float:
     """Ratio more ÷ less of two duels of one contender each; which is first alternates."""
     names = ["more", "less"] if seed % 2 else ["less", "more"]
-    medians = {name: records(path, [name], seed)[0]["median_s"] for name in names}
+    medians = {name: records(path, [name], seed)[0].median_s for name in names}
     return float(medians["more"]) / float(medians["less"])
 
 
