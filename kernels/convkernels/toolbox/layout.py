@@ -87,7 +87,7 @@ def frame(problem: Problem) -> tuple[Size, Size]:
     return problem.image, (top, left)
 
 
-def added(problem: Problem) -> int:
+def copied(problem: Problem) -> int:
     """Elements of the arrays that ``images``, ``padded`` and ``result`` make beside the result."""
     elements = grown(problem) if any(map(any, problem.pads)) else 0
     return elements + converted(problem)
@@ -95,11 +95,10 @@ def added(problem: Problem) -> int:
 
 def converted(problem: Problem) -> int:
     """Elements of x and y in the dtype of the arithmetic, where they are stored in another."""
-    elements = 0
-    if compute_dtype(problem.dtype) != problem.dtype:
-        elements += problem.batch * problem.in_channels * math.prod(problem.image)
-        elements += problem.batch * problem.out_channels * math.prod(problem.output)
-    return elements
+    if compute_dtype(problem.dtype) == problem.dtype:
+        return 0
+    images = problem.in_channels * math.prod(problem.image)
+    return problem.batch * (images + problem.out_channels * math.prod(problem.output))
 
 
 def grown(problem: Problem) -> int:

@@ -47,6 +47,7 @@ class CuFFT(ModuleType):
         assert (plan.shape, plan.batch, plan.dtype) == (tuple(s), a.shape[:-2], a.dtype)
 
     def rfftn(self, a: Any, s: Any, axes: Any, plan: Any) -> Any:
+        a = np.ascontiguousarray(a)  # as _fftn does
         self._check(a, s, plan, "R2C")
         assert a.shape[-2:] == tuple(s)
         return scipy.fft.rfftn(a, s=s, axes=axes)
@@ -110,3 +111,25 @@ def test_plans_fit_and_results_are_right(name: str, cufft: CuFFT) -> None:
     degenerate = 1 in instance.size  # type: ignore[attr-defined]
     assert (planned == 0) == degenerate
     assert (cufft.unplanned == 0) == (not degenerate)
+
+
+@pytest.mark.parametrize("name", ["overlap-save", "overlap-add"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_tiles_go_through_one_plan(name: str, channels: int, cufft: CuFFT) -> None:
+    """All at once, as a GPU wants them: one transform there and one back, planned before."""
+    problem = Problem(
+        (60, 49), (7, 5), batch=2, in_channels=channels, out_channels=channels, mode="same"
+    )
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(problem.x_shape).astype("float32")
+    w = rng.standard_normal(problem.w_shape).astype("float32")
+    instance: Any = type("Mine", (find(name).implementation,), {"tile": (24, 20)})()
+    instance.plan(problem, xp, "cuda:0")
+    assert len(instance.blocks) == 1
+    assert cufft.plans == 3
+    instance.load(w)
+    y = instance.run(x)
+    expected = by_scipy(problem, x, w)
+    scale = max(np.linalg.norm(expected), np.linalg.norm(x) * np.linalg.norm(w))
+    assert np.linalg.norm(y - expected) <= instance.error_bound(problem) * scale
+    assert (cufft.plans, cufft.unplanned) == (3, 0)

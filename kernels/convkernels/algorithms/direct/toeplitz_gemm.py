@@ -70,7 +70,7 @@ class ToeplitzGemm(Implementation):
         matrices = kw * outs * rows * inputs * ins
         # A GPU's: all blocks of the image apart, a product and the sum.
         apart = blocks * width * problem.stride[1] * problem.in_channels * inputs
-        workspace = matrices + apart + 2 * blocks * width * outs * rows + layout.added(problem)
+        workspace = matrices + apart + 2 * blocks * width * outs * rows + layout.copied(problem)
         if ins > 1 or problem.stride[1] > 1:  # the image once more, in another order
             workspace += layout.grown(problem)
         return Cost(

@@ -5,12 +5,12 @@ of the result are the two results, and their spectra are never taken apart. The 
 the batch; of an odd one (as a single image is) each image is paired with itself, the upper half of
 its outputs with the lower, for which the rows that both need are transformed twice.
 
-Half as many complex transforms take the same FLOP as ``fft``'s real ones, which save the half
-by symmetry inside; what differs is the code: even lengths are not needed, and packing is one pass
-more over memory. Of a pair, each image has the rounding errors of the brighter one, and its NaN.
+Half as many complex transforms take the FLOP of ``fft``'s real ones, which save as much by symmetry
+within each; what differs is the code, an odd width, which costs nothing here, and two passes more
+over memory. Of a pair, each image has the rounding errors of the brighter one, and its NaN.
 
 Cooley, Lewis & Welch 1970, The fast Fourier transform algorithm: programming considerations in the
-calculation of sine, cosine and Laplace transforms, J. Sound Vib. 12(3), section 5.
+calculation of sine, cosine and Laplace transforms; Press et al., Numerical Recipes, section 12.3.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class ComplexFFT(FFT):
     family="fft",
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
-    source="Cooley, Lewis & Welch 1970, section 5",
+    source="Cooley, Lewis & Welch 1970; Press et al., Numerical Recipes, section 12.3",
 )
 class PackedFFT(Implementation):
     @staticmethod

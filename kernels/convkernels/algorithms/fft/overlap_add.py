@@ -12,8 +12,9 @@ The tile, T×T, is the cheapest by ``_tiling``'s model. Another, in a file of on
     class Mine(OverlapAdd):
         tile = (64, 64)
 
-Stockham 1966, High-speed convolution and correlation; Helms 1967, section IV;
-Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
+Stockham 1966, High-speed convolution and correlation; Helms 1967, Fast Fourier
+transform method of computing difference equations and simulating filters; Oppenheim & Schafer,
+Discrete-Time Signal Processing, section 8.7.3.
 """
 
 from __future__ import annotations
@@ -59,33 +60,23 @@ class OverlapAdd(TiledFFT):
         return self.xp.zeros((*shape, *self.cuts.whole.output), dtype=x.dtype, device=x.device)
 
     def scatter(self, parts: Array, block: Block, y: Array) -> None:
-        xp = self.xp
         *lead, rows, height, columns, width = parts.shape
-        down, across = (
-            _pieces(step, length)
-            for step, length in zip(self.cuts.step, (height, width), strict=True)
-        )
-        shape = (
-            *lead,
-            rows + len(down) - 1,
-            down[0].stop,
-            columns + len(across) - 1,
-            across[0].stop,
-        )
-        joined = xp.zeros(shape, dtype=parts.dtype, device=parts.device)
-        for below, piece in enumerate(down):
-            for right, other in enumerate(across):
+        (step, across), (top, left) = self.cuts.step, self.cuts.before
+        heights, widths = _pieces(step, height), _pieces(across, width)
+        grid = (rows + len(heights) - 1, heights[0].stop, columns + len(widths) - 1, widths[0].stop)
+        joined = self.xp.zeros((*lead, *grid), dtype=parts.dtype, device=parts.device)
+        for below, tall in enumerate(heights):
+            for right, wide in enumerate(widths):
                 place = joined[
                     ...,
                     below : below + rows,
-                    : piece.stop - piece.start,
+                    : tall.stop - tall.start,
                     right : right + columns,
-                    : other.stop - other.start,
+                    : wide.stop - wide.start,
                 ]
-                place += parts[..., piece, :, other]  # in the memory of what is joined
-        joined = xp.reshape(joined, (*lead, shape[-4] * shape[-3], shape[-2] * shape[-1]))
-        (top, left), (step, step_across) = self.cuts.before, self.cuts.step
-        corner = (block.rows.start * step - top, block.columns.start * step_across - left)
+                place += parts[..., tall, :, wide]  # in the memory of what is joined
+        joined = self.xp.reshape(joined, (*lead, grid[0] * grid[1], grid[2] * grid[3]))
+        corner = (block.rows.start * step - top, block.columns.start * across - left)
         _add(y[block.images.start : block.images.stop, ...], joined, corner)
 
     def finished(self, y: Array) -> Any:

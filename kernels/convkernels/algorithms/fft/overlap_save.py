@@ -12,8 +12,9 @@ The tile is the cheapest by ``_tiling``'s model. Another, in a file of one's own
     class Mine(OverlapSave):
         tile = (64, 64)
 
-Stockham 1966, High-speed convolution and correlation; Helms 1967, section V ("select-saving");
-Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
+Stockham 1966, High-speed convolution and correlation; Helms 1967, Fast Fourier
+transform method of computing difference equations and simulating filters; Oppenheim & Schafer,
+Discrete-Time Signal Processing, section 8.7.3.
 """
 
 from __future__ import annotations

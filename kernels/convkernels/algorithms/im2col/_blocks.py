@@ -14,12 +14,12 @@ from convkernels.toolbox.stages import stage
 Array = Any
 
 
-class Block(NamedTuple):
-    """Images, rows and columns of outputs: how many, or from which to which."""
+class BlockSize(NamedTuple):
+    """Outputs of a block, at most, of each channel."""
 
-    images: Any
-    rows: Any
-    columns: Any
+    images: int
+    rows: int
+    columns: int
 
 
 def even(size: int, most: int) -> int:
@@ -38,7 +38,7 @@ class Blocked(Implementation):
     """
 
     @staticmethod
-    def block_size(problem: Problem) -> Block:
+    def block_size(problem: Problem) -> BlockSize:
         raise NotImplementedError
 
     def block(self, x: Array, rows: Size, columns: Size) -> Array:
@@ -47,9 +47,8 @@ class Blocked(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp = problem, xp
-        size = self.block_size(problem)
-        spans = map(_spans, (problem.batch, *problem.output), size)
-        self.blocks = [Block(*block) for block in itertools.product(*spans)]
+        spans = map(_spans, (problem.batch, *problem.output), self.block_size(problem))
+        self.blocks = list(itertools.product(*spans))
 
     def run(self, a: Array) -> Array:
         problem, xp = self.problem, self.xp

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels.algorithms.im2col._blocks import Block, Blocked, even
+from convkernels.algorithms.im2col._blocks import Blocked, BlockSize, even
 from convkernels.algorithms.im2col._patches import filter_matrix, patches
 from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, algorithm, workspace_bytes
@@ -34,14 +34,14 @@ CHUNK = 4 << 20  # bytes of P: it fits in a last-level cache, and its rows are w
 )
 class Im2colChunked(Blocked):
     @staticmethod
-    def block_size(problem: Problem) -> Block:
+    def block_size(problem: Problem) -> BlockSize:
         height, width = problem.output
         output = problem.groups * problem.terms * ITEMSIZE[compute_dtype(problem.dtype)]
         outputs = max(1, CHUNK // output)
         columns = even(width, outputs)
         rows = even(height, max(1, outputs // columns))
         images = even(problem.batch, max(1, outputs // (rows * columns)))
-        return Block(images, rows, columns)
+        return BlockSize(images, rows, columns)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
@@ -49,10 +49,10 @@ class Im2colChunked(Blocked):
         flops = 2.0 * outputs * problem.out_channels * problem.terms
         columns = problem.groups * problem.terms
         # Patches, products and what the way in makes: each written and read.
-        elements = outputs * (columns + problem.out_channels) + layout.added(problem)
+        elements = outputs * (columns + problem.out_channels) + layout.copied(problem)
         traffic = workspace_bytes(problem, 2.0 * elements)
         chunk = math.prod(Im2colChunked.block_size(problem)) * (columns + problem.out_channels)
-        workspace = workspace_bytes(problem, chunk + layout.added(problem))
+        workspace = workspace_bytes(problem, chunk + layout.copied(problem))
         return Cost(flops, problem.min_bytes + traffic, workspace)
 
     def load(self, b: Any) -> None:

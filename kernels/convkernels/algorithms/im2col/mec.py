@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from convkernels.algorithms.im2col._blocks import Block, Blocked, even
+from convkernels.algorithms.im2col._blocks import Blocked, BlockSize, even
 from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, algorithm, workspace_bytes
 from convkernels.toolbox import layout
@@ -48,7 +48,7 @@ def _rows(problem: Problem, rows: int) -> int:
 )
 class MEC(Blocked):
     @staticmethod
-    def block_size(problem: Problem) -> Block:
+    def block_size(problem: Problem) -> BlockSize:
         """Blocks share kh − 1 image rows with the next: they read four times as many where LIMIT
         allows it with COLUMNS columns, and twice as many wherever the image has them."""
         height, width = problem.output
@@ -58,7 +58,7 @@ class MEC(Blocked):
         columns = even(width, max(COLUMNS, pixels // (4 * extent)))
         images = even(problem.batch, max(1, COLUMNS // columns))
         inputs = max(2 * extent, pixels // (images * columns))
-        return Block(images, even(height, (inputs - extent) // stride + 1), columns)
+        return BlockSize(images, even(height, (inputs - extent) // stride + 1), columns)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:
@@ -68,12 +68,12 @@ class MEC(Blocked):
         written = problem.in_channels * problem.kernel[1] * _rows(problem, rows) / rows
         read = problem.in_channels * math.prod(problem.kernel)
         added = 3.0 * problem.out_channels * problem.kernel[0]
-        elements = outputs * (written + read + added) + 2.0 * layout.added(problem)
+        elements = outputs * (written + read + added) + 2.0 * layout.copied(problem)
         traffic = workspace_bytes(problem, elements)
         block = images * columns
         lowered = block * _rows(problem, rows) * problem.in_channels * problem.kernel[1]
         products = 2 * block * rows * problem.out_channels
-        workspace = workspace_bytes(problem, lowered + products + layout.added(problem))
+        workspace = workspace_bytes(problem, lowered + products + layout.copied(problem))
         return Cost(flops, problem.min_bytes + traffic, workspace)
 
     def load(self, b: Any) -> None:

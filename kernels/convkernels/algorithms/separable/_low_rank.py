@@ -85,7 +85,7 @@ class LowRank(Implementation):
         return Cost(
             2.0 * pairs * (passed * wide + terms * summed * tall),
             problem.min_bytes + workspace_bytes(problem, traffic),
-            workspace_bytes(problem, between + weights + layout.added(problem)),
+            workspace_bytes(problem, between + weights + layout.copied(problem)),
             once_flops=svd,
             once_bytes=workspace_bytes(problem, weights),
         )

@@ -141,10 +141,8 @@ class Integral(Implementation):
         sigma = None
         if _parts(problem) == 2:
             with stage("split"):  # by each plane's own largest
-                most, least = (
-                    xp.max(x, axis=PLANE, keepdims=True),
-                    xp.min(x, axis=PLANE, keepdims=True),
-                )
+                most = xp.max(x, axis=PLANE, keepdims=True)
+                least = xp.min(x, axis=PLANE, keepdims=True)
                 sigma = _splitter(problem) * xp.maximum(most, -least)
         last = None
         for rows in self.strips:
@@ -168,12 +166,8 @@ class Integral(Implementation):
         """Sums of kh pixels down each column of the padded image, with a column of zeros before the
         first, for some output rows; and those of the last row, from which the next strip goes on.
         """
-        problem, xp, kh, down = (
-            self.problem,
-            self.xp,
-            self.problem.kernel[0],
-            self.problem.stride[0],
-        )
+        problem, xp = self.problem, self.xp
+        kh, down = problem.kernel[0], problem.stride[0]
         (height, width), (top, left) = layout.frame(problem)
         first, end = rows[0] * down, rows[1] * down
         if rows[1] == problem.output[0]:

@@ -89,11 +89,11 @@ class Winograd(Implementation):
         """The root mean square over roundings that are independent and uniform, for the data that
         are worst for it: u·(α/m)·λ·√((1 + C/G + α)/3).
 
-        A product may err by the rounding of its transformed filter, by those of the sum over C/G
-        channels, and by those of the four sums of up to α terms by which it came from the image and
-        goes to the output; partial sums make of these about α/4 each (the tests have the exact
-        value). All grow by λ, which is ``Transforms.growth``, and each pixel is read by (α/m)²
-        tiles. In float64 the filter's transform is a sum of r² products of its own.
+        Roundings of u/√3 in the mean square grow by λ, which is ``Transforms.growth``, and each
+        pixel is read by (α/m)² tiles. There is one of the transformed filter (in float64, of a sum
+        of r² terms), there are C/G of the sum over channels, and those of four sums of up to α
+        terms, two on the way from the image and two to the outputs, whose partial sums weigh as α/4
+        each: the tests have them one by one, and the whole is 7 to 11 % less than said here.
         """
         alpha = cls.m + cls.r - 1
         filtered = cls.r**2 if problem.dtype == "float64" else 1

@@ -1,4 +1,7 @@
-"""F(2×2, 3×3)."""
+"""F(2×2, 3×3): 16 products for 4 outputs of 3 × 3 kernels, where the sum takes 36; exact as it.
+
+See ``_winograd``, and the room's README for the errors.
+"""
 
 from __future__ import annotations
 
@@ -14,5 +17,5 @@ from convkernels.registry import algorithm
     arithmetic=ARITHMETIC,
     source=SOURCE,
 )
-class Winograd2x2(Winograd):
+class Winograd2x2Of3x3(Winograd):
     m, r = 2, 3

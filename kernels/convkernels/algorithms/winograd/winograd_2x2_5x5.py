@@ -1,4 +1,7 @@
-"""F(2×2, 5×5)."""
+"""F(2×2, 5×5): 36 products for 4 outputs of 5 × 5 kernels, where the sum takes 100.
+
+See ``_winograd``, and the room's README for the errors.
+"""
 
 from __future__ import annotations
 
@@ -14,5 +17,5 @@ from convkernels.registry import algorithm
     arithmetic=ARITHMETIC,
     source=SOURCE,
 )
-class Winograd2x2(Winograd):
+class Winograd2x2Of5x5(Winograd):
     m, r = 2, 5

@@ -1,4 +1,7 @@
-"""F(4×4, 3×3)."""
+"""F(4×4, 3×3): 36 products for 16 outputs of 3 × 3 kernels, where the sum takes 144.
+
+See ``_winograd``, and the room's README for the errors.
+"""
 
 from __future__ import annotations
 
@@ -14,5 +17,5 @@ from convkernels.registry import algorithm
     arithmetic=ARITHMETIC,
     source=SOURCE,
 )
-class Winograd4x4(Winograd):
+class Winograd4x4Of3x3(Winograd):
     m, r = 4, 3

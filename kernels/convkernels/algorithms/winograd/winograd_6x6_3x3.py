@@ -1,4 +1,7 @@
-"""F(6×6, 3×3)."""
+"""F(6×6, 3×3): 64 products for 36 outputs of 3 × 3 kernels, where the sum takes 324.
+
+See ``_winograd``, and the room's README for the errors.
+"""
 
 from __future__ import annotations
 
@@ -14,5 +17,5 @@ from convkernels.registry import algorithm
     arithmetic=ARITHMETIC,
     source=SOURCE,
 )
-class Winograd6x6(Winograd):
+class Winograd6x6Of3x3(Winograd):
     m, r = 6, 3
