@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -62,20 +63,31 @@ def _failure(module: str) -> str:
     if sys.modules.get(module) is not None:
         return ""
     with _lock:
-        path = cache.folder() / "loads" / f"{module}-{_state(module)}"
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            pass
+        # Another module of a name that it imports may stand in the way, on this path alone.
+        loads, fails = (
+            cache.folder() / "loads" / f"{module}-{_state(module, path)}" for path in ([], sys.path)
+        )
+        if _kept(loads) == "":
+            return ""
+        known = _kept(fails)
+        if known is not None:
+            return known
         failure = _tried(module)
         if failure is None:
             return ""
-        cache.write(path, failure.encode())
+        cache.write(fails if failure else loads, failure.encode())
         return failure
 
 
-def _state(module: str) -> str:
-    """A digest of what the outcome depends on."""
+def _kept(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _state(module: str, searched: Sequence[str]) -> str:
+    """A digest of what the outcome depends on, and where modules are searched for."""
     try:
         spec = importlib.util.find_spec(module)
         origin = spec.origin if spec is not None and spec.origin is not None else ""
@@ -88,7 +100,7 @@ def _state(module: str) -> str:
         except OSError:
             continue
         files.append((str(path), status.st_mtime_ns, status.st_size))
-    state = sys.version, sys.executable, files, os.environ.get("LD_LIBRARY_PATH")
+    state = sys.version, sys.executable, files, os.environ.get("LD_LIBRARY_PATH"), list(searched)
     return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
 

@@ -72,6 +72,21 @@ def test_the_outcome_is_kept_until_the_library_changes(
     assert (tmp_path / "count").read_text() == "xx"
 
 
+def test_a_module_in_the_way_costs_the_library_on_that_path_alone(
+    tmp_path: Path, place: dict[str, str]
+) -> None:
+    """As a script's folder has one of a name that the library imports itself."""
+    (tmp_path / "helper.py").write_text("needed = True\n")
+    plant(tmp_path, "fragile", "from helper import needed\n")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "helper.py").write_text("")
+    shadowed = place | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "scripts"), place["PYTHONPATH"]])
+    }
+    assert "cannot import name 'needed'" in python(LOADS.format(name="fragile"), shadowed)
+    assert python(LOADS.format(name="fragile"), place) == "None"
+
+
 def test_without_a_cache_it_is_asked_in_each_process(tmp_path: Path, place: dict[str, str]) -> None:
     (tmp_path / "file").write_text("")
     plant(tmp_path, "fragile", BROKEN)

@@ -1,7 +1,7 @@
 """Do the intervals of fitted exponents cover the planted ones? Prints a table.
 
 Cells of known cost, a + b·n^p·N^q or a + c·M²·log2 M, are measured with the noise of
-tests/proofs/coverage.py (each cell the median of 12 samples of a stream), and fitted. Run by
+tests/proofs/medians.py (each cell the median of 12 samples of a stream), and fitted. Run by
 ``make proofs``; a short version is a test.
 """
 
@@ -22,7 +22,7 @@ from convcross.analysis.claims.model import (
     transform_law,
     work,
 )
-from proofs.coverage import STREAMS, Stream
+from proofs.medians import STREAMS, Stream
 
 SAMPLES = 12
 NEEDED = 0.93

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proofs.coverage import STREAMS, Stream, coverage
+from proofs.medians import STREAMS, Stream, coverage
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)

@@ -3,7 +3,7 @@
     P(x₍ₖ₎ ≤ median ≤ x₍ₙ₊₁₋ₖ₎) = 1 − 2 · P(Binomial(n, ½) < k)
 
 whatever the distribution of the times (David & Nagaraja 2003, section 7.1). What it covers with the
-stopping rule is simulated by tests/proofs/coverage.py.
+stopping rule is simulated by tests/proofs/medians.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 # Of the interval at one look. A series stops at the look where it happens to be narrow, which takes
-# its toll: what is reported then covers the median in 95 % of series (tests/proofs/coverage.py).
+# its toll: what is reported then covers the median in 95 % of series (tests/proofs/medians.py).
 LOOK_CONFIDENCE = 0.98
 PRECISION = 0.01  # half-width of the interval at which a median counts as settled, relative
 

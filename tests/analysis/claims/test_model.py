@@ -10,7 +10,7 @@ from convcross.analysis.claims import model
 from convcross.analysis.claims.model import Unfit
 from convcross.analysis.crossover.verdict import Verdict
 from proofs import exponents
-from proofs.coverage import STREAMS
+from proofs.medians import STREAMS
 
 NOISE = 1 + 0.01 * np.random.default_rng(0).standard_normal(32)
 
