@@ -27,7 +27,7 @@ OUT=$(realpath -m "${OUT:-visit}")
 CHAPTERS=(verify clock image cnn crossover profile)
 mkdir -p "$OUT"
 
-dry_run= device=cuda:0 budget=6m problems=300 tests=(-m gpu "$root/tests") sweeps=
+dry_run= device=cuda:0 budget=6m problems=100 tests=(-m gpu "$root/tests") sweeps=
 if [ "${1:-}" = --dry-run ]; then
   shift
   dry_run=1 device=cpu budget=20s problems=5 tests=("$root/tests/kernels/toolbox/test_stages.py")

@@ -1,15 +1,16 @@
-"""Speed of the CPU's strongest contenders, as ratios of one run, with what was aimed at.
+"""Speed of the CPU's strongest and of the classical contenders, as ratios of one run, with aims.
 
-python bench/speed-table.py            (from the repository's root, some 6 minutes on two cores)
+python bench/speed-table.py [strongest] [classical]     (from the repository's root)
 
-Each row is measured by the harness: contenders interleaved, verified, medians. Shares of the peak
-are of a loop in the cores' registers, timed before and after. The first column of times is with all
-threads, the second with one.
+Both where none is named: some 6 minutes and one, on two cores. Each row is measured by the harness:
+contenders interleaved, verified, medians. Shares of the peak are of a loop in the cores' registers,
+timed before and after. The first column of times is with all threads, the second with one.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem
 from convkernels.cpu import fma
+from convkernels.discovery import find
 from convkernels.toolbox import threads
 
 DIRECT, SAVE, SEPARABLE = "numba-direct/numpy", "numba-overlap-save/numpy", "numba-separable/numpy"
@@ -31,16 +33,22 @@ BASELINES = ("fft-ducc/numpy", "fft-fftw/numpy")  # neutral: their makers sell n
 # Memory that malloc gives back at every free is faulted in anew at every run.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
 LIMITS = Limits(seconds=0.5)
+TURNS = 5  # of two problems of one contender, whose times are compared
+
+
+def square(N: int, n: int) -> Problem:
+    """An image of N×N with a kernel of n×n."""
+    return Problem((N, N), (n, n), mode="same")
 
 
 def medians(
-    names: Sequence[str], N: int, n: int, count: int, kernel_data: str = "normal"
+    names: Sequence[str], problem: Problem, count: int, kernel_data: str = "normal"
 ) -> dict[str, float]:
     """Median seconds of a run of each contender that is here and right."""
     there = [contender for contender in available(["cpu"]) if contender.partition("@")[0] in names]
     duel = Duel(
-        id=f"{N}-{n}",
-        problem=Problem((N, N), (n, n), mode="same"),
+        id=f"{problem.image[0]}-{problem.kernel[0]}",
+        problem=problem,
         contenders=there,
         image_data="normal",
         kernel_data=kernel_data,
@@ -80,9 +88,9 @@ def shares(rows: Rows) -> None:
             own = []
             for count in rows.counts():
                 before = fma.peak_flops("float32", count, 0.3)
-                (time,) = medians([DIRECT], N, n, count).values()
+                (time,) = medians([DIRECT], square(N, n), count).values()
                 peak = max(before, fma.peak_flops("float32", count, 0.3))
-                own.append(f"{Problem((N, N), (n, n), mode='same').flops / time / peak:.0%}")
+                own.append(f"{square(N, n).flops / time / peak:.0%}")
             rows.add("numba-direct, of the FMA peak", N, n, "85 %" if n >= 15 else "70 %", own)
 
 
@@ -98,7 +106,7 @@ def ratio(
     for N, n, aim in places:
         own, rest = [], ""
         for count in counts or rows.counts():
-            found = medians([*names, *BASELINES], N, n, count)
+            found = medians([*names, *BASELINES], square(N, n), count)
             if fast not in found or slow not in found:
                 own.append("not here")
                 continue
@@ -120,7 +128,7 @@ def separable(rows: Rows) -> None:
     N, n, rivals = 2048, 31, (SAVE, DIRECT, "ipp-fft/numpy", "fft/torch", *BASELINES)
     own, best = [], ""
     for count in rows.counts():
-        found = medians([SEPARABLE, *rivals], N, n, count, "gaussian")
+        found = medians([SEPARABLE, *rivals], square(N, n), count, "gaussian")
         best = min((name for name in found if name != SEPARABLE), key=lambda name: found[name])
         own.append(f"{found[best] / found[SEPARABLE]:.2f}×")
     rows.add("numba-separable over the best other", N, n, "3×", own, best)
@@ -131,14 +139,7 @@ def kept(rows: Rows) -> None:
     ratio(rows, (SAVE, "fft/torch"), large, what=", memory kept")
 
 
-def main() -> None:
-    rows = Rows(threads.usable())
-    if sys.argv[1:] == ["--kept"]:
-        kept(rows)
-        return
-    version = describe.versions()
-    told = ", ".join(f"{name} {version[name]}" for name in ("torch", "numba", "opencv", "ipp"))
-    print(f"{describe.cpu()['model']}; {told}", flush=True)
+def strongest(rows: Rows) -> None:
     shares(rows)
     aims = ((9, "3.5×"), (15, "4×"), (21, "4×"))
     middle = [(N, n, aim) for N in (1024, 2048) for n, aim in aims]
@@ -146,10 +147,70 @@ def main() -> None:
     ratio(rows, (SAVE, "fft/torch"), [*middle, (1024, 31, "3×"), (2048, 31, "3×")])
     ratio(rows, (SAVE, "fft/torch"), [(4096, 15, "5×"), (4096, 31, "5×")])
     if sys.platform == "linux":  # glibc's malloc
-        command = [sys.executable, __file__, "--kept"]
+        command = [sys.executable, __file__, "kept"]
         subprocess.run(command, env=os.environ | KEPT, check=True)
     ratio(rows, (SAVE, "ipp-fft/numpy"), [(2048, n, "1.5×") for n in (15, 31)], [1])
     separable(rows)
+
+
+def layer(rows: Rows) -> None:
+    """Winograd beside the GEMM that it replaces."""
+    fast, slow = "winograd-4x4-3x3/torch", "im2col-gemm/torch"
+    problem = Problem((56, 56), (3, 3), batch=8, in_channels=64, out_channels=64, mode="same")
+    times = [medians([fast, slow], problem, count) for count in rows.counts()]
+    own = [
+        f"{found[slow] / found[fast]:.2f}×" if len(found) == 2 else "not here" for found in times
+    ]
+    rows.add(f"{fast} over {slow}, 64→64 channels, batch 8", 56, 3, "1.3×", own)
+
+
+def sizes(rows: Rows) -> None:
+    """The summed-area table's time at a large box over that at a small one, in turns."""
+    name, N, large, small = "integral/numpy", 2048, 63, 3
+    own = []
+    for count in rows.counts():
+        found = [
+            [medians([name], square(N, n), count, "box")[name] for n in (large, small)]
+            for _ in range(TURNS)
+        ]
+        own.append(f"{statistics.median(a / b for a, b in found):.2f}×")
+    rows.add(f"{name}, n = {large} over n = {small}", N, large, "≤ 1.1×", own)
+
+
+def memory(rows: Rows) -> None:
+    """Workspaces as they are declared, to which a test holds what load and run allocate."""
+    N, n = 1024, 15
+    whole = find("im2col-gemm").implementation.cost(square(N, n)).workspace
+    for name in ("mec", "im2col-chunked"):
+        share = find(name).implementation.cost(square(N, n)).workspace / whole
+        rows.add(f"{name}, workspace of im2col-gemm's", N, n, "≤ 10 %", [f"{share:.1%}", ""])
+
+
+def classical(rows: Rows) -> None:
+    ratio(rows, ("overlap-save/torch", "fft/torch"), [(2048, 15, "1.3×")])
+    layer(rows)
+    sizes(rows)
+    memory(rows)
+
+
+TABLES = {"strongest": strongest, "classical": classical}
+
+
+def main() -> None:
+    rows = Rows(threads.usable())
+    if sys.argv[1:] == ["kept"]:  # in a process of its own, by ``strongest``
+        kept(rows)
+        return
+    if unknown := sorted(set(sys.argv[1:]) - set(TABLES)):
+        print(
+            f"{', '.join(unknown)}: no such table; there are {', '.join(TABLES)}", file=sys.stderr
+        )
+        sys.exit(2)
+    version = describe.versions()
+    told = ", ".join(f"{name} {version[name]}" for name in ("torch", "numba", "opencv", "ipp"))
+    print(f"{describe.cpu()['model']}; {told}", flush=True)
+    for name in sys.argv[1:] or TABLES:
+        TABLES[name](rows)
     Console(width=140).print(rows.table)
 
 

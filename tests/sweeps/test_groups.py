@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import convkernels
 from convcross.errors import BadInput
 from convcross.sweeps import spec, user_files
 from convcross.sweeps.contenders import Contender, available, matching
@@ -62,6 +63,8 @@ def test_every_algorithm_is_in_all_and_in_at_most_one_other() -> None:
         ("direct", "textbook"),
         ("im2col-gemm", "textbook"),
         ("fft", "textbook"),
+        ("overlap-save", "classical"),
+        ("winograd-4x4-3x3", "classical"),
         ("numba-overlap-save", "strong"),  # whether it is registered or not
         ("cuda-direct", "strong"),
         ("scipy-convolve2d", "libraries"),  # of family direct, in the room libraries/
@@ -72,6 +75,12 @@ def test_every_algorithm_is_in_all_and_in_at_most_one_other() -> None:
 )
 def test_who_belongs(name: str, group: str) -> None:
     assert groups_of(name) == [group, "all"]
+
+
+def test_every_algorithm_of_the_project_is_in_a_group() -> None:
+    for algorithm in algorithms().values():
+        if Path(algorithm.path).is_relative_to(Path(convkernels.__file__).parent):
+            assert groups_of(algorithm.name) != ["all"], algorithm.name
 
 
 def test_a_users_algorithm_of_family_library_is_one(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ class Group:
 
 GROUPS = {
     "textbook": Group("written once on the array API", ("direct", "im2col-gemm", "fft")),
+    "classical": Group(
+        "other ways to the same sum, on the array API",
+        (
+            *("toeplitz-gemm", "im2col-chunked", "kn2row", "mec"),
+            *("overlap-save", "overlap-add", "fft-packed", "fft-float64"),
+            *("fft-exact", "fft-power-of-two", "winograd-*"),
+            *("separable", "low-rank-*", "integral"),
+        ),
+    ),
     "strong": Group(
         "our own for speed",
         (
