@@ -22,12 +22,14 @@ def folder() -> Path:
     return Path(base or Path.home() / ".cache") / "convcross"
 
 
-def write(path: Path, content: bytes) -> None:
-    """Whole or not at all; where nothing can be written, each process finds out for itself."""
+def write(path: Path, content: bytes) -> bool:
+    """Whole or not at all, and which; where nothing can be written, each process finds out for
+    itself."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(content)
         os.replace(file.name, path)
     except OSError:
-        return
+        return False
+    return True

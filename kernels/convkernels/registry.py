@@ -53,6 +53,7 @@ class Implementation:
     spreads: bool = False  # a pixel that is not finite reaches further than in its family's sums
     devices: tuple[str, ...] = ("cpu", "cuda")  # the kinds that it runs on
     settled: bool = True  # what ``refuses`` takes, ``plan`` takes: no library is asked there
+    compiles: bool = False  # in ``plan`` or the first run, and nobody can tell whether it must
     compile_seconds: float = 0.0  # that compiling its code took, here or in an earlier process
     threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
 

@@ -1,7 +1,16 @@
-"""Which algorithm ``auto`` takes: the least by the cost models, of those that fit in memory."""
+"""Which algorithm ``auto`` takes: the one whose calls are promised to take the least time.
+
+By what was measured on this machine where there is a calibration (``calibration``), else by the
+cost models' arithmetic; among those that fit in memory.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from convkernels import calibration as calibrations
 from convkernels.discovery import algorithms
 from convkernels.problem import Problem, UnsupportedProblem
 from convkernels.registry import Algorithm, Cost
@@ -9,7 +18,44 @@ from convkernels.registry import Algorithm, Cost
 # FLOP that a machine does in the time of moving a byte. What `auto` needs of it is the order of
 # magnitude: CPUs and GPUs of the last decade lie between 5 and 20 in float32.
 FLOPS_A_BYTE = 10.0
+NOMINAL = 1e11  # FLOP a second, by which arithmetic is told in seconds
 ROOM = 32 << 20  # bytes of workspace that any problem may take, beside twice its own arrays
+
+
+Interval = tuple[float, float, float]  # seconds, low, high
+
+
+class Ranked(NamedTuple):
+    """What one algorithm's call is promised to take.
+
+    Attributes
+    ----------
+    seconds : of a call, with its share of the plan: plan/calls + load + run
+    low, high : an interval for seconds; 0 and infinity by arithmetic, which promises none
+    plan, load, run : seconds of the phases
+    workspace : bytes
+    fits : whether that is within ``room``
+    source : "calibrated", or "arithmetic": seconds of a machine of NOMINAL FLOP a second, to be
+        compared with each other alone
+    """
+
+    algorithm: Algorithm
+    seconds: float
+    low: float
+    high: float
+    plan: float
+    load: float
+    run: float
+    workspace: float
+    fits: bool
+    source: str
+
+
+class Ranking(NamedTuple):
+    """Algorithms that take a problem, best first, and why the namespace's others do not."""
+
+    taken: list[Ranked]
+    refusals: dict[str, str]
 
 
 def room(problem: Problem) -> float:
@@ -17,31 +63,47 @@ def room(problem: Problem) -> float:
     return ROOM + 2.0 * problem.min_bytes
 
 
-def flops_of_call(cost: Cost) -> float:
-    """Of one call, which plans and loads for itself; moving bytes counted as FLOP in its time."""
-    together = sum if cost.serial else max
-    once = together((cost.once_flops, FLOPS_A_BYTE * cost.once_bytes))
-    return once + together((cost.flops, FLOPS_A_BYTE * cost.bytes))
-
-
-def choose(problem: Problem, namespace: str, device: str, *, gradients: bool = False) -> Algorithm:
-    """The algorithm whose cost model promises the least time of a call, and that takes the problem.
-
-    One that needs more memory than ``room`` is taken where none needs less.
+def ranked(
+    problem: Problem,
+    namespace: str,
+    device: str,
+    *,
+    gradients: bool = False,
+    calls: int = 1,
+    calibration: calibrations.Calibration | None = None,
+) -> Ranking:
+    """Every algorithm of the namespace: first what fits in memory, the least time before the more.
 
     Parameters
     ----------
     gradients : whether torch's autograd must see through it
-
-    Raises
-    ------
-    UnsupportedProblem
-        Where every algorithm of the namespace refuses it; each with its reason.
+    calls : of this shape that are to come, each with a filter of its own: what a plan takes is
+        spread over them
+    calibration : by which time is predicted; algorithms unknown to it are refused while it knows
+        one that takes the problem. None for the cost models' arithmetic
     """
+    candidates, refusals = _candidates(problem, namespace, device, gradients)
+    known = {} if calibration is None else calibration.contenders
+    names = {name: f"{name}/{namespace}" for name in candidates}
+    fits = {name: known[contender] for name, contender in names.items() if contender in known}
+    if fits:
+        for name in candidates.keys() - fits:
+            refusals[name] = f"the calibration does not know it; {calibrations.COMMAND} makes one"
+    costs = {name: candidates[name].implementation.cost(problem) for name in fits or candidates}
+    taken = [
+        _ranked(candidates[name], problem, costs[name], fits.get(name), calls)
+        for name in sorted(costs, key=lambda name: (costs[name].bytes, name))
+    ]
+    return Ranking(sorted(taken, key=lambda one: (not one.fits, one.seconds)), refusals)
+
+
+def _candidates(
+    problem: Problem, namespace: str, device: str, gradients: bool
+) -> tuple[dict[str, Algorithm], dict[str, str]]:
+    """Those of the namespace that take the problem, and why the others do not, by name."""
+    candidates: dict[str, Algorithm] = {}
     refusals: dict[str, str] = {}
-    found: list[tuple[bool, float, float, str]] = []
-    known = algorithms()
-    for name, candidate in known.items():
+    for name, candidate in algorithms().items():
         if namespace not in candidate.namespaces:
             continue
         reason = candidate.missing(namespace) or candidate.refuses(problem, namespace, device)
@@ -53,12 +115,79 @@ def choose(problem: Problem, namespace: str, device: str, *, gradients: bool = F
             reason = reason or "TF32 is for those who ask for it"
         if gradients and not candidate.implementation.gradients:
             reason = reason or "no gradient passes through it"
-        if reason is not None:
+        if reason is None:
+            candidates[name] = candidate
+        else:
             refusals[name] = reason
-            continue
-        cost = candidate.implementation.cost(problem)
-        found.append((cost.workspace > room(problem), flops_of_call(cost), cost.bytes, name))
-    if not found:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in refusals.items())
+    return candidates, refusals
+
+
+def _ranked(
+    candidate: Algorithm, problem: Problem, cost: Cost, fit: calibrations.Fit | None, calls: int
+) -> Ranked:
+    if fit is None:
+        phases = _arithmetic(cost, candidate.implementation.compiles)
+    else:
+        phases = [fit.phases[name].predict(problem, cost) for name in calibrations.PHASES]
+    plan, load, run = phases
+    seconds, low, high = (
+        first / calls + second + third for first, second, third in zip(*phases, strict=True)
+    )
+    return Ranked(
+        candidate,
+        seconds,
+        low,
+        high,
+        plan[0],
+        load[0],
+        run[0],
+        cost.workspace,
+        fits=cost.workspace <= room(problem),
+        source="arithmetic" if fit is None else "calibrated",
+    )
+
+
+def _arithmetic(cost: Cost, compiles: bool) -> Sequence[Interval]:
+    """Of plan, load and run. What an algorithm declares for plan and load together is nearly all
+    compiling, or nearly all the filter's."""
+    once = _flops(cost, cost.once_flops, cost.once_bytes)
+    plan, load = (once, 0.0) if compiles else (0.0, once)
+    run = _flops(cost, cost.flops, cost.bytes)
+    return [(flops / NOMINAL, 0.0, math.inf) for flops in (plan, load, run)]
+
+
+def _flops(cost: Cost, flops: float, moved: float) -> float:
+    """Moving bytes counted as FLOP in its time."""
+    return (sum if cost.serial else max)((flops, FLOPS_A_BYTE * moved))
+
+
+def flops_of_call(cost: Cost) -> float:
+    """Of one call, which plans and loads for itself."""
+    once = _flops(cost, cost.once_flops, cost.once_bytes)
+    return once + _flops(cost, cost.flops, cost.bytes)
+
+
+def choose(
+    problem: Problem, namespace: str, device: str, *, gradients: bool = False, calls: int = 1
+) -> Algorithm:
+    """The first of ``ranked`` by the calibration that holds here, if there is one.
+
+    One that needs more memory than ``room`` is taken where none needs less.
+
+    Raises
+    ------
+    UnsupportedProblem
+        Where every algorithm of the namespace refuses it; each with its reason.
+    """
+    ranking = ranked(
+        problem,
+        namespace,
+        device,
+        gradients=gradients,
+        calls=calls,
+        calibration=calibrations.current(device),
+    )
+    if not ranking.taken:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in ranking.refusals.items())
         raise UnsupportedProblem(f"no algorithm on {namespace} takes it: {reasons}")
-    return known[min(found)[-1]]
+    return ranking.taken[0].algorithm

@@ -18,6 +18,7 @@ import pytest
 import convcross
 from convcross.errors import BadInput
 from convcross.machine import cards, describe
+from convkernels.cpu import processor
 
 FAKE_DRIVER = r"""
 #include <stddef.h>
@@ -122,22 +123,23 @@ def test_a_hidden_number_is_told_by_family_and_model(
 ) -> None:
     """ "AMD EPYC" alone would give machines of several generations one name."""
     cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.setattr(describe, "Path", lambda path: cpuinfo)
+    monkeypatch.setattr(processor, "CPUINFO", cpuinfo)
+    name = processor.name.__wrapped__  # asks each time
     told = "cpu family\t: 23\nmodel\t\t: 1\nmodel name\t: {}\n"
     cpuinfo.write_text(told.format("AMD EPYC"))
-    assert describe._cpu_model() == "AMD EPYC family 23 model 1"
+    assert name() == "AMD EPYC family 23 model 1"
     cpuinfo.write_text(told.format("AMD EPYC 7B13"))
-    assert describe._cpu_model() == "AMD EPYC 7B13"
+    assert name() == "AMD EPYC 7B13"
 
 
 def test_name_of_a_cpu_has_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describe, "_cpu_model", lambda: "AMD EPYC 7B13 64-Core Processor")
+    monkeypatch.setattr(processor, "name", lambda: "AMD EPYC 7B13 64-Core Processor")
     monkeypatch.setattr(describe.psutil, "cpu_count", lambda logical=True: 4 if logical else 2)
     assert describe.name("cpu") == "amd-epyc-7b13-2c"
 
 
 def test_name_where_cores_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describe, "_cpu_model", lambda: "Neoverse-N1")
+    monkeypatch.setattr(processor, "name", lambda: "Neoverse-N1")
     monkeypatch.setattr(describe.psutil, "cpu_count", lambda logical=True: 4 if logical else None)
     assert describe.name("cpu") == "neoverse-n1-4c"
 

@@ -24,7 +24,7 @@ FLOORS = (
     ("convcross.__main__",),
     ("convcross.cli",),
     ("convcross.demo",),
-    ("convcross.crosscheck", "convcross.run", "convcross.report"),
+    ("convcross.advice", "convcross.crosscheck", "convcross.run", "convcross.report"),
     ("convcross.measure", "convcross.analysis"),
     ("convcross.results", "convcross.sweeps", "convcross.machine"),
     ("convcross.stats", "convcross.text", "convcross.errors", "convcross"),

@@ -110,12 +110,10 @@ def _card(cuda: Any, index: int) -> dict[str, Any]:
 
     ask("cuDeviceGet", ctypes.byref(device), index)
     ask("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
-    ask("cuDeviceGetName", text, len(text), device)
-    name = text.value.decode()
     ask("cuDeviceGetPCIBusId", text, len(text), device)
     return {
         "device": f"cuda:{index}",
-        "name": name,
+        "name": driver.device_name(index),
         "memory_bytes": memory.value,
         "l2_bytes": attribute(L2_BYTES),
         "shared_bytes": attribute(SHARED_BYTES),

@@ -7,11 +7,9 @@ asking for them imports no array library; only the CUDA libraries of a card are 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,34 +23,11 @@ from convcross.machine import cards, threads
 from convcross.machine.caches import caches
 from convcross.text import slug
 from convkernels import optional
+from convkernels import versions as versions_of
+from convkernels.cpu import processor
 
-# Distributions that may provide a library; the first that is installed tells the version.
-DISTRIBUTIONS = {
-    "numpy": ("numpy",),
-    "scipy": ("scipy",),
-    "torch": ("torch",),
-    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
-    "triton": ("triton",),
-    "array-api-compat": ("array-api-compat",),
-    "opencv": (
-        "opencv-python-headless",
-        "opencv-python",
-        "opencv-contrib-python-headless",
-        "opencv-contrib-python",
-    ),
-    "numba": ("numba",),
-    "llvmlite": ("llvmlite",),
-    "ipp": ("ipp",),
-    "mkl": ("mkl",),
-    "mkl_fft": ("mkl_fft",),
-    "pyfftw": ("pyfftw",),
-    "ducc0": ("ducc0",),
-    "fft-conv-pytorch": ("fft-conv-pytorch",),
-    "npp": ("nvidia-npp", "nvidia-npp-cu12"),
-    "subquadratic-ops-torch": ("subquadratic-ops-torch-cu13",),
-    "pandas": ("pandas",),
-    "matplotlib": ("matplotlib",),
-}
+# Of the libraries that compute, and of those that draw.
+DISTRIBUTIONS = versions_of.DISTRIBUTIONS | {"pandas": ("pandas",), "matplotlib": ("matplotlib",)}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -99,7 +74,7 @@ def cpu() -> dict[str, Any]:
     """
     logical = psutil.cpu_count() or 1
     return {
-        "model": _cpu_model(),
+        "model": processor.name(),
         "physical_cores": psutil.cpu_count(logical=False) or logical,
         "logical_cores": logical,
         "usable_cores": threads.usable(),
@@ -110,14 +85,8 @@ def cpu() -> dict[str, Any]:
 
 def versions() -> dict[str, str | None]:
     """The version of convcross and of each library, None where it is not installed."""
-    found: dict[str, str | None] = {"convcross": convcross.__version__}
-    for library, distributions in DISTRIBUTIONS.items():
-        found[library] = None
-        for distribution in distributions:
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                found[library] = importlib.metadata.version(distribution)
-                break
-    return found
+    found = {library: versions_of.version(names) for library, names in DISTRIBUTIONS.items()}
+    return {"convcross": convcross.__version__, **found}
 
 
 def cuda_libraries() -> dict[str, str | None]:
@@ -213,33 +182,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def _cpu_model() -> str:
-    """The processor's name: /proc/cpuinfo has it on x86, lscpu on ARM.
-
-    A virtual machine may hide the number ("AMD EPYC", which is every one of five generations): then
-    family and model follow it.
-    """
-    cpuinfo = Path("/proc/cpuinfo")
-    texts = [cpuinfo.read_text()] if cpuinfo.exists() else []
-    if shutil.which("lscpu"):
-        environment = os.environ | {"LC_ALL": "C"}
-        lscpu = subprocess.run(["lscpu"], env=environment, capture_output=True, text=True)
-        texts.append(lscpu.stdout)
-    for text in texts:
-        model = _told("model name", text)
-        if model is not None:
-            numbers = [_told("cpu family", text), _told("model", text)]
-            if None in numbers or re.search(r"\d", _slug(model)):
-                return model
-            return f"{model} family {numbers[0]} model {numbers[1]}"
-    return platform.processor() or platform.machine() or "cpu"
-
-
-def _told(key: str, text: str) -> str | None:
-    found = re.search(rf"^{key}\s*:\s*(\S.*)$", text, re.MULTILINE | re.IGNORECASE)
-    return found[1].strip() if found else None
-
-
 def _os() -> str:
     """ "Linux 6.1, Debian GNU/Linux 12": the system, its release's numbers, its distribution."""
     numbers = re.match(r"\d+(\.\d+)*", platform.release())
@@ -265,7 +207,4 @@ def _dotted(number: int, major: int, minor: int) -> str:
 
 def _wheel(name: str) -> str | None:
     """The version of an NVIDIA wheel, whose name has its CUDA's major from before CUDA 13."""
-    for distribution in (name, f"{name}-cu12"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            return importlib.metadata.version(distribution)
-    return None
+    return versions_of.version((name, f"{name}-cu12"))

@@ -39,6 +39,17 @@ def version() -> tuple[int, int] | None:
     return number.value // 1000, number.value % 1000 // 10
 
 
+def device_name(index: int) -> str:
+    """Of the card with this number. Raises RuntimeError where there is none."""
+    found, device, text = load(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    if found is None:
+        raise RuntimeError("no CUDA driver")
+    status = found.cuDeviceGet(ctypes.byref(device), index)
+    if status := status or found.cuDeviceGetName(text, len(text), device):
+        raise RuntimeError(f"cuda:{index}: status {status}")
+    return text.value.decode()
+
+
 def stream_flags(stream: int) -> int:
     """The flags that a stream, by its address, was made with. Raises RuntimeError without a driver,
     or where it does not know the stream."""

@@ -21,6 +21,7 @@ class TritonKernel(Implementation):
 
     devices = ("cuda",)
     gradients = False
+    compiles = True
 
     @staticmethod
     def missing(namespace: str) -> str | None:

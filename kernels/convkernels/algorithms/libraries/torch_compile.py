@@ -50,6 +50,7 @@ def compiled() -> Any:
 )
 class TorchCompile(TorchLayer):
     gradients = False
+    compiles = True
 
     @staticmethod
     def missing(namespace: str) -> str | None:

@@ -1,0 +1,207 @@
+"""What contenders take on this machine, as ``convcross calibrate`` has measured it, and where that
+is kept.
+
+A file a device in the user's cache folder, plain JSON. It holds for the machine, the device, the
+number of threads and the versions of the libraries that it was measured with (its key); where one
+of them is another, ``current`` gives none, and ``problem_with`` says which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convkernels import cache, versions
+from convkernels.cpu import processor
+from convkernels.cuda import driver
+from convkernels.toolbox import threads
+
+if TYPE_CHECKING:
+    from convkernels.prediction import CostModel
+
+KIND, SCHEMA = "calibration", 1
+PHASES = ("plan", "load", "run")
+COMMAND = "convcross calibrate"  # which makes and renews it
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """What a calibration holds for.
+
+    Attributes
+    ----------
+    machine : the processor's or the card's name, with the processor's cores
+    device : "cpu" or "cuda:0"
+    threads : of the CPU that algorithms may use; 0 where a card computes
+    versions : of each library that is installed, by its name
+    """
+
+    machine: str
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """One contender's.
+
+    Attributes
+    ----------
+    phases : a cost model of each of PHASES, by its name
+    share_of_bound : the largest error that was measured, over the one that it promises
+    threads : that suit it, None where it has its own way
+    """
+
+    phases: Mapping[str, CostModel]
+    share_of_bound: float
+    threads: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Of a device's contenders, by their names ("fft/numpy").
+
+    Attributes
+    ----------
+    made_at : UTC, ISO 8601
+    commit : of the code that made it
+    """
+
+    key: Key
+    made_at: str
+    commit: str
+    contenders: Mapping[str, Fit]
+
+    def to_json(self) -> dict[str, Any]:
+        contenders = {
+            name: {
+                "phases": {phase: model.to_json() for phase, model in fit.phases.items()},
+                "error": {"share_of_bound": fit.share_of_bound},
+                "threads": fit.threads,
+            }
+            for name, fit in self.contenders.items()
+        }
+        return {
+            "kind": KIND,
+            "schema": SCHEMA,
+            "key": dataclasses.asdict(self.key),
+            "made_at": self.made_at,
+            "commit": self.commit,
+            "contenders": contenders,
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Calibration:
+        """What ``to_json`` wrote. Raises ValueError, KeyError or TypeError on anything else."""
+        if (data["kind"], data["schema"]) != (KIND, SCHEMA):
+            raise ValueError(
+                f"kind is {data['kind']!r}, schema {data['schema']!r}; allowed: {KIND}, {SCHEMA}"
+            )
+        contenders = {str(name): _fit(fit) for name, fit in data["contenders"].items()}
+        return cls(_key(data["key"]), str(data["made_at"]), str(data["commit"]), contenders)
+
+
+def _key(data: Any) -> Key:
+    numbers = {str(library): str(version) for library, version in data["versions"].items()}
+    return Key(str(data["machine"]), str(data["device"]), int(data["threads"]), numbers)
+
+
+def _fit(data: Any) -> Fit:
+    from convkernels.prediction import CostModel
+
+    phases = {phase: CostModel.from_json(data["phases"][phase]) for phase in PHASES}
+    share, own = float(data["error"]["share_of_bound"]), data["threads"]
+    return Fit(phases, share, None if own is None else int(own))
+
+
+def path(device: str) -> Path:
+    """Where the calibration of this device is kept."""
+    return cache.folder() / KIND / f"{device.replace(':', '-')}.json"
+
+
+def key(device: str) -> Key:
+    """What a calibration that is made here and now will hold for.
+
+    Raises RuntimeError where there is no such card.
+    """
+    count = threads.count() if device == "cpu" else 0
+    return Key(_machine(device), device, count, versions.installed())
+
+
+@functools.cache
+def _machine(device: str) -> str:
+    kind, _, index = device.partition(":")
+    if kind == "cuda":
+        return driver.device_name(int(index))
+    return f"{processor.name()}, {threads.usable()} cores"
+
+
+def write(calibration: Calibration) -> Path:
+    """Keep it in the place of the device's last. Raises OSError where it cannot."""
+    file = path(calibration.key.device)
+    text = json.dumps(calibration.to_json(), allow_nan=False) + "\n"
+    written = cache.write(file, text.encode())
+    forget()
+    if not written:
+        raise OSError(f"calibration {file} cannot be written; {cache.FOLDER} names another folder")
+    return file
+
+
+def current(device: str) -> Calibration | None:
+    """The calibration that holds here and now, or None; read once a process (``forget``)."""
+    return None if problem_with(device) else _found(device)[0]
+
+
+def problem_with(device: str) -> str | None:
+    """Why there is no calibration that holds here and now, in a sentence that names the command
+    which makes one; None where there is."""
+    calibration, why_none = _found(device)
+    if calibration is None:
+        return why_none
+    theirs, ours = _facts(calibration.key), _facts(key(device))
+    for fact in {**ours, **theirs}:
+        was, now = theirs.get(fact), ours.get(fact)
+        if was != now:
+            complaint = f"{fact} is {was!r}; allowed: {now!r}, as here"
+            return f"calibration {path(device)}: {complaint}; {_renew(device)}"
+    return None
+
+
+def _facts(key: Key) -> dict[str, str | int]:
+    return {
+        "machine": key.machine,
+        "device": key.device,
+        "threads": key.threads,
+        **key.versions,
+    }
+
+
+def forget() -> None:
+    """Read the files anew when they are next asked for."""
+    _found.cache_clear()
+
+
+@functools.cache
+def _found(device: str) -> tuple[Calibration | None, str | None]:
+    """A device's, whatever it holds for, or None with the reason."""
+    file = path(device)
+    try:
+        return Calibration.from_json(json.loads(file.read_bytes())), None
+    except FileNotFoundError:
+        return None, f"no calibration of {device} is kept here; {_renew(device)}"
+    except OSError as error:
+        return None, f"calibration {file} cannot be read: {error.strerror}; {_renew(device)}"
+    except KeyError as error:
+        complaint = f"it has no {error}"
+    except (ValueError, TypeError, AttributeError) as error:
+        complaint = str(error).partition("\n")[0]
+    return None, f"calibration {file} is damaged: {complaint}; {_renew(device)}"
+
+
+def _renew(device: str) -> str:
+    return f"{COMMAND}{'' if device == 'cpu' else f' --device {device}'} makes one"
