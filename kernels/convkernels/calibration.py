@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from convkernels import cache, versions
 from convkernels.cpu import processor
 from convkernels.cuda import driver
+from convkernels.problem import Problem
 from convkernels.toolbox import threads
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ class Fit:
 
 
 @dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """A problem that was measured and kept out of the fits.
+
+    Attributes
+    ----------
+    seconds : of each of PHASES, by the names of the contenders that may be among the fastest
+    """
+
+    problem: Problem
+    seconds: Mapping[str, tuple[float, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Calibration:
     """Of a device's contenders, by their names ("fft/numpy").
 
@@ -70,12 +84,15 @@ class Calibration:
     ----------
     made_at : UTC, ISO 8601
     commit : of the code that made it
+    slower : why the contenders that have no fit have none, by their names
     """
 
     key: Key
     made_at: str
     commit: str
     contenders: Mapping[str, Fit]
+    held_out: tuple[HeldOut, ...] = ()
+    slower: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         contenders = {
@@ -93,6 +110,11 @@ class Calibration:
             "made_at": self.made_at,
             "commit": self.commit,
             "contenders": contenders,
+            "held_out": [
+                {"problem": held.problem.to_json(), "seconds": dict(held.seconds)}
+                for held in self.held_out
+            ],
+            "slower": dict(self.slower),
         }
 
     @classmethod
@@ -103,7 +125,14 @@ class Calibration:
                 f"kind is {data['kind']!r}, schema {data['schema']!r}; allowed: {KIND}, {SCHEMA}"
             )
         contenders = {str(name): _fit(fit) for name, fit in data["contenders"].items()}
-        return cls(_key(data["key"]), str(data["made_at"]), str(data["commit"]), contenders)
+        return cls(
+            _key(data["key"]),
+            str(data["made_at"]),
+            str(data["commit"]),
+            contenders,
+            tuple(map(_held_out, data["held_out"])),
+            {str(name): str(reason) for name, reason in data["slower"].items()},
+        )
 
 
 def _key(data: Any) -> Key:
@@ -117,6 +146,14 @@ def _fit(data: Any) -> Fit:
     phases = {phase: CostModel.from_json(data["phases"][phase]) for phase in PHASES}
     share, own = float(data["error"]["share_of_bound"]), data["threads"]
     return Fit(phases, share, None if own is None else int(own))
+
+
+def _held_out(data: Any) -> HeldOut:
+    seconds = {
+        str(name): tuple(float(value) for value in values)
+        for name, values in data["seconds"].items()
+    }
+    return HeldOut(Problem.from_json(data["problem"]), seconds)
 
 
 def path(device: str) -> Path:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from convcross.cli import machine, results, run
+from convcross.cli import advice, machine, results, run
 from convcross.cli.output import written
 from convcross.errors import BadInput
 from convcross.text import one_line
@@ -29,6 +29,8 @@ for _command in (
     results.claims,
     results.report,
     results.compare,
+    advice.calibrate,
+    advice.advise,
     machine.demo,
     machine.doctor,
     machine.floor,

@@ -1,0 +1,175 @@
+"""``convcross calibrate``: what each contender that can win takes on this machine.
+
+A designed sample of problems (``design``) is measured, each by those that may be among its fastest
+(``race``), as long as the budget lasts; then every phase of each contender is fitted (``fit``). The
+last ones are kept out of the fits: what predictions and rules are worth is told on those.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from convcross.advice import design, fit
+from convcross.advice.race import Entry, Race
+from convcross.advice.trials import Operands, Times, measure
+from convcross.errors import BadInput
+from convcross.machine import ceilings, describe
+from convcross.machine.floor import floor
+from convcross.measure.accuracy import reference
+from convcross.measure.accuracy import truth as accuracy
+from convcross.sweeps import data
+from convcross.sweeps.contenders import Contender, available
+from convkernels import Problem, calibration, namespaces
+from convkernels.calibration import Calibration, Fit, HeldOut
+from convkernels.prediction import CostModel
+
+BUDGET = 80.0  # seconds: with the libraries' start and the end, 90 in all
+HELD_OUT, FITS = 0.15, 0.1  # of the budget
+FIRST = 8  # problems that come first, the smallest of so many times as many
+LEAST = 8  # samples of a contender whose phases are fitted
+PROGRESS = 5.0  # seconds between two lines of progress
+
+# Small, and of the kinds that algorithms refuse or take: their errors are told on these.
+ERRORS = (
+    Problem((96, 96), (3, 3), mode="same"),
+    Problem((128, 128), (15, 15), mode="same"),
+    Problem((14, 14), (3, 3), in_channels=16, out_channels=16, batch=2, mode="same"),
+)
+
+Tell = Callable[[str], None]
+
+
+def contenders(device: str) -> list[Contender]:
+    """Those of the device that a choice may take: for any kernel, without asking a library, in the
+    storage type's arithmetic, and without compiling what cannot be kept."""
+    return [
+        contender
+        for contender in available([device])
+        if contender.found.family != "separable"
+        and contender.found.implementation.settled
+        and not contender.found.implementation.compiles
+        and not contender.found.arithmetic.startswith("tf32")
+    ]
+
+
+def calibrate(
+    device: str, *, budget: float = BUDGET, seed: int = 0, tell: Tell = print
+) -> Calibration:
+    """Measure and fit. Nothing is kept yet: see ``calibration.write``.
+
+    Parameters
+    ----------
+    device : "cpu" or "cuda:0"
+    budget : seconds of it all
+    tell : is told a line now and then
+
+    Raises BadInput where there is no contender.
+    """
+    begin = time.perf_counter()
+    there = contenders(device)
+    if not there:
+        raise BadInput(f"device is {device!r}: no contender runs there")
+    race = Race(there, _floors(device))
+    operands, order = Operands(seed), random.Random(seed)
+    held_out: list[HeldOut] = []
+    told = begin
+    for number, problem in enumerate(_problems(seed)):
+        spent = time.perf_counter() - begin
+        if spent > (1 - FITS) * budget:
+            break
+        chosen = race.hopeful(problem)
+        if not chosen:
+            continue
+        times, failed = measure(problem, chosen, operands, order)
+        for contender, reason in failed.items():
+            race.entries[contender].lost = reason
+        if spent > (1 - FITS - HELD_OUT) * budget:
+            held_out.append(_held_out(problem, times))
+        else:
+            race.add(problem, times)
+        if time.perf_counter() - told > PROGRESS:
+            told = time.perf_counter()
+            tell(
+                f"{told - begin:3.0f} s: {number + 1} problems; {len(chosen)} contenders on the last"
+            )
+    fits = {}
+    for entry in race.entries.values():
+        if entry.lost is None and len(entry.times) >= LEAST:
+            fits[entry.contender.short] = _fitted(entry)
+    return Calibration(
+        key=calibration.key(device),
+        made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        commit=describe.commit() or "",
+        contenders={name: found for name, found in fits.items() if found is not None},
+        held_out=tuple(held_out),
+        slower={
+            entry.contender.short: entry.lost
+            or f"at best {entry.nearest:.1f} times the fastest's time"
+            for entry in race.entries.values()
+            if entry.contender.short not in fits
+        },
+    )
+
+
+def _problems(seed: int) -> Iterator[Problem]:
+    """The design's, a few small ones of its kinds first."""
+    endless = design.problems(seed)
+    some = list(itertools.islice(endless, 4 * FIRST))
+    small = sorted(some, key=lambda problem: problem.flops)[:FIRST]
+    yield from small
+    yield from (problem for problem in some if problem not in small)
+    yield from endless
+
+
+def _floors(device: str) -> Callable[[Contender, Problem], float]:
+    """The least seconds of a contender's run, by the machine's ceilings where they are known."""
+    rates = ceilings.load(describe.name(device))
+
+    def least(contender: Contender, problem: Problem) -> float:
+        return floor(contender.found, problem, False, rates) or 0.0
+
+    return least
+
+
+def _held_out(problem: Problem, times: dict[Contender, Times]) -> HeldOut:
+    found = {contender.short: dataclasses.astuple(seconds) for contender, seconds in times.items()}
+    return HeldOut(problem, found)
+
+
+def _fitted(entry: Entry) -> Fit | None:
+    phases: dict[str, CostModel] = {}
+    for phase in calibration.PHASES:
+        seconds = [max(getattr(times, phase), 1e-9) for times in entry.times]
+        phases[phase] = fit.fit(entry.problems, entry.costs, seconds)
+    share = _share_of_bound(entry.contender)
+    return None if share is None else Fit(phases, share)
+
+
+def _share_of_bound(contender: Contender) -> float | None:
+    """The largest error over its bound; None of a contender that is wrong."""
+    place, shares = (contender.namespace, contender.device), [0.0]
+    for problem in ERRORS:
+        if contender.found.refuses(problem, *place) is not None:
+            continue
+        x, w = (
+            namespaces.round_to(values, problem.dtype).astype("float64")
+            for values in (
+                data.image("normal", problem.x_shape, 0),
+                data.kernel("normal", problem.w_shape, 0),
+            )
+        )
+        bound = float(contender.found.implementation.error_bound(problem))
+        with namespaces.on(*place):
+            instance = contender.found.prepare(problem, *place)
+            instance.load(namespaces.from_numpy(w, *place, problem.dtype))
+            y = namespaces.to_numpy(instance.run(namespaces.from_numpy(x, *place, problem.dtype)))
+        truth = accuracy.given(problem, x, w, reference.by_scipy(problem, x, w))
+        if accuracy.verify(y, bound, truth) is not None:
+            return None
+        shares.append(accuracy.relative_error(y, truth) / bound)
+    return max(shares)

@@ -1,0 +1,87 @@
+"""A rule as Python, as C or as a Markdown table, its loss in the comment."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator
+
+from convcross.advice.rule import Leaf, Node, Rule
+from convkernels.calibration import Calibration
+
+ARGUMENTS = ("N", "n", "batch", "channels", "filters", "groups")
+WIDTH = 96
+
+
+def python(rule: Rule, known: Calibration) -> str:
+    """A function."""
+    head = [f"# {line}" for line in _comment(rule, known)]
+    arguments = ", ".join(name if name in "Nn" else f"{name}=1" for name in ARGUMENTS)
+    lines = [*head, f"def fastest({arguments}):"]
+
+    def write(node: Node, depth: int) -> None:
+        space = "    " * depth
+        if isinstance(node, Leaf):
+            lines.append(f'{space}return "{node.contender}"')
+            return
+        lines.append(f"{space}if {node.feature} < {node.bound:g}:")
+        write(node.below, depth + 1)
+        write(node.above, depth)
+
+    write(rule.tree, 1)
+    return "\n".join(lines)
+
+
+def c(rule: Rule, known: Calibration) -> str:
+    """A function."""
+    head = [f" * {line}" for line in _comment(rule, known)]
+    arguments = ", ".join(f"double {name}" for name in ARGUMENTS)
+    lines = ["/*", *head, " */", f"const char *fastest({arguments}) {{"]
+
+    def write(node: Node, depth: int) -> None:
+        space = "    " * depth
+        if isinstance(node, Leaf):
+            lines.append(f'{space}return "{node.contender}";')
+            return
+        lines.append(f"{space}if ({node.feature} < {node.bound:g}) {{")
+        write(node.below, depth + 1)
+        lines.append(f"{space}}}")
+        write(node.above, depth)
+
+    write(rule.tree, 1)
+    return "\n".join([*lines, "}"])
+
+
+def markdown(rule: Rule, known: Calibration) -> str:
+    """A table: a row a leaf."""
+    lines = ["| where | fastest |", "|---|---|"]
+    for conditions, contender in _leaves(rule.tree, ()):
+        lines.append(f"| {', '.join(conditions) or 'everywhere'} | `{contender}` |")
+    return "\n".join([*lines, "", *_comment(rule, known)])
+
+
+FORMATS: dict[str, Callable[[Rule, Calibration], str]] = {
+    "python": python,
+    "c": c,
+    "markdown": markdown,
+}
+
+
+def _leaves(node: Node, conditions: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(node, Leaf):
+        yield conditions, node.contender
+        return
+    yield from _leaves(node.below, (*conditions, f"{node.feature} < {node.bound:g}"))
+    yield from _leaves(node.above, (*conditions, f"{node.feature} ≥ {node.bound:g}"))
+
+
+def _comment(rule: Rule, known: Calibration) -> list[str]:
+    """What it is of, what its arguments are, and what it is worth."""
+    key = known.key
+    threads = f", {key.threads} threads" if key.threads else ""
+    said = (
+        f"Fastest of {', '.join(rule.among)} on {key.machine} ({key.device}{threads}), measured by "
+        f"convcross on {known.made_at[:10]}. N and n are the sides of the image and the kernel, "
+        "channels and filters those of a group. Its time over that of the fastest: "
+        f"{rule.loss.words()}."
+    )
+    return textwrap.wrap(said, WIDTH)
