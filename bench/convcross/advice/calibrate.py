@@ -95,7 +95,7 @@ def calibrate(
         if time.perf_counter() - told > PROGRESS:
             told = time.perf_counter()
             tell(
-                f"{told - begin:3.0f} s: {number + 1} problems; {len(chosen)} contenders on the last"
+                f"{told - begin:3.0f} s: {number + 1} problems, {len(chosen)} contenders on the last"
             )
     fits = {}
     for entry in race.entries.values():
