@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,8 +34,22 @@ LEAST_SECONDS = 1e-8  # that any call takes
 LARGEST_LOG = 600.0  # of a number of seconds: a prediction is finite
 OFFSET = 0.1  # standard deviation of what the base is wrong by everywhere, in log seconds
 
-# The base's terms. The FLOP and bytes of plan and load are the algorithm's too.
-TERMS = ("call", "flops", "bytes", "once_flops", "once_bytes", "planes", "transforms")
+CACHE = 64 << 20  # bytes of arrays and workspace of which half of all traffic misses the caches
+
+# The base's terms: what seconds are a sum of.
+TERMS = (
+    "call",  # 1
+    "flops",  # that the algorithm declares, as the next three
+    "bytes",
+    "once_flops",  # of plan and load
+    "once_bytes",
+    "spilled",  # bytes that miss the caches
+    "unsummed",  # FLOP where no channels are summed: libraries have other code for it
+    "planes",  # pairs of an image plane and a filter's
+    "sums",  # outputs of all of those
+    "rows",  # and of those by each row of the kernel
+    "transforms",  # FLOP of whole-image transforms, for libraries that declare none
+)
 
 # A feature is in octaves, so that 1 is twice as much of it; the last four are 0 or 1.
 FEATURES = (
@@ -64,20 +79,27 @@ class Prediction(NamedTuple):
 
 
 def terms(problem: Problem, cost: Cost) -> tuple[float, ...]:
-    """The base's terms of a problem, in the order of TERMS: 1, FLOP, bytes, FLOP and bytes of plan
-    and load, pairs of a plane and its filter, FLOP of whole-image real transforms."""
+    """The base's terms of a problem, in the order of TERMS."""
     (top, bottom), (left, right) = problem.pads
     points = (problem.image[0] + top + bottom) * (problem.image[1] + left + right)
-    pairs = problem.in_channels // problem.groups * problem.out_channels
+    depth = problem.in_channels // problem.groups
     images = problem.batch * (problem.in_channels + problem.out_channels)
+    planes = problem.batch * depth * problem.out_channels
+    rows, columns = problem.output
+    sums = planes * rows * columns
+    memory = cost.workspace + problem.min_bytes
     return (
         1.0,
         cost.flops,
         cost.bytes,
         cost.once_flops,
         cost.once_bytes,
-        float(problem.batch * pairs),
-        2.5 * points * math.log2(points + 1) * (images + pairs),
+        cost.bytes * memory / (memory + CACHE),
+        cost.flops if depth == 1 else 0.0,
+        planes,
+        sums,
+        sums * problem.kernel[0],
+        2.5 * points * math.log2(points + 1) * (images + depth * problem.out_channels),
     )
 
 
@@ -142,42 +164,49 @@ class CostModel:
 
     def predict(self, problem: Problem, cost: Cost) -> Prediction:
         """Seconds of a problem, of which the algorithm declares this cost."""
-        seconds, low, high = self.predict_many([problem], [cost])[0].tolist()
-        return Prediction(seconds, low, high)
+        base = sum(map(operator.mul, self.coefficients, terms(problem, cost)))
+        mean, deviation = self.process(np.array(features(problem)))
+        middle = math.log(max(base, LEAST_SECONDS)) + float(mean)
+        reach = self.reach * float(deviation)
+        return Prediction(*map(_seconds, (middle, middle - reach, middle + reach)))
 
     def predict_many(self, problems: Sequence[Problem], costs: Sequence[Cost]) -> Array:
         """(m, 3) seconds, low and high of m problems."""
-        work = np.array([terms(*pair) for pair in zip(problems, costs, strict=True)])
-        at = np.array([features(problem) for problem in problems])
-        if not len(at):
+        if not len(problems):
             return np.empty((0, 3))
-        base = np.maximum(work @ self.coefficients, LEAST_SECONDS)
-        mean, deviation = self._process(at)
-        middle, reach = np.log(base) + mean, self.reach * deviation
+        work = np.array([terms(*pair) for pair in zip(problems, costs, strict=True)])
+        mean, deviation = self.process(np.array([features(problem) for problem in problems]))
+        middle = np.log(np.maximum(work @ self.coefficients, LEAST_SECONDS)) + mean
+        reach = self.reach * deviation
         logs = np.stack([middle, middle - reach, middle + reach], axis=1)
         found: Array = np.exp(np.clip(logs, -LARGEST_LOG, LARGEST_LOG))
         return found
 
-    def _process(self, at: Array) -> tuple[Array, Array]:
-        """(m,) mean and standard deviation of a measurement's log over the base."""
+    def process(self, at: Array) -> tuple[Array, Array]:
+        """(…,) mean and standard deviation of a measurement's log over the base, at features
+        (…, d): Rasmussen & Williams 2006, algorithm 2.1, with the inverse."""
         solved = self._solved
-        lines = (at - solved.middle) * self.slopes
-        between = covariance(at / self.scales, solved.scaled, self.signal)
+        scaled, lines = at * solved.rates, (at - solved.middle) * self.slopes
+        squares = (scaled * scaled).sum(-1, keepdims=True) + solved.squares
+        squares -= 2 * (scaled @ solved.scaled.T)
+        between = self.signal**2 * correlation(np.maximum(squares, 0.0))
         between += lines @ solved.lines.T + OFFSET**2
-        own = self.signal**2 + OFFSET**2 + self.noise**2 + np.einsum("md,md->m", lines, lines)
-        explained = np.einsum("mn,mn->m", between @ solved.inverse, between)
+        own = self.signal**2 + OFFSET**2 + self.noise**2 + (lines * lines).sum(-1)
+        explained = (between @ solved.inverse * between).sum(-1)
         return between @ solved.weights, np.sqrt(np.maximum(own - explained, self.noise**2))
 
     @functools.cached_property
     def _solved(self) -> _Solved:
-        """What predictions share: Rasmussen & Williams 2006, algorithm 2.1, with the inverse."""
-        at = np.array(self.samples)
+        """What predictions share."""
+        at, rates = np.array(self.samples), 1 / np.array(self.scales)
         middle = np.median(at, axis=0)
-        scaled, lines = at / self.scales, (at - middle) * self.slopes
-        whole = covariance(scaled, scaled, self.signal) + lines @ lines.T + OFFSET**2
+        scaled, lines = at * rates, (at - middle) * self.slopes
+        apart = ((scaled[:, None, :] - scaled[None, :, :]) ** 2).sum(-1)
+        whole = self.signal**2 * correlation(apart) + lines @ lines.T + OFFSET**2
         whole[np.diag_indices(len(at))] += self.noise**2 + np.array(self.excess)
         inverse = np.linalg.inv(whole)
-        return _Solved(middle, scaled, lines, inverse, inverse @ self.residuals)
+        squares = (scaled * scaled).sum(-1)
+        return _Solved(rates, middle, scaled, lines, squares, inverse, inverse @ self.residuals)
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""
@@ -208,18 +237,20 @@ class CostModel:
 
 
 class _Solved(NamedTuple):
+    """1 / scales (d,); of the n samples, the middle of the features (d,), those scaled and as lines
+    (n, d), the squares of the scaled ones (n,), (K + noise)⁻¹ (n, n) and that · residuals (n,)."""
+
+    rates: Array
     middle: Array
     scaled: Array
     lines: Array
+    squares: Array
     inverse: Array
     weights: Array
 
 
-def covariance(a: Array, b: Array, signal: float) -> Array:
-    """(p, q) of the process's smooth part between scaled features (p, d) and (q, d)."""
-    apart = a[:, None, :] - b[None, :, :]
-    found: Array = signal**2 * correlation(np.einsum("pqd,pqd->pq", apart, apart))
-    return found
+def _seconds(log: float) -> float:
+    return math.exp(min(max(log, -LARGEST_LOG), LARGEST_LOG))
 
 
 def _number(data: Mapping[str, Any], key: str) -> float:

@@ -1,13 +1,14 @@
 """A contender's cost as a function of the problem, fitted to a few measurements of it.
 
-The base's coefficients, all ≥ 0, are those of the least squared relative error (Lawson & Hanson
-1974, Solving Least Squares Problems, chapter 23). A Gaussian process of what they miss follows, its
-length scales, signal and noise at the maximum of the marginal likelihood times weak priors
-(Rasmussen & Williams 2006, sections 5.4.1 and 5.4.2). Neighbours on a machine only ever add time:
-a sample that lies above what the others predict of it by more than noise would counts less, by the
-weights of Student's t (Lange, Little & Taylor 1989, JASA 84). Intervals are as wide as the
-residuals of leaving each sample out ask for (section 5.4.2, eq. 5.12; the rank of split conformal
-prediction: Lei et al. 2018, JASA 113). tests/proofs/prediction.py says what they cover.
+The base's coefficients, all ≥ 0, are those of least squares (Lawson & Hanson 1974, Solving Least
+Squares Problems, chapter 23) of (t − f) / √(t f), which is a log ratio for small ones, iterated.
+A Gaussian process of what they miss follows, its length scales, signal and noise at the maximum of
+the marginal likelihood times weak priors (Rasmussen & Williams 2006, sections 5.4.1 and 5.2).
+Neighbours on a machine only ever add time: a sample that lies above what the others predict of it
+by more than noise would counts less, by the weights of Student's t (Lange, Little & Taylor 1989,
+JASA 84). An interval is as wide as samples left out of a fit lie from it, fold by fold, at the rank
+of split conformal prediction (Vovk, Gammerman & Shafer 2005, section 4.1; Lei et al. 2018, JASA
+113). tests/proofs/prediction.py says what they cover.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import linalg, optimize, stats
 
 from convcross.stats.bootstrap import Array
@@ -26,6 +29,7 @@ from convkernels.prediction import (
     LEAST_SECONDS,
     OFFSET,
     CostModel,
+    correlation,
     features,
     terms,
 )
@@ -33,22 +37,32 @@ from convkernels.problem import Problem
 from convkernels.registry import Cost
 
 LEAST = 3  # samples
+FOLDS = 5
 SLOPE = 0.1  # exponent, by which a power of a feature may err
-SCALES = {"image": 2.0, "kernel": 2.0}  # octaves; those of the others
-SCALE = 3.0
+SHORT, LONG = 2.0, 3.0  # octaves: length scales of the sides of image and kernel, and of the rest
 SIGNAL, NOISE = 0.2, 0.04  # log seconds
 WEAK = 0.8  # standard deviation of the logarithms of hyperparameters
+FARTHEST = 4.0  # that they may lie from their priors
 FREEDOM = 4.0  # degrees of freedom of Student's t
-ROUNDS = 2  # of weights
+ROUNDS = 2  # of weights of the process
+BASE_ROUNDS = 8  # of weights of the base
+TIGHT = 0.05  # log seconds: misfits of the base below it all count in full
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is measured, as the model sees it: (n, terms), (n, d) and (n,) log seconds."""
+    """What is measured, as the model sees it: (n, terms), (n, features) and (n,) log seconds."""
 
     work: Array
     at: Array
     logs: Array
+
+    def __getitem__(self, which: npt.NDArray[np.bool_]) -> Sample:
+        return Sample(self.work[which], self.at[which], self.logs[which])
+
+    def residuals(self, coefficients: Sequence[float] | Array) -> Array:
+        """(n,) log of measured seconds over the base."""
+        return self.logs - np.log(np.maximum(self.work @ coefficients, LEAST_SECONDS))
 
 
 def fit(
@@ -64,14 +78,22 @@ def fit(
     ----------
     problems, costs, seconds : of each measurement: at least 3, of 80 at most in mind
     warm : CostModel or None
-        Of fewer measurements of the same phase: its length scales, signal and noise are kept, which
-        is cheap.
+        Of other measurements of the same phase, as of fewer: its length scales, signal and noise
+        are kept, which takes a tenth of the time; intervals are then narrower than they should be.
 
     Raises
     ------
     ValueError
         Fewer measurements, sequences of several lengths, or seconds that are not positive.
     """
+    sample = _sample(problems, costs, seconds)
+    process = _fitted(sample, warm)
+    if warm is not None:
+        return process.model(process.left_out())
+    return process.model(_left_out_by_fold(sample, process.model(np.empty(0))))
+
+
+def _sample(problems: Sequence[Problem], costs: Sequence[Cost], seconds: Sequence[float]) -> Sample:
     if not len(problems) == len(costs) == len(seconds):
         counts = f"{len(problems)} problems, {len(costs)} costs and {len(seconds)} seconds"
         raise ValueError(f"{counts}; allowed: as many of each")
@@ -80,135 +102,159 @@ def fit(
     for value in seconds:
         if not 0 < value < math.inf:
             raise ValueError(f"seconds has {value!r}; allowed: positive numbers")
-    sample = Sample(
+    return Sample(
         np.array([terms(*pair) for pair in zip(problems, costs, strict=True)]),
         np.array([features(problem) for problem in problems]),
         np.log(np.asarray(seconds, dtype=np.float64)),
     )
-    coefficients = _base(sample)
-    base = np.maximum(sample.work @ coefficients, LEAST_SECONDS)
-    process = _Process(sample.at, sample.logs - np.log(base))
-    theta = process.start() if warm is None else process.of(warm)
-    excess = np.zeros(len(sample.logs))
-    for number in range(ROUNDS + 1):
-        if warm is None:
-            theta = process.best(theta, excess)
-        if number < ROUNDS:
-            excess = process.disturbed(theta, excess)
-    return process.model(theta, excess, coefficients)
 
 
 def _base(sample: Sample) -> Array:
-    """Coefficients ≥ 0 of the terms; a disturbed sample, above the others, counts less."""
-    relative = sample.work / np.exp(sample.logs)[:, None]
-    size = np.maximum(np.linalg.norm(relative, axis=0), 1e-300)
-    weights = np.ones(len(relative))
-    for _ in range(3):
-        found, _ = optimize.nnls(relative * weights[:, None] / size, weights)
-        ratio = np.maximum(relative @ (found / size), 1e-9)
-        above = -np.log(ratio)
-        spread = max(0.05, 1.4826 * float(np.median(np.abs(above))))
-        weights = 1 / np.sqrt(np.maximum(1.0, above / (2 * spread)))
-    coefficients: Array = found / size
+    """Coefficients ≥ 0 of the terms; samples that lie far from the others count less."""
+    seconds = np.exp(sample.logs)
+    fitted, weights = seconds, np.ones(len(seconds))
+    for _ in range(BASE_ROUNDS):
+        scale = weights / np.sqrt(seconds * np.maximum(fitted, 1e-3 * seconds))
+        rows = sample.work * scale[:, None]
+        size = np.maximum(np.linalg.norm(rows, axis=0), 1e-300)
+        found, _ = optimize.nnls(rows / size, seconds * scale)
+        coefficients = found / size
+        fitted = sample.work @ coefficients
+        misfit = np.abs(sample.residuals(coefficients))
+        spread = max(TIGHT, 1.4826 * float(np.median(misfit)))
+        weights = 1 / np.sqrt(np.maximum(1.0, misfit / (2 * spread)))
     coefficients[0] = max(coefficients[0], LEAST_SECONDS)
-    return coefficients
+    return np.asarray(coefficients)
+
+
+def _fitted(
+    sample: Sample, start: CostModel | None = None, *, tuned: bool | None = None
+) -> _Process:
+    """The process of a sample; from a start, with its hyperparameters unless they are tuned."""
+    process = _Process(sample, _base(sample), start)
+    for number in range(ROUNDS + 1):
+        if tuned or start is None:
+            process.tune()
+        if number < ROUNDS:
+            process.weigh()
+    return process
+
+
+def _left_out_by_fold(sample: Sample, whole: CostModel) -> Array:
+    """(n,) standard deviations that each sample lies from a fit without those of its fold."""
+    count = len(sample.logs)
+    fold = np.random.default_rng(0).permutation(count) % min(FOLDS, count)
+    scores = np.empty(count)
+    for number in np.unique(fold):
+        model = _fitted(sample[fold != number], whole, tuned=True).model(np.empty(0))
+        out = sample[fold == number]
+        mean, deviation = model.process(out.at)
+        scores[fold == number] = (out.residuals(model.coefficients) - mean) / deviation
+    return scores
 
 
 class _Process:
-    """The Gaussian process of residuals (n,) at features (n, d); θ = log of signal, noise and the
-    length scales of those features that differ between samples."""
+    """The Gaussian process of a sample's residuals. Its hyperparameters θ are logs: of noise, of
+    signal, and of the length scales of those features that differ between samples."""
 
-    def __init__(self, at: Array, residuals: Array) -> None:
-        self.at, self.residuals = at, residuals
+    def __init__(self, sample: Sample, coefficients: Array, start: CostModel | None) -> None:
+        at = sample.at
+        self.at, self.coefficients = at, coefficients
+        self.residuals = sample.residuals(coefficients)
         self.varied = np.flatnonzero(np.ptp(at, axis=0) > 0)
         apart = at[:, None, self.varied] - at[None, :, self.varied]
         self.squares = np.ascontiguousarray(np.moveaxis(apart**2, -1, 0))
         lines = (at - np.median(at, axis=0)) * SLOPE
-        self.fixed = lines @ lines.T + OFFSET**2
-        self.scales = np.array([SCALES.get(name, SCALE) for name in FEATURES])
-        self.prior = np.log([SIGNAL, NOISE, *self.scales[self.varied]])
+        self.lines = lines @ lines.T + OFFSET**2
+        self.scales = np.array(
+            [SHORT if name in ("image", "kernel") else LONG for name in FEATURES]
+        )
+        self.prior = np.log([NOISE, SIGNAL, *self.scales[self.varied]])
+        self.theta = self.prior
+        if start is not None:
+            scales = np.array(start.scales)[self.varied]
+            self.theta = np.log([start.noise, start.signal, *scales])
+        self.excess = np.zeros(len(at))
 
-    def start(self) -> Array:
-        return self.prior.copy()
+    @property
+    def noise(self) -> float:
+        """Variance of a measurement."""
+        return math.exp(2 * self.theta[0])
 
-    def of(self, warm: CostModel) -> Array:
-        scales = np.array(warm.scales)[self.varied]
-        return np.log([warm.signal, warm.noise, *scales])
-
-    def best(self, theta: Array, excess: Array) -> Array:
-        """θ of the largest posterior density."""
-        found = optimize.minimize(
-            self.loss,
-            theta,
-            args=(excess,),
+    def tune(self) -> None:
+        """Take θ of the largest posterior density."""
+        self.theta = optimize.minimize(
+            self._loss,
+            self.theta,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(center - 4, center + 4) for center in self.prior],
-            options={"maxiter": 40, "ftol": 1e-6},
-        )
-        best: Array = found.x
-        return best
+            bounds=[(center - FARTHEST, center + FARTHEST) for center in self.prior],
+            options={"maxiter": 40, "ftol": 1e-5},
+        ).x
 
-    def parts(self, theta: Array, excess: Array) -> tuple[Array, Array, Array]:
-        """Covariance of the samples; its smooth part; the derivative of that by r²."""
-        signal, noise = np.exp(2 * theta[:2])
+    def _parts(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Covariance of the samples (n, n), its smooth part, and the derivative of that by r²."""
         squares = np.tensordot(np.exp(-2 * theta[2:]), self.squares, axes=1)
-        distance = np.sqrt(5.0 * squares)
-        decay = signal * np.exp(-distance)
-        smooth = decay * (1 + distance + distance**2 / 3)
-        slope = -5 / 6 * decay * (1 + distance)
-        whole = smooth + self.fixed
-        whole[np.diag_indices(len(whole))] += noise + excess
+        variance, distance = math.exp(2 * theta[1]), np.sqrt(5.0 * squares)
+        smooth = variance * correlation(squares)
+        slope = -5 / 6 * variance * (1 + distance) * np.exp(-distance)
+        whole = smooth + self.lines
+        whole[np.diag_indices(len(whole))] += math.exp(2 * theta[0]) + self.excess
         return whole, smooth, slope
 
-    def loss(self, theta: Array, excess: Array) -> tuple[float, Array]:
+    def _loss(self, theta: Array) -> tuple[float, Array]:
         """Minus the log of the posterior density, and its gradient: eqs. 5.8 and 5.9."""
-        whole, smooth, slope = self.parts(theta, excess)
+        whole, smooth, slope = self._parts(theta)
         factor = linalg.cholesky(whole, lower=True, check_finite=False)
         inverse = linalg.cho_solve((factor, True), np.eye(len(whole)), check_finite=False)
         weights = inverse @ self.residuals
         away = (theta - self.prior) / WEAK
-        loss = self.residuals @ weights / 2 + np.log(np.diag(factor)).sum() + away @ away / 2
+        loss = (self.residuals @ weights + away @ away) / 2 + np.log(np.diag(factor)).sum()
         inner = inverse - np.outer(weights, weights)
         by_scale = -np.tensordot(self.squares, inner * slope, axes=2) * np.exp(-2 * theta[2:])
-        by_signal, by_noise = (inner * smooth).sum(), np.trace(inner) * math.exp(2 * theta[1])
-        return float(loss), np.array([by_signal, by_noise, *by_scale]) + away / WEAK
+        by_noise, by_signal = np.trace(inner) * math.exp(2 * theta[0]), (inner * smooth).sum()
+        return float(loss), np.array([by_noise, by_signal, *by_scale]) + away / WEAK
 
-    def left_out(self, theta: Array, excess: Array) -> tuple[Array, Array]:
-        """(n,) residual and standard deviation of each sample as the others predict it."""
-        inverse = np.linalg.inv(self.parts(theta, excess)[0])
+    def left_out(self) -> Array:
+        """(n,) standard deviations that each sample lies above what the others predict: eq. 5.12,
+        the deviation that of a sample that nothing disturbed."""
+        inverse = np.linalg.inv(self._parts(self.theta)[0])
         variance = 1 / np.diag(inverse)
-        return (inverse @ self.residuals) * variance, np.sqrt(
-            np.maximum(variance - excess, math.exp(2 * theta[1]))
-        )
+        deviation = np.sqrt(np.maximum(variance - self.excess, self.noise))
+        scores: Array = (inverse @ self.residuals) * variance / deviation
+        return scores
 
-    def disturbed(self, theta: Array, excess: Array) -> Array:
-        """Variance beyond noise, of samples that lie above what the others predict."""
-        residual, deviation = self.left_out(theta, excess)
-        above = np.maximum(residual / deviation, 0.0)
+    def weigh(self) -> None:
+        """Give samples that lie above what the others predict more noise."""
+        above = np.maximum(self.left_out(), 0.0)
         weight = np.minimum(1.0, (FREEDOM + 1) / (FREEDOM + above**2))
-        variance: Array = math.exp(2 * theta[1]) * (1 / weight - 1)
-        return variance
+        self.excess = self.noise * (1 / weight - 1)
 
-    def model(self, theta: Array, excess: Array, coefficients: Array) -> CostModel:
-        residual, deviation = self.left_out(theta, excess)
-        scores = np.sort(np.abs(residual) / deviation)
-        count = len(scores)
-        freedom = max(1, count - 2)
-        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
-        rank = math.ceil((count + 1) * CONFIDENCE)
-        if rank <= count:
-            reach = max(reach, float(scores[rank - 1]))
+    def model(self, scores: Array) -> CostModel:
+        """With intervals that reach as far as such scores of samples left out ask for."""
         scales = self.scales.copy()
-        scales[self.varied] = np.exp(theta[2:])
+        scales[self.varied] = np.exp(self.theta[2:])
+        values: dict[str, Any] = {
+            "coefficients": self.coefficients,
+            "scales": scales,
+            "slopes": np.full(len(FEATURES), SLOPE),
+            "residuals": self.residuals,
+            "excess": self.excess,
+        }
         return CostModel(
-            coefficients=tuple(coefficients.tolist()),
-            signal=math.exp(theta[0]),
-            noise=math.exp(theta[1]),
-            scales=tuple(scales.tolist()),
-            slopes=(SLOPE,) * len(FEATURES),
-            reach=reach,
+            **{name: tuple(array.tolist()) for name, array in values.items()},
+            signal=math.exp(self.theta[1]),
+            noise=math.exp(self.theta[0]),
+            reach=_reach(scores, len(self.at)),
             samples=tuple(map(tuple, self.at.tolist())),
-            residuals=tuple(self.residuals.tolist()),
-            excess=tuple(excess.tolist()),
         )
+
+
+def _reach(scores: Array, count: int) -> float:
+    """Standard deviations of an interval: by rank where there are enough scores, and no fewer than
+    those of Student's t of the samples."""
+    least = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(1, count - LEAST + 1)))
+    rank = math.ceil((len(scores) + 1) * CONFIDENCE)
+    if rank > len(scores):
+        return max(least, float(np.abs(scores).max(initial=0.0)))
+    return max(least, float(np.sort(np.abs(scores))[rank - 1]))
