@@ -8,12 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from convcross.measure.timing.waits import Waits
-from convkernels import cache, discovery, namespaces, registry
+from convkernels import cache, calibration, discovery, namespaces, optional, plans, registry
 
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
@@ -39,9 +40,11 @@ os.environ[cache.FOLDER] = _session.name
 
 
 @pytest.fixture(autouse=True)
-def machines_unknown() -> None:
-    """Nothing is known of any machine when a test begins."""
-    shutil.rmtree(CACHE / "machines", ignore_errors=True)
+def nothing_known() -> None:
+    """Nothing is known of any machine, nothing planned and nothing chosen when a test begins."""
+    for kind in ("machines", calibration.KIND):
+        shutil.rmtree(CACHE / kind, ignore_errors=True)
+    plans.clear()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -57,6 +60,14 @@ def a_core_of_its_own(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     processes, and what they say of results must not hang on the other one."""
     if request.module.__name__.rpartition(".")[2] != "test_waits":
         monkeypatch.setattr(Waits, "preempted", lambda self, before, after, seconds: False)
+
+
+@pytest.fixture
+def torch() -> Any:
+    """The library; without it, the tests that ask for it are skipped, and no other."""
+    if reason := namespaces.missing("torch"):
+        pytest.skip(reason)
+    return optional.load("torch")
 
 
 @pytest.fixture

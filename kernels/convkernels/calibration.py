@@ -28,6 +28,8 @@ KIND, SCHEMA = "calibration", 1
 PHASES = ("plan", "load", "run")
 COMMAND = "convcross calibrate"  # which makes and renews it
 
+revision = 0  # counts how often ``forget`` was called: what was made of a calibration is then old
+
 
 @dataclasses.dataclass(frozen=True)
 class Key:
@@ -220,6 +222,8 @@ def _facts(key: Key) -> dict[str, str | int]:
 
 def forget() -> None:
     """Read the files anew when they are next asked for."""
+    global revision
+    revision += 1
     _found.cache_clear()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import math
 import warnings
 from typing import Any
 
-from convkernels import namespaces
+from convkernels import namespaces, plans
 from convkernels.discovery import find
-from convkernels.problem import Problem, Size, UnsupportedProblem
+from convkernels.problem import Problem, Size, UnsupportedProblem, whole
 from convkernels.registry import Algorithm
-from convkernels.selection import choose
 from convkernels.surroundings import held_off
 
 Array = Any
@@ -31,8 +32,12 @@ def convolve(
     groups: int = 1,
     boundary: str = "zero",
     algorithm: str = "auto",
+    calls: int = 1,
 ) -> Array:
     """Convolve images with a kernel, or correlate them.
+
+    The next call of the same shapes finds the plan and the choice of this one (``plans``:
+    at most 16, of 256 MiB; ``convkernels.plans.clear()`` forgets them).
 
     Parameters
     ----------
@@ -49,9 +54,14 @@ def convolve(
         Circular keeps the image's size: mode "full" begins at the origin, where the convolution
         theorem holds as written, mode "same" is centred.
     algorithm : str
-        A registered name, or "auto": the least by the cost models among those that take the
-        problem in x's namespace and fit in memory, and through which gradients pass where they are
-        wanted. It does not look at values.
+        A registered name, or "auto": the least time of a call, which plans, loads w and runs, as
+        the calibration of this machine (``convcross calibrate``) or else the cost models predict
+        it, among those that take the problem in x's namespace and fit in memory, and through which
+        gradients pass where they are wanted. It does not look at values.
+    calls : int
+        How many calls of these shapes are to come, for "auto": what a plan takes is spread over
+        them. For one, nothing is compiled: an algorithm whose kernels are not on disk is passed
+        over; for more, it may be.
 
     Returns
     -------
@@ -75,16 +85,58 @@ def convolve(
         not: a transform spreads NaN and infinity, and overflows sooner than a sum. It names an
         algorithm that does not.
     """
+    count = whole(calls)
+    if count is None or count < 1:
+        raise ValueError(f"calls is {calls!r}; allowed: whole numbers >= 1")
     namespace, device = namespaces.of(x)
     if namespaces.of(w) != (namespace, device):
         raise ValueError(f"w is on {' '.join(namespaces.of(w))}; allowed: {namespace} {device}")
-    x, w = (namespaces.native(array) for array in (x, w))
+    x, w = namespaces.native(x), namespaces.native(w)
     if x.dtype != w.dtype:
         raise ValueError(f"w has dtype {w.dtype}; allowed: x's, {x.dtype}")
-    shape = tuple(x.shape)
-    empty = len(shape) > 2 and shape[0] == 0
+    how = (op, mode, padding, stride, dilation, groups, boundary)
+    known = all(map(_is_plain, how))
+    problem, shape = (_asked if known else _asked.__wrapped__)(x.shape, w.shape, x.dtype, *how)
+    gradients = namespaces.wants_gradient(x, w)
+    with held_off(namespace, device):
+        if algorithm == "auto":
+            plan = plans.take_best(problem, namespace, device, gradients=gradients, calls=count)
+        else:
+            named = find(algorithm)
+            if gradients and not named.implementation.gradients:
+                reason = "no gradient passes through it; allowed: x and w detached"
+                raise UnsupportedProblem(named.missing(namespace) or f"{named.name}: {reason}")
+            plan = plans.take(named, problem, namespace, device, keep=not gradients)
+        if 0 in shape:
+            y = x.reshape(-1)  # none to none: of its dtype and device
+        else:
+            plan.instance.load(w.reshape(problem.w_shape))
+            with _quiet(plan.algorithm):
+                y = plan.instance.run(x.reshape(problem.x_shape))
+            if device == "cpu":
+                _warn_of_spread(plan.algorithm, x, w, y, problem)
+        plans.put_back(plan)
+    return y.reshape(shape)
+
+
+@functools.lru_cache(1024)
+def _asked(
+    x: tuple[int, ...],
+    w: tuple[int, ...],
+    dtype: Any,
+    op: str,
+    mode: str | None,
+    padding: tuple[Size, Size] | None,
+    stride: int | Size,
+    dilation: int | Size,
+    groups: int,
+    boundary: str,
+) -> tuple[Problem, tuple[int, ...]]:
+    """The problem of operands of these shapes, and the shape of their result; of an empty batch,
+    the problem of one image."""
+    empty = len(x) > 2 and x[0] == 0
     problem = Problem(
-        **_sizes((1, *shape[1:]) if empty else shape, tuple(w.shape), groups),
+        **_sizes((1, *x[1:]) if empty else tuple(x), tuple(w), groups),
         op=op,
         mode=mode,
         padding=padding,
@@ -92,31 +144,17 @@ def convolve(
         dilation=dilation,  # type: ignore[arg-type]
         groups=groups,
         boundary=boundary,
-        dtype=namespaces.dtype_name(x),
+        dtype=namespaces.type_name(dtype),
     )
-    gradients = namespaces.wants_gradient(x, w)
-    if algorithm == "auto":
-        chosen = choose(problem, namespace, device, gradients=gradients)
-    else:
-        chosen = find(algorithm)
-    reason = chosen.missing(namespace)
-    if reason is None and gradients and not chosen.implementation.gradients:
-        reason = f"{chosen.name}: no gradient passes through it; allowed: x and w detached"
-    if reason is not None:
-        raise UnsupportedProblem(reason)
-    result = (*shape[:-2], *problem.output)
-    if len(shape) == 4:
-        result = (shape[0], problem.out_channels, *problem.output)
-    with held_off(namespace, device):
-        if empty:
-            return x.reshape(-1).reshape(result)  # none to none: of its dtype and device
-        instance = chosen.prepare(problem, namespace, device)
-        instance.load(w.reshape(problem.w_shape))
-        with _quiet(chosen):
-            y = instance.run(x.reshape(problem.x_shape))
-        if device == "cpu":
-            _warn_of_spread(chosen, x, w, y, problem)
-    return y.reshape(result)
+    lead = (x[0], problem.out_channels) if len(x) == 4 else tuple(x[:-2])
+    return problem, (*lead, *problem.output)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether equal values mean the same: 1.0 and True equal 1, and are refused where it is not."""
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (int, str)
 
 
 def _quiet(chosen: Algorithm) -> contextlib.AbstractContextManager[Any]:
@@ -136,8 +174,12 @@ def _warn_of_spread(chosen: Algorithm, x: Array, w: Array, y: Array, problem: Pr
     """Tell where values that are not finite are in more outputs than the kernel brings them to."""
     import numpy as np
 
+    if _apart(chosen):
+        return
+    if hasattr(y, "detach") and math.isfinite(y.detach().sum()):  # torch's: a single pass
+        return
     y = namespaces.to_numpy(y)
-    if _apart(chosen) or np.isfinite(y).all():
+    if np.isfinite(y).all():
         return
     x, w = namespaces.to_numpy(x), namespaces.to_numpy(w)
     if not np.isfinite(w).all():

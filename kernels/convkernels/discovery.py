@@ -63,6 +63,7 @@ def algorithms() -> dict[str, Algorithm]:
 
 def find(name: str) -> Algorithm:
     """Raises ValueError, naming what there is, where no algorithm has this name."""
-    known = algorithms()
-    one_of("algorithm", name, tuple(known))
-    return known[name]
+    _discover()
+    if name not in registered:
+        one_of("algorithm", name, tuple(algorithms()))
+    return registered[name]

@@ -78,7 +78,7 @@ def of(array: Array) -> tuple[str, str]:
     TypeError
         On anything else, with what to give instead.
     """
-    numpy, torch, cupy = (sys.modules.get(name) for name in NAMES)
+    numpy, torch, cupy = map(sys.modules.get, NAMES)
     if numpy is not None and isinstance(array, numpy.ndarray | numpy.generic):
         if reason := _numpy_means_more(array, numpy):
             raise TypeError(f"array is a {type(array).__name__}{reason}")
@@ -198,7 +198,12 @@ def to_numpy(array: Array) -> Array:
 
 def dtype_name(array: Array) -> str:
     """ "float32" and so on, whatever the library."""
-    return str(array.dtype).removeprefix("torch.")
+    return type_name(array.dtype)
+
+
+def type_name(dtype: Any) -> str:
+    """The same of a library's dtype."""
+    return str(dtype).removeprefix("torch.")
 
 
 def synchronize(name: str, device: str) -> None:

@@ -30,7 +30,7 @@ def one_of(what: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
     """The value as an int, where it is a whole number of any library; no bool is."""
     if isinstance(value, bool):
         return None
@@ -41,11 +41,11 @@ def _whole(value: Any) -> int | None:
 
 
 def _pair(what: str, value: Any, least: int) -> Size:
-    number = _whole(value)
+    number = whole(value)
     pair = value if number is None else (number, number)
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"{what} is {value!r}; allowed: a pair of whole numbers >= {least}")
-    first, second = map(_whole, pair)
+    first, second = map(whole, pair)
     if first is None or second is None or min(first, second) < least:
         raise ValueError(f"{what} is {value!r}; allowed: whole numbers >= {least}")
     return (first, second)
@@ -126,7 +126,7 @@ class Problem:
             put(name, _pair(name, getattr(self, name), 1))
         for name in ("batch", "in_channels", "out_channels", "groups"):
             value = getattr(self, name)
-            number = _whole(value)
+            number = whole(value)
             if number is None or number < 1:
                 raise ValueError(f"{name} is {value!r}; allowed: whole numbers >= 1")
             put(name, number)

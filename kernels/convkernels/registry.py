@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from convkernels import compiling
 from convkernels import namespaces as array_libraries
 from convkernels.problem import ITEMSIZE, Problem, UnsupportedProblem, one_of
 from convkernels.toolbox import bounds
@@ -17,6 +18,7 @@ FAMILIES = ("direct", "im2col", "fft", "winograd", "separable", "library")
 LONGEST = 100  # characters of a name
 
 registered: dict[str, Algorithm] = {}
+revision = 0  # counts what was registered: a choice among fewer is then old
 
 
 class DuplicateAlgorithm(ValueError):
@@ -134,11 +136,13 @@ class Algorithm:
         Raises
         ------
         UnsupportedProblem
-            With the reason for which it refuses.
+            With the reason for which it refuses; NotCompiled inside ``compiling.kept_alone``.
         """
         reason = self.refuses(problem, namespace, device)
         if reason is not None:
             raise UnsupportedProblem(f"{self.name} on {namespace}: {reason}")
+        if self.implementation.compiles:
+            compiling.begin(self.name)
         instance = self.implementation()
         instance.plan(problem, array_libraries.namespace(namespace), device)
         return instance
@@ -189,6 +193,7 @@ def algorithm(
         one_of("namespace", namespace, array_libraries.NAMES)
 
     def register(definition: Definition) -> Definition:
+        global revision
         path = _file(definition)
         other = registered.get(name)
         if other is not None and other.path != path:
@@ -196,6 +201,7 @@ def algorithm(
         registered[name] = Algorithm(
             name, family, names, arithmetic, source, _implementation(definition), path
         )
+        revision += 1
         return definition
 
     return register

@@ -167,27 +167,29 @@ def flops_of_call(cost: Cost) -> float:
     return once + _flops(cost, cost.flops, cost.bytes)
 
 
-def choose(
+def preferred(
     problem: Problem, namespace: str, device: str, *, gradients: bool = False, calls: int = 1
-) -> Algorithm:
-    """The first of ``ranked`` by the calibration that holds here, if there is one.
-
-    One that needs more memory than ``room`` is taken where none needs less.
+) -> list[Algorithm]:
+    """Those of ``ranked``, by the calibration that holds here if there is one.
 
     Raises
     ------
     UnsupportedProblem
         Where every algorithm of the namespace refuses it; each with its reason.
     """
+    calibration = calibrations.current(device)
     ranking = ranked(
-        problem,
-        namespace,
-        device,
-        gradients=gradients,
-        calls=calls,
-        calibration=calibrations.current(device),
+        problem, namespace, device, gradients=gradients, calls=calls, calibration=calibration
     )
     if not ranking.taken:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in ranking.refusals.items())
         raise UnsupportedProblem(f"no algorithm on {namespace} takes it: {reasons}")
-    return ranking.taken[0].algorithm
+    return [one.algorithm for one in ranking.taken]
+
+
+def choose(
+    problem: Problem, namespace: str, device: str, *, gradients: bool = False, calls: int = 1
+) -> Algorithm:
+    """The first of ``preferred``: it needs more memory than ``room`` where none needs less. What it
+    must compile is not asked."""
+    return preferred(problem, namespace, device, gradients=gradients, calls=calls)[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from convkernels import namespaces
@@ -19,25 +19,34 @@ FULL = "ieee"  # as torch calls float32 products in float32
 PLAIN = ("none", FULL)  # settings that mean it on a CPU
 
 
+def held_off(namespace: str, device: str) -> contextlib.AbstractContextManager[Any]:
+    """A block in which arrays of this library and device are computed with as declared; what is to
+    be held off is found out by the call."""
+    if namespace != "torch":
+        return namespaces.on(namespace, device)
+    blocks = list(_of_torch(device))
+    return blocks[0] if len(blocks) == 1 else _every(blocks)
+
+
 @contextlib.contextmanager
-def held_off(namespace: str, device: str) -> Iterator[None]:
-    """A block in which arrays of this library and device are computed with as declared."""
+def _every(blocks: Iterable[contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        stack.enter_context(namespaces.on(namespace, device))
-        if namespace == "torch":
-            _enter_torch(stack, device)
+        for block in blocks:
+            stack.enter_context(block)
         yield
 
 
-def _enter_torch(stack: contextlib.ExitStack, device: str) -> None:
+def _of_torch(device: str) -> Iterator[contextlib.AbstractContextManager[Any]]:
     import torch
 
     kind = device.partition(":")[0]
+    if kind != "cpu":
+        yield namespaces.on("torch", device)
     if torch.is_autocast_enabled(kind):
-        stack.enter_context(torch.autocast(kind, enabled=False))
+        yield torch.autocast(kind, enabled=False)
     if torch.get_default_device().type != kind:
-        stack.enter_context(torch.device(device))
-    stack.enter_context(_products(kind))
+        yield torch.device(device)
+    yield _products(kind)
 
 
 @functools.cache

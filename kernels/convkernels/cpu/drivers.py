@@ -64,6 +64,8 @@ def driver(module: str, name: str, shape: tuple[int, ...]) -> Driver:
     ----------
     module : that has it; not loaded where the machine code is on disk
     shape : ``shape`` of its arguments
+
+    Raises NotCompiled as ``objects.load``.
     """
     return Driver(module, name, shape)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from convkernels import cache
+from convkernels import cache, compiling
 from convkernels.cpu.instructions import Instructions
 
 _loaded: dict[str, Compiled] = {}
@@ -48,6 +48,8 @@ def load(
     names : of the module's kernels
     key : all that the module's text depends on, its writer's source included (``source``)
     text : the module's LLVM text, asked for where it must be compiled
+
+    Raises NotCompiled where it must, inside ``compiling.kept_alone``.
     """
     import llvmlite
 
@@ -67,6 +69,7 @@ def _compiled(
     if kept is not None:
         seconds, code = kept
         return Compiled(_link(code, names), seconds, "disk")
+    compiling.begin(", ".join(names))
     begin = time.perf_counter()
     code = emit(text(), instructions)
     seconds = time.perf_counter() - begin

@@ -7,9 +7,12 @@ architecture that need not be present, in ``emulator`` for the CPU.
 from __future__ import annotations
 
 import dataclasses
-import functools
+import hashlib
+import os
 from collections.abc import Callable
 from typing import Any
+
+from convkernels import cache, compiling
 
 STANDARD = "--std=c++17"
 UNASKED_SHARED_BYTES = 48 * 1024  # what a block may have before its kernel opts in to more
@@ -41,13 +44,28 @@ def _index(device: str) -> int:
     return int(device.partition(":")[2])
 
 
-@functools.cache
 def on_gpu(kernel: Kernel, device: str) -> Launcher:
     """The kernel compiled for and loaded on a device ("cuda:0"), once a process.
 
     CuPy keeps the binary on disk for the next process. It compiles with ``-ftz=true``: subnormal
     numbers are taken as zero.
+
+    Raises NotCompiled where it must be compiled, inside ``compiling.kept_alone``; of CuPy's own
+    folder nothing is known but that this function has once had CuPy fill it.
     """
+    if (kernel, device) not in _loaded:
+        mark = cache.folder() / "kernels" / f"{_digest(kernel, device)}.cupy"
+        if not mark.exists():
+            compiling.begin(kernel.name)
+        _loaded[kernel, device] = _load(kernel, device)
+        cache.write(mark, b"")
+    return _loaded[kernel, device]
+
+
+_loaded: dict[tuple[Kernel, str], Launcher] = {}
+
+
+def _load(kernel: Kernel, device: str) -> Launcher:
     import cupy
 
     with cupy.cuda.Device(_index(device)):
@@ -56,6 +74,15 @@ def on_gpu(kernel: Kernel, device: str) -> Launcher:
         if kernel.shared_bytes > UNASKED_SHARED_BYTES:
             function.max_dynamic_shared_size_bytes = kernel.shared_bytes
     return function  # type: ignore[no-any-return]
+
+
+def _digest(kernel: Kernel, device: str) -> str:
+    """Of what CuPy's binary depends on, and where it keeps it."""
+    import cupy
+
+    capability = cupy.cuda.Device(_index(device)).compute_capability
+    state = (cupy.__version__, capability, os.environ.get("CUPY_CACHE_DIR"), STANDARD)
+    return hashlib.sha256(repr((*state, kernel.source)).encode()).hexdigest()[:32]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,11 @@ def usable() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def given() -> int | None:
+    """Threads that the caller gives (``limited``), None where he leaves it open."""
+    return _given
+
+
 def count() -> int:
     """Threads that an algorithm may use now; asked in ``plan`` or in ``run``."""
     return _given or usable()

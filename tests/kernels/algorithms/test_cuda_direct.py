@@ -305,7 +305,7 @@ def test_large_shared_memory_is_asked_for(monkeypatch, shared_bytes):
     fake = SimpleNamespace(cuda=SimpleNamespace(Device=Device), RawModule=raw_module)
     monkeypatch.setitem(sys.modules, "cupy", fake)
     kernel = cuda.Kernel("source", "name", shared_bytes)
-    assert cuda.on_gpu.__wrapped__(kernel, "cuda:1") is function
+    assert cuda._load(kernel, "cuda:1") is function
     assert calls == [("device", 1), "enter", ("source", ("--std=c++17",)), "name", "exit"]
     asked = getattr(function, "max_dynamic_shared_size_bytes", None)
     assert asked == (shared_bytes if shared_bytes > 48 * 1024 else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convkernels import cache
+from convkernels import cache, compiling
 from convkernels.cpu import instructions, objects, operands, vectors
 from convkernels.cpu.vectors import Value, Vectors
 
@@ -94,3 +95,24 @@ def test_nothing_compiles_before_it_is_asked_for() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert out.strip() == "[]"
+
+
+def test_nothing_is_compiled_where_only_what_is_kept_may_be_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        compiling.kept_alone(),
+        pytest.raises(compiling.NotCompiled, match=r"^add is not compiled"),
+    ):
+        compiled()
+    assert not folder.exists()
+    compiled()
+    for kept in (objects._loaded, {}):  # in memory; on disk
+        monkeypatch.setattr(objects, "_loaded", kept)
+        with compiling.kept_alone():
+            assert adds(compiled())
+
+
+def test_only_the_thread_that_asks_for_it_compiles_nothing() -> None:
+    with compiling.kept_alone(), concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert adds(pool.submit(compiled).result())
