@@ -109,7 +109,7 @@ def calibrate(
         held_out=tuple(held_out),
         slower={
             entry.contender.short: entry.lost
-            or f"at best {entry.nearest:.1f} times the fastest's time"
+            or f"{len(entry.times)} samples, at best {entry.nearest:.1f} times the fastest's time"
             for entry in race.entries.values()
             if entry.contender.short not in fits
         },

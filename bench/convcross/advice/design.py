@@ -2,7 +2,8 @@
 
 Sizes are log-uniform by a scrambled Sobol' sequence (Owen 1998, ACM Trans. Model. Comput. Simul.
 8(1)), each kind of problem by one of its own; kinds take turns. Larger sides of images are
-multiples of 16, larger numbers of channels of 8, and sides of kernels odd, as people have them.
+multiples of 16, larger numbers of channels of 8, sides of kernels odd, and every other layer's
+3, as people have them.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def images(unit: Unit) -> dict[str, Any]:
 def layer(unit: Unit) -> dict[str, Any]:
     """A layer of a network."""
     side = _between(unit[0], 7, 224)
-    size = _kernel(unit[1], 1, min(16, side))
+    size = 3 if unit[1] < 0.5 else _kernel(2 * unit[1] - 1, 1, min(16, side))
     return {
         "image": (side, side),
         "kernel": (size, size),
@@ -94,7 +95,7 @@ def depthwise(unit: Unit) -> dict[str, Any]:
 
 
 # In turns, so often each.
-KINDS: tuple[Make, ...] = (image, layer, image, images, image, layer, depthwise)
+KINDS: tuple[Make, ...] = (image, layer, image, layer, images, layer, depthwise)
 DIMENSIONS = 7  # sides, kernel, batch, channels, filters, mode, dtype
 
 

@@ -26,7 +26,8 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 ROUNDS, SECONDS = 5, 0.1  # samples of a contender: so many, or fewer in so many seconds
 AGAIN = 2  # times that a sample is taken anew for which the process waited for a core
 SHORTEST = 100e-6  # seconds of a sample; shorter steps are repeated
-SLOW = 3.0  # times as long as the fastest: one sample will do
+SLOW = 1.5  # times as long as the fastest: FEW samples will do
+FEW = 2
 PLANS, PLAN_SECONDS = 3, 0.02  # new instances, within so many seconds
 LOOKED_AT = 4096  # outputs of each contender that are compared
 APART = 4.0  # times their bounds, by which two results may differ
@@ -139,13 +140,13 @@ def measure(
     for contender, reason in _astray(problem, trials).items():
         failed[contender] = reason
         del trials[contender]
-    best = min((trial.seconds for trial in trials.values()), default=0.0)
     active = list(trials)
     for number in range(ROUNDS):
         order.shuffle(active)
+        best = min((trial.seconds for trial in trials.values()), default=0.0)
         for contender in active:
             trial = trials[contender]
-            if number == 0 or (trial.spent < SECONDS and trial.seconds <= SLOW * best):
+            if number < FEW or (trial.spent < SECONDS and trial.seconds <= SLOW * best):
                 with namespaces.on(*trial.place):
                     trial.sample()
     return {contender: trial.times() for contender, trial in trials.items()}, failed
