@@ -94,9 +94,7 @@ def calibrate(
             race.add(problem, times)
         if time.perf_counter() - told > PROGRESS:
             told = time.perf_counter()
-            tell(
-                f"{told - begin:3.0f} s: {number + 1} problems, {len(chosen)} contenders on the last"
-            )
+            tell(f"{told - begin:3.0f} s: {number + 1} problems, {len(chosen)} contenders on this")
     fits = {}
     for entry in race.entries.values():
         if entry.lost is None and len(entry.times) >= LEAST:

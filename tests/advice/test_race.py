@@ -1,0 +1,93 @@
+"""Who is measured where, and what a problem's times are."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from convcross.advice import design, race
+from convcross.advice.race import Race
+from convcross.advice.trials import Operands, Times, measure
+from convcross.sweeps.contenders import Contender
+from convkernels import Problem
+
+DIRECT, FFT = Contender("direct/numpy@cpu"), Contender("fft/numpy@cpu")
+SAVE = Contender("overlap-save/numpy@cpu")
+
+
+def run(field: Race, seconds: dict[Contender, float], count: int) -> list[list[Contender]]:
+    """Who was measured on each of so many problems; seconds are of a pixel."""
+    found = []
+    for problem in itertools.islice(design.problems(0, [design.image], ["float32"]), count):
+        chosen = field.hopeful(problem)
+        pixels = problem.image[0] ** 2
+        field.add(problem, {one: Times(0.0, 0.0, seconds[one] * pixels) for one in chosen})
+        found.append(chosen)
+    return found
+
+
+def test_all_run_at_first_and_the_slow_no_more() -> None:
+    field = Race([DIRECT, FFT, SAVE], lambda *_: 0.0)
+    chosen = run(field, {DIRECT: 1e-9, FFT: 1.1e-9, SAVE: 20e-9}, 30)
+    assert chosen[0] == [DIRECT, FFT, SAVE]
+    assert all({DIRECT, FFT} <= set(one) for one in chosen)
+    assert not any(SAVE in one for one in chosen[10:])
+    assert field.entries[SAVE].nearest == pytest.approx(20)
+
+
+def test_a_floor_above_the_fastest_is_never_tried() -> None:
+    pixels = lambda problem: 1e-6 * problem.image[0] ** 2  # noqa: E731
+    field = Race([DIRECT, FFT], lambda one, problem: pixels(problem) if one == FFT else 0.0)
+    chosen = run(field, {DIRECT: 1e-9, FFT: 1e-6}, 12)
+    assert sum(FFT in one for one in chosen) <= 3  # while no model tells what the fastest takes
+
+
+def test_who_refuses_or_is_lost_is_not_asked() -> None:
+    field = Race([DIRECT, Contender("winograd-4x4-3x3/numpy@cpu")], lambda *_: 0.0)
+    assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == [DIRECT]
+    field.entries[DIRECT].lost = "it raised"
+    assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == []
+
+
+def test_what_takes_long_is_left_to_the_model() -> None:
+    field = Race([DIRECT], lambda *_: 0.0)
+    run(field, {DIRECT: 1e-9}, 8)
+    small, huge = (Problem((N, N), (3, 3), mode="same") for N in (128, 1 << 15))
+    assert field.hopeful(small) == [DIRECT]
+    assert field.hopeful(huge) == []
+    assert race.LONGEST < (1 << 30) * 1e-9
+
+
+def test_times_are_of_each_phase() -> None:
+    problem = Problem((64, 64), (5, 5), mode="same")
+    times, failed = measure(problem, [DIRECT, FFT, SAVE], Operands(0), random.Random(0))
+    assert failed == {}
+    assert list(times) == [DIRECT, FFT, SAVE]
+    for found in times.values():
+        assert 0 < found.run < found.warm < found.first
+        assert found.plan > 0
+
+
+def test_who_is_wrong_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    implementation = SAVE.found.implementation
+    right = implementation.run
+    monkeypatch.setattr(implementation, "run", lambda self, a: right(self, a) * 1.001)
+    problem = Problem((64, 64), (5, 5), mode="same")
+    times, failed = measure(problem, [DIRECT, FFT, SAVE], Operands(0), random.Random(0))
+    assert list(times) == [DIRECT, FFT]
+    assert failed[SAVE].startswith("its result differs from the others' by 1.0e-03")
+
+
+def test_who_raises_or_refuses_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: object, a: object) -> None:
+        raise RuntimeError("not\ntoday")
+
+    monkeypatch.setattr(SAVE.found.implementation, "run", broken)
+    winograd = Contender("winograd-4x4-3x3/numpy@cpu")
+    problem = Problem((64, 64), (5, 5), mode="same")
+    times, failed = measure(problem, [FFT, SAVE, winograd], Operands(0), random.Random(0))
+    assert list(times) == [FFT]
+    assert failed[SAVE] == "RuntimeError: not today"
+    assert "3×3" in failed[winograd]
