@@ -66,7 +66,7 @@ class Operands:
         return namespaces.from_numpy(values, contender.namespace, contender.device, dtype)
 
 
-class _Trial:
+class Trial:
     """A contender on a problem: planned, loaded and run once."""
 
     def __init__(self, problem: Problem, contender: Contender, operands: Operands) -> None:
@@ -127,12 +127,12 @@ def measure(
     problem: Problem, contenders: Sequence[Contender], operands: Operands, order: random.Random
 ) -> tuple[dict[Contender, Times], dict[Contender, str]]:
     """Times of the contenders that take the problem, and why the others have none."""
-    trials: dict[Contender, _Trial] = {}
+    trials: dict[Contender, Trial] = {}
     failed: dict[Contender, str] = {}
     for contender in contenders:
         try:
             with namespaces.on(contender.namespace, contender.device):
-                trials[contender] = _Trial(problem, contender, operands)
+                trials[contender] = Trial(problem, contender, operands)
         except UnsupportedProblem as refusal:
             failed[contender] = str(refusal)
         except Exception as error:  # whatever a library raises
@@ -157,7 +157,7 @@ def _undisturbed(samples: Sequence[float]) -> float:
     return float(np.quantile(samples, 0.25))
 
 
-def _astray(problem: Problem, trials: Mapping[Contender, _Trial]) -> dict[Contender, str]:
+def _astray(problem: Problem, trials: Mapping[Contender, Trial]) -> dict[Contender, str]:
     """Those whose results differ from the others' by more than their bounds allow."""
     if len(trials) < 3:
         return {}

@@ -1,0 +1,205 @@
+"""What ``algorithm="auto"`` is worth after ``calibrate``, on problems that it has not seen.
+
+python bench/auto-table.py [problems]     (from the repository's root; 120 take some 8 minutes)
+
+The machine is calibrated anew. Each problem is measured with every contender that may be its
+fastest; then what auto takes and the fastest are timed again, in turns. Choices are compared warm:
+their plans are there, a call loads its filter and runs. Beside them: SciPy's own choice, an FFT
+always, the library's default always, and the rule that ``advise --export`` prints.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+import math
+import random
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from convcross.advice import calibrate, design, rule, trials, worth
+from convcross.advice.weights import PHASE_WEIGHTS, total
+from convcross.stats.median import median_interval
+from convcross.sweeps.contenders import Contender
+from convcross.text import binary, seconds
+from convkernels import Problem, calibration, convolve, plans
+from convkernels.calibration import PHASES, Calibration
+from convkernels.discovery import find
+
+SEED = 2027
+COUNT = 120
+KINDS = (design.image, design.images, design.layer)
+NEAR = 1.6  # times the fastest's predicted time: who may be the fastest
+AGAIN = 15  # rounds in which the choice and the fastest are timed again
+WARM = PHASE_WEIGHTS["fresh"]
+RIVALS = {
+    "numpy": {
+        "SciPy's choose_conv_method": "scipy-convolve/numpy",
+        "always FFT (fft)": "fft/numpy",
+        "always FFT (scipy.signal.fftconvolve)": "scipy-fftconvolve/numpy",
+        "always OpenCV's filter2D": "opencv-filter2d/numpy",
+    },
+    "torch": {
+        "always FFT (fft)": "fft/torch",
+        "always torch's conv2d": "torch-conv2d/torch",
+    },
+}
+LAYER = Problem(
+    (128, 128), (31, 31), in_channels=64, out_channels=64, mode="same", op="correlation"
+)
+
+Losses = dict[str, list[float]]
+
+
+@dataclasses.dataclass
+class Found:
+    """What was measured on a namespace: losses by who chose, and times beside predictions."""
+
+    losses: Losses = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
+    slower: int = 0  # problems on which the choice is significantly slower, and by over 5 %
+    inside: list[bool] = dataclasses.field(default_factory=list)
+    cold: list[float] = dataclasses.field(default_factory=list)  # a first call over a warm one
+    choosing: list[float] = dataclasses.field(default_factory=list)  # seconds
+
+
+def near(known: Calibration, problem: Problem, namespace: str) -> list[Contender]:
+    """Those that may be the fastest."""
+    expected = {}
+    for name, fit in known.contenders.items():
+        algorithm, _, its = name.partition("/")
+        if its == namespace and find(algorithm).refuses(problem, its, "cpu") is None:
+            cost = find(algorithm).implementation.cost(problem)
+            phases = [fit.phases[phase].predict(problem, cost) for phase in PHASES]
+            expected[name] = total(phases, WARM).seconds
+    best = min(expected.values())
+    return [Contender(f"{name}@cpu") for name, took in expected.items() if took <= NEAR * best]
+
+
+def turns(problem: Problem, pair: Sequence[Contender], operands: trials.Operands) -> list[float]:
+    """The first's time over the second's, of each round."""
+    first, second = (trials.Trial(problem, contender, operands) for contender in pair)
+    for number in range(AGAIN):
+        for trial in (first, second) if number % 2 else (second, first):
+            trial.sample()
+    sums = [np.array(trial.loads) + np.array(trial.runs) for trial in (first, second)]
+    ratios: list[float] = (sums[0] / sums[1]).tolist()
+    return ratios
+
+
+def ask(
+    known: Calibration, grown: rule.Rule, problem: Problem, namespace: str, found: Found
+) -> None:
+    """Measure one problem on one namespace."""
+    operands, order = trials.Operands(SEED), random.Random(SEED)
+    plans.clear()
+    plan = plans.take_best(problem, namespace, "cpu", calls=1000)
+    plans.put_back(plan)
+    begin = time.perf_counter()
+    plans.put_back(plans.take_best(problem, namespace, "cpu", calls=1000))
+    found.choosing.append(time.perf_counter() - begin)
+    choice = Contender.of(plan.algorithm.name, namespace, "cpu")
+    rivals = {
+        who: Contender(f"{name}@cpu")
+        for who, name in RIVALS[namespace].items()
+        if find(name.partition("/")[0]).missing(namespace) is None
+        and find(name.partition("/")[0]).refuses(problem, namespace, "cpu") is None
+    }
+    ruled = Contender(f"{rule.take(grown.tree, problem)}@cpu")
+    everyone = {choice, ruled, *near(known, problem, namespace), *rivals.values()}
+    times, _ = trials.measure(problem, sorted(everyone), operands, order)
+    best = min(times, key=lambda one: times[one].warm)
+    losses, low = [1.0], 1.0
+    if choice != best:
+        losses = turns(problem, [choice, best], operands)
+        _, low, _ = median_interval(losses)
+    loss = float(np.median(losses))
+    found.losses["auto"].append(max(loss, 1.0))
+    found.slower += loss > worth.ALIKE and low > 1
+    for who, contender in (*rivals.items(), ("the exported rule", ruled)):
+        if contender in times:
+            found.losses[who].append(times[contender].warm / times[best].warm)
+    for contender, measured in times.items():
+        if contender.short in known.contenders:
+            cost = find(contender.algorithm).implementation.cost(problem)
+            fits = known.contenders[contender.short].phases
+            expected = total([fits[phase].predict(problem, cost) for phase in PHASES], WARM)
+            found.inside.append(expected.low <= measured.warm <= expected.high)
+    if problem.is_image and problem.batch == 1:
+        x = operands.of(problem.image, choice, problem.dtype)
+        w = operands.of(problem.kernel, choice, problem.dtype)
+        plans.clear()
+        calls = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            convolve(x, w, mode=problem.mode, op=problem.op)
+            calls.append(time.perf_counter() - begin)
+        found.cold.append(calls[0] / min(calls[1:]))
+
+
+def show(console: Console, namespace: str, found: Found) -> None:
+    """The table of a namespace."""
+    table = Table(title=f"{namespace}: time over the fastest's", title_justify="left")
+    for heading in (
+        "who chooses",
+        "problems",
+        "geometric mean",
+        "within 5 %",
+        "within 1.5",
+        "worst",
+    ):
+        table.add_column(heading, justify="left" if heading == "who chooses" else "right")
+    for who, losses in found.losses.items():
+        told = worth.Loss(tuple(losses), 0)
+        table.add_row(
+            who,
+            str(len(losses)),
+            f"{told.mean:.3f}",
+            f"{told.share(worth.ALIKE):.0%}",
+            f"{told.share(worth.LARGE):.0%}",
+            f"{max(losses):.2f}",
+        )
+    console.print(table)
+    count = len(found.losses["auto"])
+    print(f"auto is within 5 %, or not significantly slower, on {1 - found.slower / count:.0%}")
+    print(f"intervals hold {np.mean(found.inside):.1%} of {len(found.inside)} measured times")
+    print(f"choosing, where the shape is known: {seconds(float(np.median(found.choosing)))}")
+    mean = math.exp(float(np.mean(np.log(found.cold))))
+    print(f"a first call of a shape takes {mean:.2f} times a later one (geometric mean, images)\n")
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    begin = time.perf_counter()
+    known = calibrate.calibrate("cpu", tell=lambda line: None)
+    calibration.write(known)
+    print(f"calibrate: {time.perf_counter() - begin:.0f} s, {known.key.machine}", flush=True)
+    results = {}
+    problems = list(itertools.islice(design.problems(SEED, KINDS, ["float32"]), count))
+    for namespace in RIVALS:
+        among = [name for name in known.contenders if name.endswith(f"/{namespace}")]
+        grown = rule.grow(known, among, WARM)
+        results[namespace] = Found()
+        for problem in problems:
+            ask(known, grown, problem, namespace, results[namespace])
+    console = Console(width=120)
+    for namespace, found in results.items():
+        show(console, namespace, found)
+    chosen = plans.take_best(LAYER, "torch", "cpu").algorithm
+    mine, torchs = (
+        algorithm.implementation.cost(LAYER).workspace
+        for algorithm in (chosen, find("torch-conv2d"))
+    )
+    print(
+        f"(1,64,128,128)·(64,64,31,31): auto takes {chosen.name} with {binary(mine)} of workspace; "
+        f"torch-conv2d declares {binary(torchs)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
