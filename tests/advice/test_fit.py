@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize, stats
 
+from convcross.advice import fit as fitting
 from convcross.advice.fit import fit
 from convkernels import Problem
-from convkernels.prediction import CostModel
+from convkernels.prediction import FEATURES, OFFSET, CostModel
 from proofs import prediction as proof
 from support.planted_costs import PLANTED, Planted, drawn
 
@@ -125,6 +128,43 @@ def test_a_warm_fit_keeps_the_hyperparameters() -> None:
     for name in ("signal", "noise", "scales"):
         assert getattr(second, name) == pytest.approx(getattr(first, name))
     assert len(second.samples) == len(SHOWN)
+
+
+def test_the_gradient_is_that_of_the_density() -> None:
+    """By differences; and the density is that of scipy's normal distribution, less the prior's."""
+    shown = drawn(np.random.default_rng(3), 20)
+    times = SMOOTH.measured(shown, np.random.default_rng(4))
+    sample = fitting._sample(shown, [SMOOTH.cost(problem) for problem in shown], times)
+    process = fitting._Process(sample, fitting._base(sample), None)
+    process.weigh()
+    theta = process.prior + np.random.default_rng(5).normal(0, 0.5, len(process.prior))
+    loss, gradient = process._loss(theta)
+    by_differences = optimize.approx_fprime(theta, lambda at: process._loss(at)[0], 1e-6)
+    np.testing.assert_allclose(gradient, by_differences, rtol=1e-3, atol=1e-3)
+    away = (theta - process.prior) / fitting.WEAK
+    normal = stats.multivariate_normal(cov=process._parts(theta)[0])
+    constant = len(times) / 2 * math.log(2 * math.pi)
+    assert loss == pytest.approx(away @ away / 2 - normal.logpdf(process.residuals) - constant)
+
+
+def test_left_out_is_what_a_fit_without_the_sample_predicts() -> None:
+    """The closed form, against a model of the others with the same hyperparameters."""
+    shown = drawn(np.random.default_rng(6), 12)
+    times = SMOOTH.measured(shown, np.random.default_rng(7), disturbed=0.0)
+    sample = fitting._sample(shown, [SMOOTH.cost(problem) for problem in shown], times)
+    process = fitting._Process(sample, fitting._base(sample), None)
+    process.lines = process.lines * 0 + OFFSET**2  # their middle would move with the sample
+    model = dataclasses.replace(process.model(np.empty(0)), slopes=(0.0,) * len(FEATURES))
+    for number, score in enumerate(process.left_out()):
+        kept = [place for place in range(len(shown)) if place != number]
+        others = dataclasses.replace(
+            model,
+            samples=tuple(model.samples[place] for place in kept),
+            residuals=tuple(model.residuals[place] for place in kept),
+            excess=(0.0,) * len(kept),
+        )
+        mean, deviation = others.process(sample.at[number])
+        assert score == pytest.approx((model.residuals[number] - mean) / deviation, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def main(trials: int) -> int:
     )
     logging.getLogger("convcross").setLevel(logging.ERROR)
     for path in sorted(RESULTS.rglob("*-reference-*.jsonl.gz")):
-        found, losses = on_records(recorded(path), max(1, trials // 10))
+        found, losses = on_records(recorded(path), max(1, trials // 4))
         failed += covered(found) < LEAST_COVERED
         print(row(str(path.relative_to(RESULTS))[:44], found))
         for namespace, own in sorted(losses.items()):
