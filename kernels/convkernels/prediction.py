@@ -31,7 +31,8 @@ Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.9  # of the interval of a prediction
 LEAST_SECONDS = 1e-8  # that any call takes
-LARGEST_LOG = 600.0  # of a number of seconds: a prediction is finite
+LEAST_SCALE = 1e-6  # of a length scale or deviation: by smaller ones numbers overflow
+LARGEST_LOG = 700.0  # of a number of seconds: a prediction is finite
 OFFSET = 0.1  # standard deviation of what the base is wrong by everywhere, in log seconds
 
 CACHE = 64 << 20  # bytes of arrays and workspace of which half of all traffic misses the caches
@@ -81,13 +82,15 @@ class Prediction(NamedTuple):
 def terms(problem: Problem, cost: Cost) -> tuple[float, ...]:
     """The base's terms of a problem, in the order of TERMS."""
     (top, bottom), (left, right) = problem.pads
-    points = (problem.image[0] + top + bottom) * (problem.image[1] + left + right)
-    depth = problem.in_channels // problem.groups
-    images = problem.batch * (problem.in_channels + problem.out_channels)
-    planes = problem.batch * depth * problem.out_channels
+    height, width = problem.image
     rows, columns = problem.output
-    sums = planes * rows * columns
-    memory = cost.workspace + problem.min_bytes
+    batch, depth = problem.batch, problem.in_channels // problem.groups
+    filters = depth * problem.out_channels
+    sums = batch * filters * rows * columns
+    numbers = problem.in_channels * height * width + problem.out_channels * rows * columns
+    memory = cost.workspace + ITEMSIZE[problem.dtype] * batch * numbers
+    points = (height + top + bottom) * (width + left + right)
+    planes = batch * (problem.in_channels + problem.out_channels) + filters
     return (
         1.0,
         cost.flops,
@@ -96,10 +99,10 @@ def terms(problem: Problem, cost: Cost) -> tuple[float, ...]:
         cost.once_bytes,
         cost.bytes * memory / (memory + CACHE),
         cost.flops if depth == 1 else 0.0,
-        planes,
+        batch * filters,
         sums,
         sums * problem.kernel[0],
-        2.5 * points * math.log2(points + 1) * (images + depth * problem.out_channels),
+        2.5 * points * math.log2(points + 1) * planes,
     )
 
 
@@ -216,8 +219,10 @@ class CostModel:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CostModel:
         """The model that ``to_json`` wrote. Raises ValueError that names the key on any other."""
+        if not isinstance(data, Mapping):
+            raise ValueError(f"cost model is a {type(data).__name__}; allowed: an object")
         for key, names in (("terms", TERMS), ("features", FEATURES)):
-            if list(data.get(key, ())) != list(names):
+            if data.get(key) != list(names):
                 raise ValueError(f"{key} is {data.get(key)!r}; allowed: {', '.join(names)}")
         samples = data.get("samples")
         if not isinstance(samples, Sequence) or not samples:
@@ -227,7 +232,7 @@ class CostModel:
             coefficients=_numbers(data, "coefficients", len(TERMS), least=0.0),
             signal=_number(data, "signal"),
             noise=_number(data, "noise"),
-            scales=_numbers(data, "scales", wide, least=1e-6),
+            scales=_numbers(data, "scales", wide, least=LEAST_SCALE),
             slopes=_numbers(data, "slopes", wide, least=0.0),
             reach=_number(data, "reach"),
             samples=tuple(_numbers({"samples": one}, "samples", wide) for one in samples),
@@ -254,7 +259,15 @@ def _seconds(log: float) -> float:
 
 
 def _number(data: Mapping[str, Any], key: str) -> float:
-    return _numbers({key: [data.get(key)]}, key, 1, least=1e-6)[0]
+    """A positive number of a key."""
+    value: Any = data.get(key)
+    if not _is_number(value) or value < LEAST_SCALE:
+        raise ValueError(f"{key} is {value!r}; allowed: a number >= {LEAST_SCALE:g}")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _numbers(
@@ -266,7 +279,6 @@ def _numbers(
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != count:
         raise ValueError(f"{key} is {values!r}; allowed: {allowed}")
     for value in values:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value < least:
+        if not _is_number(value) or value < least:
             raise ValueError(f"{key} has {value!r}; allowed: {allowed}")
     return tuple(map(float, values))

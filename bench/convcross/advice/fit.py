@@ -13,6 +13,7 @@ of split conformal prediction (Vovk, Gammerman & Shafer 2005, section 4.1; Lei e
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import threadpoolctl
 from scipy import linalg, optimize, stats
 
 from convcross.stats.bootstrap import Array
@@ -40,7 +42,7 @@ LEAST = 3  # samples
 FOLDS = 5
 SLOPE = 0.1  # exponent, by which a power of a feature may err
 SHORT, LONG = 2.0, 3.0  # octaves: length scales of the sides of image and kernel, and of the rest
-SIGNAL, NOISE = 0.2, 0.04  # log seconds
+SIGNAL, NOISE = 0.2, 0.08  # log seconds
 WEAK = 0.8  # standard deviation of the logarithms of hyperparameters
 FARTHEST = 4.0  # that they may lie from their priors
 FREEDOM = 4.0  # degrees of freedom of Student's t
@@ -87,10 +89,17 @@ def fit(
         Fewer measurements, sequences of several lengths, or seconds that are not positive.
     """
     sample = _sample(problems, costs, seconds)
-    process = _fitted(sample, warm)
-    if warm is not None:
-        return process.model(process.left_out())
-    return process.model(_left_out_by_fold(sample, process.model(np.empty(0))))
+    with _blas().limit(limits=1):  # of matrices so small, threads only wait for each other
+        process = _fitted(sample, warm)
+        if warm is not None:
+            return process.model(process.left_out())
+        return process.model(_left_out_by_fold(sample, process.model(np.empty(0))))
+
+
+@functools.cache
+def _blas() -> Any:
+    """The BLAS libraries of NumPy and SciPy, which are loaded by now."""
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 def _sample(problems: Sequence[Problem], costs: Sequence[Cost], seconds: Sequence[float]) -> Sample:
@@ -127,16 +136,16 @@ def _base(sample: Sample) -> Array:
     return np.asarray(coefficients)
 
 
-def _fitted(
-    sample: Sample, start: CostModel | None = None, *, tuned: bool | None = None
-) -> _Process:
+def _fitted(sample: Sample, start: CostModel | None = None, *, tuned: bool = False) -> _Process:
     """The process of a sample; from a start, with its hyperparameters unless they are tuned."""
     process = _Process(sample, _base(sample), start)
-    for number in range(ROUNDS + 1):
-        if tuned or start is None:
-            process.tune()
-        if number < ROUNDS:
-            process.weigh()
+    tuned = tuned or start is None
+    if tuned:
+        process.tune()
+    for _ in range(ROUNDS):
+        process.weigh()
+    if tuned:
+        process.tune()
     return process
 
 
@@ -163,7 +172,7 @@ class _Process:
         self.residuals = sample.residuals(coefficients)
         self.varied = np.flatnonzero(np.ptp(at, axis=0) > 0)
         apart = at[:, None, self.varied] - at[None, :, self.varied]
-        self.squares = np.ascontiguousarray(np.moveaxis(apart**2, -1, 0))
+        self.squares = np.moveaxis(apart**2, -1, 0).reshape(len(self.varied), len(at) ** 2)
         lines = (at - np.median(at, axis=0)) * SLOPE
         self.lines = lines @ lines.T + OFFSET**2
         self.scales = np.array(
@@ -194,24 +203,26 @@ class _Process:
 
     def _parts(self, theta: Array) -> tuple[Array, Array, Array]:
         """Covariance of the samples (n, n), its smooth part, and the derivative of that by r²."""
-        squares = np.tensordot(np.exp(-2 * theta[2:]), self.squares, axes=1)
+        count = len(self.at)
+        squares = (np.exp(-2 * theta[2:]) @ self.squares).reshape(count, count)
         variance, distance = math.exp(2 * theta[1]), np.sqrt(5.0 * squares)
         smooth = variance * correlation(squares)
         slope = -5 / 6 * variance * (1 + distance) * np.exp(-distance)
         whole = smooth + self.lines
-        whole[np.diag_indices(len(whole))] += math.exp(2 * theta[0]) + self.excess
+        whole.flat[:: count + 1] += math.exp(2 * theta[0]) + self.excess
         return whole, smooth, slope
 
     def _loss(self, theta: Array) -> tuple[float, Array]:
         """Minus the log of the posterior density, and its gradient: eqs. 5.8 and 5.9."""
         whole, smooth, slope = self._parts(theta)
-        factor = linalg.cholesky(whole, lower=True, check_finite=False)
-        inverse = linalg.cho_solve((factor, True), np.eye(len(whole)), check_finite=False)
+        factor, _ = linalg.lapack.dpotrf(whole, lower=True)
+        lower, _ = linalg.lapack.dpotri(factor, lower=True)
+        inverse = np.tril(lower) + np.tril(lower, -1).T
         weights = inverse @ self.residuals
         away = (theta - self.prior) / WEAK
         loss = (self.residuals @ weights + away @ away) / 2 + np.log(np.diag(factor)).sum()
         inner = inverse - np.outer(weights, weights)
-        by_scale = -np.tensordot(self.squares, inner * slope, axes=2) * np.exp(-2 * theta[2:])
+        by_scale = -(self.squares @ (inner * slope).ravel()) * np.exp(-2 * theta[2:])
         by_noise, by_signal = np.trace(inner) * math.exp(2 * theta[0]), (inner * smooth).sum()
         return float(loss), np.array([by_noise, by_signal, *by_scale]) + away / WEAK
 
