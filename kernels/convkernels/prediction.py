@@ -153,6 +153,7 @@ class CostModel:
     samples : (n, features) of the measured problems
     residuals : (n,) log of measured seconds over the base
     excess : (n,) variance of a disturbed measurement's noise beyond that of the others
+    weights : (n,) of the samples in a mean: ``solve``, kept so that a choice needs no inverse
     """
 
     coefficients: tuple[float, ...]
@@ -164,6 +165,13 @@ class CostModel:
     samples: tuple[tuple[float, ...], ...]
     residuals: tuple[float, ...]
     excess: tuple[float, ...]
+    weights: tuple[float, ...] = ()
+
+    def seconds(self, problem: Problem, cost: Cost) -> float:
+        """Those of ``predict``, without their interval and its price."""
+        base = sum(map(operator.mul, self.coefficients, terms(problem, cost)))
+        between, _ = self._between(np.array(features(problem)))
+        return _seconds(math.log(max(base, LEAST_SECONDS)) + float(between @ self.weights))
 
     def predict(self, problem: Problem, cost: Cost) -> Prediction:
         """Seconds of a problem, of which the algorithm declares this cost."""
@@ -188,28 +196,41 @@ class CostModel:
     def process(self, at: Array) -> tuple[Array, Array]:
         """(…,) mean and standard deviation of a measurement's log over the base, at features
         (…, d): Rasmussen & Williams 2006, algorithm 2.1, with the inverse."""
-        solved = self._solved
-        scaled, lines = at * solved.rates, (at - solved.middle) * self.slopes
-        squares = (scaled * scaled).sum(-1, keepdims=True) + solved.squares
-        squares -= 2 * (scaled @ solved.scaled.T)
-        between = self.signal**2 * correlation(np.maximum(squares, 0.0))
-        between += lines @ solved.lines.T + OFFSET**2
+        between, lines = self._between(at)
         own = self.signal**2 + OFFSET**2 + self.noise**2 + (lines * lines).sum(-1)
-        explained = (between @ solved.inverse * between).sum(-1)
-        return between @ solved.weights, np.sqrt(np.maximum(own - explained, self.noise**2))
+        explained = (between @ self._inverse * between).sum(-1)
+        return between @ self.weights, np.sqrt(np.maximum(own - explained, self.noise**2))
+
+    def solve(self) -> tuple[float, ...]:
+        """``weights``: (K + noise)⁻¹ · residuals."""
+        return tuple((self._inverse @ self.residuals).tolist())
+
+    def _between(self, at: Array) -> tuple[Array, Array]:
+        """(…, n) covariances of the samples with what is at features (…, d), and those as lines."""
+        placed = self._placed
+        scaled, lines = at * placed.rates, (at - placed.middle) * self.slopes
+        squares = (scaled * scaled).sum(-1, keepdims=True) + placed.squares
+        squares -= 2 * (scaled @ placed.scaled.T)
+        between = self.signal**2 * correlation(np.maximum(squares, 0.0))
+        between += lines @ placed.lines.T + OFFSET**2
+        return between, lines
 
     @functools.cached_property
-    def _solved(self) -> _Solved:
+    def _placed(self) -> _Placed:
         """What predictions share."""
         at, rates = np.array(self.samples), 1 / np.array(self.scales)
         middle = np.median(at, axis=0)
         scaled, lines = at * rates, (at - middle) * self.slopes
+        return _Placed(rates, middle, scaled, lines, (scaled * scaled).sum(-1))
+
+    @functools.cached_property
+    def _inverse(self) -> Array:
+        """(n, n) (K + noise)⁻¹"""
+        scaled, lines = self._placed.scaled, self._placed.lines
         apart = ((scaled[:, None, :] - scaled[None, :, :]) ** 2).sum(-1)
-        whole = self.signal**2 * correlation(apart) + lines @ lines.T + OFFSET**2
-        whole[np.diag_indices(len(at))] += self.noise**2 + np.array(self.excess)
-        inverse = np.linalg.inv(whole)
-        squares = (scaled * scaled).sum(-1)
-        return _Solved(rates, middle, scaled, lines, squares, inverse, inverse @ self.residuals)
+        whole: Array = self.signal**2 * correlation(apart) + lines @ lines.T + OFFSET**2
+        whole[np.diag_indices(len(scaled))] += self.noise**2 + np.array(self.excess)
+        return np.linalg.inv(whole).astype(np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """What ``from_json`` reads."""
@@ -238,20 +259,19 @@ class CostModel:
             samples=tuple(_numbers({"samples": one}, "samples", wide) for one in samples),
             residuals=_numbers(data, "residuals", count),
             excess=_numbers(data, "excess", count, least=0.0),
+            weights=_numbers(data, "weights", count),
         )
 
 
-class _Solved(NamedTuple):
+class _Placed(NamedTuple):
     """1 / scales (d,); of the n samples, the middle of the features (d,), those scaled and as lines
-    (n, d), the squares of the scaled ones (n,), (K + noise)⁻¹ (n, n) and that · residuals (n,)."""
+    (n, d), the squares of the scaled ones (n,)."""
 
     rates: Array
     middle: Array
     scaled: Array
     lines: Array
     squares: Array
-    inverse: Array
-    weights: Array
 
 
 def _seconds(log: float) -> float:

@@ -6,8 +6,6 @@ cost models' arithmetic; among those that fit in memory.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from convkernels import calibration as calibrations
@@ -22,16 +20,12 @@ NOMINAL = 1e11  # FLOP a second, by which arithmetic is told in seconds
 ROOM = 32 << 20  # bytes of workspace that any problem may take, beside twice its own arrays
 
 
-Interval = tuple[float, float, float]  # seconds, low, high
-
-
 class Ranked(NamedTuple):
     """What one algorithm's call is promised to take.
 
     Attributes
     ----------
     seconds : of a call, with its share of the plan: plan/calls + load + run
-    low, high : an interval for seconds; 0 and infinity by arithmetic, which promises none
     plan, load, run : seconds of the phases
     workspace : bytes
     fits : whether that is within ``room``
@@ -41,8 +35,6 @@ class Ranked(NamedTuple):
 
     algorithm: Algorithm
     seconds: float
-    low: float
-    high: float
     plan: float
     load: float
     run: float
@@ -126,34 +118,27 @@ def _ranked(
     candidate: Algorithm, problem: Problem, cost: Cost, fit: calibrations.Fit | None, calls: int
 ) -> Ranked:
     if fit is None:
-        phases = _arithmetic(cost, candidate.implementation.compiles)
+        plan, load, run = _arithmetic(cost, candidate.implementation.compiles)
     else:
-        phases = [fit.phases[name].predict(problem, cost) for name in calibrations.PHASES]
-    plan, load, run = phases
-    seconds, low, high = (
-        first / calls + second + third for first, second, third in zip(*phases, strict=True)
-    )
+        plan, load, run = (fit.phases[name].seconds(problem, cost) for name in calibrations.PHASES)
     return Ranked(
         candidate,
-        seconds,
-        low,
-        high,
-        plan[0],
-        load[0],
-        run[0],
+        plan / calls + load + run,
+        plan,
+        load,
+        run,
         cost.workspace,
         fits=cost.workspace <= room(problem),
         source="arithmetic" if fit is None else "calibrated",
     )
 
 
-def _arithmetic(cost: Cost, compiles: bool) -> Sequence[Interval]:
+def _arithmetic(cost: Cost, compiles: bool) -> tuple[float, float, float]:
     """Of plan, load and run. What an algorithm declares for plan and load together is nearly all
     compiling, or nearly all the filter's."""
-    once = _flops(cost, cost.once_flops, cost.once_bytes)
-    plan, load = (once, 0.0) if compiles else (0.0, once)
-    run = _flops(cost, cost.flops, cost.bytes)
-    return [(flops / NOMINAL, 0.0, math.inf) for flops in (plan, load, run)]
+    once = _flops(cost, cost.once_flops, cost.once_bytes) / NOMINAL
+    run = _flops(cost, cost.flops, cost.bytes) / NOMINAL
+    return (once, 0.0, run) if compiles else (0.0, once, run)
 
 
 def _flops(cost: Cost, flops: float, moved: float) -> float:

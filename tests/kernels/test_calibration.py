@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from convkernels import cache, calibration
-from convkernels.calibration import Calibration
+from convkernels.calibration import Calibration, HeldOut
 from convkernels.registry import Cost
 from convkernels.toolbox import threads
 from support.calibrations import SMALL, made
 
-CALIBRATION = made({"fft/numpy": (3e-3, 2e-3, 1e-3), "direct/numpy": (1.0, 1.0, 1.0)})
+CALIBRATION = dataclasses.replace(
+    made({"fft/numpy": (3e-3, 2e-3, 1e-3), "direct/numpy": (1.0, 1.0, 1.0)}),
+    held_out=(HeldOut(SMALL, {"fft/numpy": (3e-3, 2e-3, 1e-3)}),),
+    slower={"mec/numpy": "3 samples, at best 4.0 times the fastest's time"},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +54,8 @@ def test_what_is_written_is_read() -> None:
 def test_the_file_is_the_json_that_is_promised() -> None:
     data = json.loads(calibration.write(CALIBRATION).read_text())
     assert (data["kind"], data["schema"]) == ("calibration", 1)
-    assert set(data) == {"kind", "schema", "key", "made_at", "commit", "contenders"}
+    parts = {"key", "made_at", "commit", "contenders", "held_out", "slower"}
+    assert set(data) == {"kind", "schema"} | parts
     assert set(data["key"]) == {"machine", "device", "threads", "versions"}
     entry = data["contenders"]["fft/numpy"]
     assert set(entry["phases"]) == {"plan", "load", "run"}
@@ -83,6 +88,8 @@ def test_without_a_file_there_is_none() -> None:
         ({"contenders": {"fft/numpy": {}}}, "is damaged: it has no 'phases'"),
         ({"contenders": []}, "is damaged: "),
         ({"key": None}, "is damaged: "),
+        ({"held_out": [{}]}, "is damaged: it has no 'seconds'"),
+        ({"slower": None}, "is damaged: "),
     ],
 )
 def test_another_file_is_not_used_and_says_why(change: dict[str, Any], complaint: str) -> None:

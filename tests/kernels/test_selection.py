@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from convkernels.problem import Problem
@@ -32,11 +30,10 @@ def test_a_plan_is_spread_over_the_calls(calls: int, first: str) -> None:
     assert names(calls, fft=(7.0, 1.0, 1.0), direct=(0.0, 0.0, 4.0))[0] == first
 
 
-def test_seconds_and_their_interval_are_of_the_phases() -> None:
+def test_seconds_are_of_the_phases() -> None:
     calibration = made({"fft/numpy": (8.0, 2.0, 1.0)})
     (one,) = ranked(SMALL, "numpy", "cpu", calls=4, calibration=calibration).taken
     assert (one.plan, one.load, one.run, one.seconds) == pytest.approx((8.0, 2.0, 1.0, 5.0))
-    assert 4.0 < one.low < one.seconds < one.high < 6.0
     assert (one.fits, one.source) == (True, "calibrated")
 
 
@@ -56,9 +53,9 @@ def test_where_it_knows_none_that_takes_the_problem_arithmetic_does() -> None:
     assert ranking == ranked(strided, "numpy", "cpu")
 
 
-def test_arithmetic_promises_no_interval() -> None:
+def test_without_a_calibration_it_is_arithmetic() -> None:
     for one in ranked(SMALL, "numpy", "cpu").taken:
-        assert (one.source, one.low, one.high) == ("arithmetic", 0.0, math.inf)
+        assert one.source == "arithmetic"
         assert one.seconds == one.plan + one.load + one.run > 0
 
 

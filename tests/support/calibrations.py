@@ -23,6 +23,7 @@ def constant(seconds: float) -> CostModel:
         samples=(nothing,),
         residuals=(0.0,),
         excess=(0.0,),
+        weights=(0.0,),
     )
 
 

@@ -13,6 +13,7 @@ of split conformal prediction (Vovk, Gammerman & Shafer 2005, section 4.1; Lei e
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -252,13 +253,14 @@ class _Process:
             "residuals": self.residuals,
             "excess": self.excess,
         }
-        return CostModel(
+        model = CostModel(
             **{name: tuple(array.tolist()) for name, array in values.items()},
             signal=math.exp(self.theta[1]),
             noise=math.exp(self.theta[0]),
             reach=_reach(scores, len(self.at)),
             samples=tuple(map(tuple, self.at.tolist())),
         )
+        return dataclasses.replace(model, weights=model.solve())
 
 
 def _reach(scores: Array, count: int) -> float:
