@@ -38,6 +38,8 @@ FLAGS = {
     "preempted": "it waited for a core in most of its samples",
 }
 
+UNVERIFIED = "nobody verified here what was computed, nor how it was timed"
+
 
 def _is_grid(problem: Problem) -> bool:
     """A square image and kernel, and nothing that ``CONDITIONS`` does not tell."""
@@ -144,6 +146,8 @@ def _rows(files: Sequence[reader.Reader]) -> tuple[list[dict[str, Any]], list[st
                     _check_sizes(record, name)
                     grids[record.problem] = _is_grid(record.problem)
                 newest.take(file, record, _row(record, grids[record.problem], group, name))
+        if file.header.imported is not None:
+            notes.append(f"{name}: imported from {file.header.imported.source}: {UNVERIFIED}")
         if file.dropped:
             notes.append(f"{name}: {file.dropped} was left out")
         notes += changes.sentences(name)
@@ -265,6 +269,9 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         # Numbers start anew in each duel and memory group.
         rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * MOST_ROUNDS
     taken = len(run)
+    summary = not taken and record.status == "ok" and record.median_s is not None
+    if summary:  # its one time stands for samples that nobody has
+        run, rounds["run"] = np.array([record.median_s]), np.array([group * MOST_ROUNDS])
     if record.preempted:
         kept = ~np.asarray(record.waited("run"), dtype=bool)
         run, rounds["run"] = run[kept], rounds["run"][kept]
@@ -299,7 +306,8 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "reason": record.reason or "",
         "flags": tuple(record.flags),
         "measured": record.status == "ok" and timed,
-        "settled": bool(record.settled),
+        "settled": summary or bool(record.settled),
+        "summary": summary,
         "pacer": pacer,
         "floor": _number(record.floor_s),
         "seconds": median(run) if timed else np.nan,

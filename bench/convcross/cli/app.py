@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from convcross.cli import machine, results, run
+from convcross.cli import imports, machine, results, run
 from convcross.cli.output import written
 from convcross.errors import BadInput
 from convcross.text import one_line
@@ -34,6 +34,7 @@ for _command in (
     machine.floor,
 ):
     app.command()(_command)
+app.command("import")(imports.import_)
 
 
 def main() -> None:

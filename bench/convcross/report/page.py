@@ -119,7 +119,10 @@ def render(
                 # Quoted, a file called "javascript:…" is no script.
                 "link": urllib.parse.quote(os.fsencode(os.path.relpath(path, out))),
                 "started": header.started_at,
-                "environment": list(flat({"machine": header.machine, **header.software})),
+                "environment": [
+                    *flat({"imported": header.imported.model_dump()} if header.imported else {}),
+                    *flat({"machine": header.machine, **header.software}),
+                ],
                 "sweep": list(flat(header.sweep)),
             }
             for path, header in zip(results.paths, results.headers, strict=True)

@@ -212,6 +212,11 @@ def _limits(curves: Sequence[_Shape], cost: str) -> Iterable[str]:
             f"N = {sizes.pop()} is the only image size: n* there can be said, not how it moves "
             "with N"
         )
+    if cost == "time" and any(curve.exact for curve in curves):
+        yield (
+            "times without samples: they have no test of significance, and n* no interval; what "
+            "differs may differ by chance"
+        )
     if cost == "error" and any(curve.exact for curve in curves):
         yield (
             f"fewer than {costs.SEEDS} data seeds: such errors are single values, with no interval "
