@@ -35,6 +35,7 @@ for _command in (
 ):
     app.command()(_command)
 app.command("import")(imports.import_)
+app.command("import-layers")(imports.import_layers)
 
 
 def main() -> None:

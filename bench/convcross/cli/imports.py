@@ -1,4 +1,4 @@
-"""Commands that take in what others have: import."""
+"""Commands that take in what others have: import, import-layers."""
 
 from __future__ import annotations
 
@@ -36,4 +36,25 @@ def import_(
     for sentence in table.sentences():
         print(one_line(sentence))
     print(f"{len(table.rows)} of {table.count} rows imported")
+    print(path)
+
+
+def import_layers(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A list of layers.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Sweep. [default: a new one here, of the file's name]")
+    ] = None,
+) -> None:
+    """Turn a public list of layers into a sweep, for run.
+
+    DeepBench's conv_problems.h, lines of oneDNN's benchdnn, traces of aten.convolution as
+    tritonbench has them, or CSV with columns H, W, kh, kw, and if known name, batch, in_channels,
+    out_channels, groups, pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w.
+    """
+    from convcross.imports.layers import import_layers as convert
+
+    path, found = convert(file, out)
+    for sentence in found.sentences():
+        print(one_line(sentence))
+    print(f"{len(found.layers)} layers; measure them: convcross run {path}")
     print(path)

@@ -145,10 +145,11 @@ class Layer(Strict):
     stride: Whole | tuple[Whole, Whole] = 1
     dilation: Whole | tuple[Whole, Whole] = 1
     batch_of: Whole | None = None  # the batch that was scaled to this one
+    source: str = ""  # where its numbers are from
 
     def fields(self) -> dict[str, Any]:
         """Those of its problem."""
-        return self.model_dump(exclude={"name", "batch_of"})
+        return self.model_dump(exclude={"name", "batch_of", "source"})
 
 
 class Sweep(Strict):
