@@ -25,7 +25,7 @@ FLOORS = (
     ("convcross.cli",),
     ("convcross.demo",),
     ("convcross.advice", "convcross.crosscheck", "convcross.run", "convcross.report"),
-    ("convcross.measure", "convcross.analysis"),
+    ("convcross.measure", "convcross.analysis", "convcross.imports"),
     ("convcross.results", "convcross.sweeps", "convcross.machine"),
     ("convcross.stats", "convcross.text", "convcross.errors", "convcross"),
     ("convkernels",),

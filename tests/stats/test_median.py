@@ -21,7 +21,7 @@ def test_median_interval_holds_the_median(samples: list[float]) -> None:
     assert min(samples) <= low <= middle <= high <= max(samples)
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 6, 8, 9, 12, 27, 40, 91, 400])
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 8, 9, 12, 27, 40, 91, 400, 1100, 5000])
 def test_ranks_are_those_of_the_binomial(count: int) -> None:
     """[x(k), x(n+1-k)] covers with probability 1 - 2 P(B < k), B of n fair coins; k is maximal."""
     rank = statistics._rank(count)

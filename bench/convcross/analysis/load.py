@@ -30,7 +30,7 @@ from convkernels.registry import LONGEST
 log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
-CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "batch", "channels"]
+CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "dimensions", "batch", "channels"]
 FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
@@ -38,9 +38,17 @@ FLAGS = {
     "preempted": "it waited for a core in most of its samples",
 }
 
+UNVERIFIED = "nobody verified here what was computed, nor how it was timed"
+
+
+def is_line(problem: Problem) -> bool:
+    """Whether image and kernel have one row, and more than one pixel between them."""
+    return problem.image[0] == problem.kernel[0] == 1 < problem.image[1]
+
 
 def _is_grid(problem: Problem) -> bool:
-    """A square image and kernel, and nothing that ``CONDITIONS`` does not tell."""
+    """A square image and kernel, or a line and its kernel, and nothing that ``CONDITIONS`` does not
+    tell."""
     image, kernel = problem.image, problem.kernel
     plain = Problem(
         image,
@@ -52,7 +60,8 @@ def _is_grid(problem: Problem) -> bool:
         mode=problem.mode or "full",
         dtype=problem.dtype,
     )
-    return image[0] == image[1] and kernel[0] == kernel[1] and problem == plain
+    square = image[0] == image[1] and kernel[0] == kernel[1]
+    return (square or is_line(problem)) and problem == plain
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ class Results:
 
     @property
     def grid(self) -> pd.DataFrame:
-        """Usable records of square images with square kernels: the N×n grid."""
+        """Usable records of square images with square kernels, and of lines: the N×n grid."""
         return self.frame[self.frame["usable"] & self.frame["is_grid"]]
 
 
@@ -144,6 +153,8 @@ def _rows(files: Sequence[reader.Reader]) -> tuple[list[dict[str, Any]], list[st
                     _check_sizes(record, name)
                     grids[record.problem] = _is_grid(record.problem)
                 newest.take(file, record, _row(record, grids[record.problem], group, name))
+        if file.header.imported is not None:
+            notes.append(f"{name}: imported from {file.header.imported.source}: {UNVERIFIED}")
         if file.dropped:
             notes.append(f"{name}: {file.dropped} was left out")
         notes += changes.sentences(name)
@@ -265,6 +276,9 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         # Numbers start anew in each duel and memory group.
         rounds[phase] = np.asarray(numbers, dtype=np.int64) + group * MOST_ROUNDS
     taken = len(run)
+    summary = not taken and record.status == "ok" and record.median_s is not None
+    if summary:  # its one time stands for samples that nobody has
+        run, rounds["run"] = np.array([record.median_s]), np.array([group * MOST_ROUNDS])
     if record.preempted:
         kept = ~np.asarray(record.waited("run"), dtype=bool)
         run, rounds["run"] = run[kept], rounds["run"][kept]
@@ -286,8 +300,9 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "data": data,
         "batch": problem.batch,
         "channels": channels[0] if channels[0] == channels[1] else channels,
-        "N": problem.image[0],
-        "n": problem.kernel[0],
+        "dimensions": 1 if is_line(problem) else 2,
+        "N": problem.image[1],
+        "n": problem.kernel[1],
         "is_grid": is_grid,
         "problem": problem,
         "contender": f"{record.algorithm}/{record.namespace}",
@@ -299,7 +314,8 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "reason": record.reason or "",
         "flags": tuple(record.flags),
         "measured": record.status == "ok" and timed,
-        "settled": bool(record.settled),
+        "settled": summary or bool(record.settled),
+        "summary": summary,
         "pacer": pacer,
         "floor": _number(record.floor_s),
         "seconds": median(run) if timed else np.nan,

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from convcross.cli import advice, machine, results, run
+from convcross.cli import advice, imports, machine, results, run
 from convcross.cli.output import written
 from convcross.errors import BadInput
 from convcross.text import one_line
@@ -36,6 +36,8 @@ for _command in (
     machine.floor,
 ):
     app.command()(_command)
+app.command("import")(imports.import_)
+app.command("import-layers")(imports.import_layers)
 
 
 def main() -> None:

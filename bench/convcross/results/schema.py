@@ -41,6 +41,21 @@ class Line(BaseModel):
     model_config = ConfigDict(extra="allow", populate_by_name=True, ser_json_inf_nan="constants")
 
 
+class Imported(Line):
+    """Of a file that was not measured here: where its times are from.
+
+    Attributes
+    ----------
+    source : in the words of who imported them
+    rows : of the table
+    left_out : which were left out, and why, one sentence each
+    """
+
+    source: str
+    rows: int
+    left_out: list[str] = []
+
+
 class Header(Line):
     """What measured: the first line of a file."""
 
@@ -52,6 +67,7 @@ class Header(Line):
     sweep: dict[str, Any]  # the sweep as it was run: its TOML's keys, overridden
     contenders: list[str]  # names with device, as in Record.contender
     started_at: str
+    imported: Imported | None = None  # None: measured here
 
 
 class Known(Line):
@@ -151,15 +167,15 @@ class Distances(Line):
     count: int = Field(ge=1)  # comparisons
 
 
-class Errors(Line):
+class Errors(Known):
     """Distances of the result y from the float64 reference r; of float64 problems, at the sampled
     outputs (``provenance.reference.error_points``) that are known to twice the digits."""
 
     rel_l2: Positive  # ‖y−r‖₂ / ‖r‖₂
-    max_rel: Positive  # max|y−r| / max|r|
-    componentwise: Positive  # max |y−r| / (|x|*|w|)
-    ulp_median: Positive
-    ulp_p999: Positive
+    max_rel: Positive | None = None  # max|y−r| / max|r|
+    componentwise: Positive | None = None  # max |y−r| / (|x|*|w|)
+    ulp_median: Positive | None = None
+    ulp_p999: Positive | None = None
 
 
 class Record(Line):

@@ -58,7 +58,7 @@ class Samples:
         """
         if not self.launches:
             return {0: float(np.logaddexp.reduce([median(part) for part in self.parts]))}
-        common = functools.reduce(np.intersect1d, self.launches)
+        common = functools.reduce(np.intersect1d, map(np.unique, self.launches))
         return {
             int(launch): float(
                 np.logaddexp.reduce(

@@ -22,8 +22,9 @@ PRECISION = 0.01  # half-width of the interval at which a median counts as settl
 def _rank(count: int) -> int:
     """The largest k of which [x₍ₖ₎, x₍ₙ₊₁₋ₖ₎] has LOOK_CONFIDENCE to cover the median, or 0."""
     tail, rank = 0.0, 0
+    whole = math.lgamma(count + 1) - count * math.log(2)  # logarithms: count! is past any float
     for k in range(count // 2):
-        tail += math.comb(count, k) * 0.5**count
+        tail += math.exp(whole - math.lgamma(k + 1) - math.lgamma(count - k + 1))
         if 2 * tail > 1 - LOOK_CONFIDENCE:
             break
         rank = k + 1

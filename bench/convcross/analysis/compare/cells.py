@@ -50,7 +50,8 @@ class Cell(BaseModel):
     ``ratio`` is median of B over median of A with its 95 % interval ``low`` to ``high``; ``p`` that
     of the two-sided test, ``p_adjusted`` the same after Benjamini and Hochberg; ``smallest`` the
     difference, relative, from which this cell would differ if it were the only one, and ``floor``
-    what runs of the same code differ by. All are None where one side has no usable time.
+    what runs of the same code differ by. All are None where one side has no usable time, and
+    ``low`` and ``high`` where one has a time without samples.
     ``samples`` are counted where those of one process were tested, and not launches.
     """
 
@@ -88,7 +89,7 @@ class Cell(BaseModel):
 def judged(
     pairs: Sequence[CellPair], known: Sequence[Repeatability | None]
 ) -> list[tuple[Cell, Array]]:
-    """Each pair of rows as a cell, with replicates of its log ratio where it has one.
+    """Each pair of rows as a cell, with replicates of its log ratio where it has an interval.
 
     Parameters
     ----------
@@ -167,8 +168,11 @@ def _timed(
         point, replicates = ratio.point, ratio.replicates
         cell.p, least = mann_whitney(a["run"], b["run"]), 0.0
         cell.samples = len(a["run"]), len(b["run"])
-    low, high = np.exp(interval(replicates))
-    cell.ratio, cell.low, cell.high = math.exp(point), float(low), float(high)
+        if a["summary"] or b["summary"]:  # one time, told without samples
+            replicates = np.empty(0)
+    cell.ratio = math.exp(point)
+    if len(replicates):
+        cell.low, cell.high = (math.exp(end) for end in interval(replicates))
     cell.smallest = max(math.expm1(least), cell.floor)
     return cell, replicates
 

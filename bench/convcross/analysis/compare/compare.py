@@ -34,7 +34,8 @@ from convcross.stats.percentile import interval
 
 
 class Tally(BaseModel):
-    """A contender's verdicts, and the geometric mean of its ratios with its 95 % interval.
+    """A contender's verdicts, and the geometric mean of its ratios with its 95 % interval, None
+    where a cell has none.
 
     ``smallest`` is the median of its cells'.
     """
@@ -45,8 +46,8 @@ class Tally(BaseModel):
     faster: int
     same: int
     ratio: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     smallest: float
 
     @property
@@ -188,7 +189,10 @@ def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
     found = []
     for (contender, device), group in sorted(groups.items()):
         verdicts = Counter(cell.verdict for cell, _ in group)
-        low, high = np.exp(interval(np.mean([replicates for _, replicates in group], axis=0)))
+        low = high = None
+        if all(len(replicates) for _, replicates in group):
+            mean = np.mean([replicates for _, replicates in group], axis=0)
+            low, high = (math.exp(end) for end in interval(mean))
         found.append(
             Tally(
                 contender=contender,
@@ -197,8 +201,8 @@ def _tallies(timed: Iterable[tuple[Cell, Array]]) -> list[Tally]:
                 faster=verdicts["faster"],
                 same=verdicts["same"],
                 ratio=math.exp(np.mean([math.log(cell.ratio or 1.0) for cell, _ in group])),
-                low=float(low),
-                high=float(high),
+                low=low,
+                high=high,
                 smallest=float(np.median([cell.smallest for cell, _ in group])),
             )
         )

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from convcross.analysis.compare.cells import Cell, Verdict
-from convcross.analysis.compare.compare import Comparison, Tally
+from convcross.analysis.compare.compare import Comparison, Shift, Tally
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.words import cells
 from convcross.text import one_line, seconds
@@ -83,7 +83,7 @@ def print_comparison(found: Comparison) -> None:
                 _n_star(shift.a),
                 _n_star(shift.b),
                 "" if shift.ratio is None else f"{shift.ratio:.2f}",
-                "overlap" if shift.overlap else "apart",
+                _intervals(shift),
             ]
             for shift in found.crossovers
         ],
@@ -95,7 +95,16 @@ def print_comparison(found: Comparison) -> None:
 
 
 def _ratio(subject: Cell | Tally) -> str:
+    if subject.low is None or subject.high is None:
+        return f"{subject.ratio:.3f}"
     return f"{subject.ratio:.3f} [{subject.low:.3f}, {subject.high:.3f}]"
+
+
+def _intervals(shift: Shift) -> str:
+    """Whether they overlap; of an n* without one, nothing is said."""
+    if any(row.n_star is not None and row.low is None for row in (shift.a, shift.b)):
+        return "none"
+    return "overlap" if shift.overlap else "apart"
 
 
 def _n_star(row: Crossover) -> str:

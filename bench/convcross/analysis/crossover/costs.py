@@ -35,9 +35,14 @@ def _times(rows: pd.DataFrame, phase: str, least: float) -> list[Samples | None]
     parts = PHASES[phase].parts
     if len(parts) == 1:
         columns = (rows[key] for key in (parts[0], ROUND_COLUMNS[parts[0]], *_launches(parts)))
-        return [
+        found = [
             in_rounds(values, rounds, launches) if _known(values) else None
             for values, rounds, launches in zip(*columns, strict=True)
+        ]
+        # One time that was told without samples has no spread, unless several launches have one.
+        return [
+            replace(own, exact=True) if own is not None and told and len(own) == 1 else own
+            for own, told in zip(found, rows["summary"], strict=True)
         ]
     times = zip(*(rows[part] for part in parts), strict=True)
     launches = zip(*(rows[key] for key in _launches(parts)), strict=True)
