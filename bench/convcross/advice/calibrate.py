@@ -68,7 +68,7 @@ def calibrate(
     budget : seconds of it all
     tell : is told a line now and then
 
-    Raises BadInput where there is no contender.
+    Raises BadInput where there is no contender, and where none is measured often enough.
     """
     begin = time.perf_counter()
     there = contenders(device)
@@ -99,6 +99,8 @@ def calibrate(
     for entry in race.entries.values():
         if entry.lost is None and len(entry.times) >= LEAST:
             fits[entry.contender.short] = _fitted(entry)
+    if not fits:
+        raise BadInput(f"budget is {budget:g} s; allowed: more: no contender has {LEAST} samples")
     return Calibration(
         key=calibration.key(device),
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
