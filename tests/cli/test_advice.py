@@ -23,11 +23,7 @@ def convcross(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["convcross", *arguments])
-        code = 0
-        try:
-            app.main()
-        except SystemExit as done:
-            code = int(done.code or 0)
+        code = app._main()
         return (code, *capsys.readouterr())
 
     return run
