@@ -216,7 +216,9 @@ def test_a_users_file_is_listed_checked_and_run(tmp_path: Path, convcross: Any) 
     [mine] = [row for row in rows if row["name"] == "mine"]
     assert (mine["family"], mine["source"], mine["available"]) == ("direct", "me", {"numpy": True})
     assert {row["name"]: row["groups"] for row in rows}["fft"] == ["textbook", "all"]
-    assert "mine  (direct; ieee)\n    me\n    in all\n" in convcross("list", *added).out
+    listed = convcross("list", *added).out
+    assert "mine  (direct; ieee)\n    me\n    error at most 1.1e-06 on 512×512 by 7×7 of" in listed
+    assert {row["name"]: row["bound"]["kernel"] for row in rows}["winograd-4x4-3x3"] == 3
     done = convcross(
         "check", "--json", "--problems", "4", "--contenders", "mine", "--device", "cpu", *added
     )

@@ -20,7 +20,9 @@ from convcross.errors import BadInput
 
 
 def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
-    """Show every algorithm: family, groups, namespaces, source, and why one is not here."""
+    """Show every algorithm: family, groups, namespaces, source, the error that it promises, and why
+    one is not here."""
+    from convcross.sweeps.contenders import typical_bound
     from convcross.sweeps.groups import groups_of
     from convkernels import discovery
 
@@ -36,6 +38,7 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
                 "namespaces": list(algorithm.namespaces),
                 "arithmetic": algorithm.arithmetic,
                 "source": algorithm.source,
+                "bound": typical_bound(algorithm),
                 "available": {name: reason is None for name, reason in reasons.items()},
                 "reason": reasons,
             }
@@ -45,6 +48,9 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
         return
     for row in rows:
         print(f"{row['name']}  ({row['family']}; {row['arithmetic']})\n    {row['source']}")
+        if (bound := row["bound"]) is not None:
+            n = bound["kernel"]
+            print(f"    error at most {bound['rel_l2']:.1e} on 512×512 by {n}×{n} of float32")
         print(f"    in {', '.join(row['groups'])}")
         for namespace, reason in row["reason"].items():
             print(f"    {namespace:6} {'yes' if reason is None else f'no: {reason}'}")
