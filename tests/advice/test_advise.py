@@ -173,3 +173,9 @@ def test_none_stale_and_foreign_calibrations_are_refused(known: Calibration) -> 
     calibration.forget()
     with pytest.raises(BadInput, match="is damaged"):
         require("cpu")
+
+
+def test_a_busy_machine_is_told() -> None:
+    assert words.disturbed({"others": 0.02, "stolen": 0.01}) == []
+    (told,) = words.disturbed({"others": 0.2, "stolen": 0.1})
+    assert told.startswith("Others took 30% of the cores meanwhile")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +13,7 @@ from rich.table import Table
 from convcross.advice.advise import Advice
 from convcross.advice.near_crossover import NearCrossover
 from convcross.advice.weights import Weights
+from convcross.machine.contention import NOTICED
 from convcross.text import binary, one_line, seconds
 from convkernels.calibration import Calibration
 
@@ -91,6 +92,17 @@ def sentence(near: NearCrossover) -> str:
         f"On this image FFT overtakes the direct sum at about n = {near.n:.0f} "
         f"[{near.low:.0f}, {near.high:.0f}] ({fft} against {direct}), by prediction."
     )
+
+
+def disturbed(shares: Mapping[str, float]) -> list[str]:
+    """What else used the cores meanwhile, where that is worth a word."""
+    taken = sum(shares.values())
+    if taken <= NOTICED:
+        return []
+    return [
+        f"Others took {taken:.0%} of the cores meanwhile: what is predicted is the worse for it. "
+        f"Run it again when the machine is idle."
+    ]
 
 
 def print_calibration(made: Calibration, worth: Sequence[str]) -> None:

@@ -36,13 +36,16 @@ def calibrate(
     """
     from convcross.advice import calibrate as calibrating
     from convcross.advice import words, worth
+    from convcross.machine.contention import ContentionWatch
     from convkernels import calibration
 
     load_algorithms(algorithms)
     name = one_device(device)
+    watch = ContentionWatch()
     made = calibrating.calibrate(name, budget=parse_seconds(budget))
+    shares = watch.shares()
     file = calibration.write(made)
-    words.print_calibration(made, worth.words(made))
+    words.print_calibration(made, [*worth.words(made), *words.disturbed(shares)])
     print(file)
 
 
