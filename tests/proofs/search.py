@@ -26,13 +26,14 @@ from convcross.analysis.crossover.verdict import Verdict, judge
 from convcross.measure.timing.sampling import Sample, interleave
 from convcross.results.schema import Record
 from convcross.run.search.line import GridLine, representing
-from convcross.run.search.search import DENSE, Search
+from convcross.run.search.search import Search
 from convcross.sweeps.contenders import available
 from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits, Sweep
 
 N = 512
-SIZES = np.array(DENSE, dtype=float)
+KERNELS = range(3, 128, 2)
+SIZES = np.array(KERNELS, dtype=float)
 PAIR = ("direct", "fft")
 # Contender → its side, and how many times slower than the side's curve it is. The second of a side
 # is close enough to be measured throughout, or far enough to be left out.
@@ -200,7 +201,7 @@ def sweep() -> Sweep:
     return Sweep(
         name="planted",
         sizes=[N],
-        kernels=list(DENSE),
+        kernels=list(KERNELS),
         launches=1,
         contenders=[name.partition("@")[0] for name in CONTENDERS],
         limits=Limits(seconds=0.3),
@@ -294,7 +295,7 @@ def real() -> int:
         {
             "name": "real",
             "sizes": [128, 256],
-            "kernels": list(DENSE),
+            "kernels": list(KERNELS),
             "contenders": [*(name.partition("@")[0] for name in CONTENDERS), "fft/torch"],
             "limits": {"seconds": 0.05, "run_seconds": 0.05},
         }

@@ -112,5 +112,15 @@ FIXED = {
     "wide-padding": Problem((5, 6), (3, 2), padding=((9, 4), (0, 7)), op="correlation"),
     "half": Problem((12, 12), (5, 5), mode="same", dtype="float16"),
     "bfloat": Problem((12, 12), (5, 5), in_channels=2, mode="same", dtype="bfloat16"),
+    "line": Problem((1, 57), (1, 9), mode="same"),
+    "line-full": Problem((1, 40), (1, 6), mode="full", op="correlation"),
+    "line-valid": Problem((1, 300), (1, 31), mode="valid", dtype="float64"),
+    "line-batch": Problem((1, 33), (1, 5), batch=3, mode="same"),
+    "line-channels": Problem(
+        (1, 50), (1, 7), in_channels=3, out_channels=2, padding=((0, 0), (3, 3))
+    ),
+    "line-long": Problem((1, 2000), (1, 255), mode="same"),
+    "line-kernel-over-image": Problem((1, 5), (1, 8), mode="same"),
+    "line-circular": Problem((1, 32), (1, 9), mode="same", boundary="circular"),
     "larger": Problem((70, 61), (15, 31), mode="same"),
 }

@@ -41,8 +41,11 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
         (GRID.replace("\n", "\r\r\n"), ("not TOML", "Expected newline")),
         ("a = " + "[" * 3000 + "]" * 3000, ("not TOML",)),
         (f"seed = {'9' * 5000}", ("not TOML", "5000 digits")),
-        ("sizes = [16]\nkernel = [3]", ("kernel: unknown key", "sizes, kernels, layers")),
-        (GRID + '"a\\nb" = 1', ("a b: unknown key", "sizes, kernels, layers")),
+        (
+            "sizes = [16]\nkernel = [3]",
+            ("kernel: unknown key", "sizes, kernels, dimensions, layers"),
+        ),
+        (GRID + '"a\\nb" = 1', ("a b: unknown key", "sizes, kernels, dimensions, layers")),
         (
             GRID + "[limits]\nsecond = 1",
             ("limits.second: unknown key", "seconds, samples, run_seconds"),
@@ -90,13 +93,10 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
             ("dtypes", "float16", "float32"),
         ),
         (
-            'sizes = [8]\nkernels = [9]\nmodes = ["valid"]',
-            ("kernels", "[9, 9]", "up to [8, 8]", "mode valid"),
+            'sizes = [8]\nkernels = [9, 11]\nmodes = ["valid"]',
+            ("kernels: all are larger than the images", "n <= N"),
         ),
-        (
-            'sizes = [16, 8, 32]\nkernels = [3, 9, 5]\nmodes = ["full", "valid"]',
-            ("kernels", "[9, 9]", "up to [8, 8]", "mode valid"),
-        ),
+        (GRID + "dimensions = 3", ("dimensions", "1 or 2")),
         (GRID + 'modes = ["valid"]\nboundary = "circular"', ("mode is 'valid'", "full, same")),
         (LAYER + "in_channels = 3\ngroups = 2", ("layer 'first'", "in_channels is 3", "groups=2")),
         (LAYER + "stride = 0", ("layers.0.stride", "got 0", "equal to 1")),
@@ -274,3 +274,31 @@ def test_any_keys_give_a_sweep_or_a_complaint(keys: dict[str, Any]) -> None:
     else:
         assert any(True for _ in sweep.cells())
         assert sweep == spec.Sweep.model_validate_json(sweep.model_dump_json())
+
+
+def test_a_grid_goes_to_the_size_of_its_images() -> None:
+    keys = {"name": "grid", "sizes": [8, 16], "kernels": [3, 8, 9, 16, 17], "modes": ["valid"]}
+    problems = [problem for problem, _, _ in spec.validated(keys, "grid").cells()]
+    pairs = [(problem.image[0], problem.kernel[0]) for problem in problems]
+    assert pairs == [(8, 3), (8, 8), (16, 3), (16, 8), (16, 9), (16, 16)]
+
+
+def test_a_grid_of_lines() -> None:
+    keys = {"name": "lines", "sizes": [8, 64], "kernels": [3, 63], "dimensions": 1}
+    problems = [problem for problem, _, _ in spec.validated(keys, "lines").cells()]
+    assert [(problem.image, problem.kernel) for problem in problems] == [
+        ((1, 8), (1, 3)),
+        ((1, 64), (1, 3)),
+        ((1, 64), (1, 63)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["image", "crossover"])
+def test_the_grids_that_come_along_reach_large_kernels(name: str) -> None:
+    """To n = N of images up to 512, the largest odd n there, and to 511 of larger ones."""
+    largest: dict[int, int] = {}
+    for problem, _, _ in spec.load(name).cells():
+        N, n = problem.image[0], problem.kernel[0]
+        largest[N] = max(n, largest.get(N, 0))
+    assert largest == {N: min(N - 1, 511) for N in largest}
+    assert {64, 512, 4096} <= largest.keys()

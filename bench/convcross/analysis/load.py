@@ -30,7 +30,7 @@ from convkernels.registry import LONGEST
 log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
-CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "batch", "channels"]
+CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "dimensions", "batch", "channels"]
 FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
@@ -41,8 +41,14 @@ FLAGS = {
 UNVERIFIED = "nobody verified here what was computed, nor how it was timed"
 
 
+def is_line(problem: Problem) -> bool:
+    """Whether image and kernel have one row, and more than one pixel between them."""
+    return problem.image[0] == problem.kernel[0] == 1 < problem.image[1]
+
+
 def _is_grid(problem: Problem) -> bool:
-    """A square image and kernel, and nothing that ``CONDITIONS`` does not tell."""
+    """A square image and kernel, or a line and its kernel, and nothing that ``CONDITIONS`` does not
+    tell."""
     image, kernel = problem.image, problem.kernel
     plain = Problem(
         image,
@@ -54,7 +60,8 @@ def _is_grid(problem: Problem) -> bool:
         mode=problem.mode or "full",
         dtype=problem.dtype,
     )
-    return image[0] == image[1] and kernel[0] == kernel[1] and problem == plain
+    square = image[0] == image[1] and kernel[0] == kernel[1]
+    return (square or is_line(problem)) and problem == plain
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Results:
 
     @property
     def grid(self) -> pd.DataFrame:
-        """Usable records of square images with square kernels: the N×n grid."""
+        """Usable records of square images with square kernels, and of lines: the N×n grid."""
         return self.frame[self.frame["usable"] & self.frame["is_grid"]]
 
 
@@ -293,8 +300,9 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "data": data,
         "batch": problem.batch,
         "channels": channels[0] if channels[0] == channels[1] else channels,
-        "N": problem.image[0],
-        "n": problem.kernel[0],
+        "dimensions": 1 if is_line(problem) else 2,
+        "N": problem.image[1],
+        "n": problem.kernel[1],
         "is_grid": is_grid,
         "problem": problem,
         "contender": f"{record.algorithm}/{record.namespace}",

@@ -74,7 +74,8 @@ def run(
     """Run a sweep: measure time and error of every contender. Options override the sweep.
 
     --find-crossover measures a fifth to a third of the grid, closely where B overtakes A. Without
-    --kernels, and where the sweep has fewer than 20, the grid is all odd n from 3 to 127.
+    --kernels, and where the sweep has fewer than 20, the grid is all odd n from 3 to 511,
+    within N.
     """
     from convcross.run.progress import showing, summary
     from convcross.run.session import run as run_sweep

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter
 
 from convcross.analysis import stages as staged
 from convcross.analysis.claims import cost, denormals, model
+from convcross.analysis.claims import layers as of_layers
 from convcross.analysis.claims.claims import judged
 from convcross.analysis.claims.cost import CONSIDERABLE
 from convcross.analysis.claims.finding import Claim, Subject, interval, subjects
@@ -26,11 +27,11 @@ from convcross.report.emphasis import Emphasis
 from convcross.report.figures import curves, labels, stages, style
 from convcross.report.figures.denormals import denormals as denormals_drawn
 from convcross.report.figures.labels import End
+from convcross.report.figures.layers import layers as layers_drawn
 from convcross.report.figures.style import PANEL, Appearance
 from convcross.text import seconds, slug
 
 MOST_SIZES = 8  # lines of image sizes in a panel
-N_AXIS, KERNEL_AXIS = "image size N (N × N)", "kernel size n (n × n)"
 
 
 def context(results: Results, out: Path, looks: Emphasis) -> dict[str, Any]:
@@ -65,6 +66,13 @@ def context(results: Results, out: Path, looks: Emphasis) -> dict[str, Any]:
             saved = style.save(figure, out / slug(f"claim-9-denormal-{device}"))
             files += saved
             pictures.setdefault(9, []).append(_picture(figure, where, DENORMAL, saved))
+        for values, table in of_layers.ratios(results).groupby(of_layers.WHERE, sort=True):
+            told = ", ".join(map(str, values))
+            where = f"{results.machine} ({told} data)"
+            figure = layers_drawn(table, where)
+            saved = style.save(figure, out / slug(f"claim-10-layers-{told}"))
+            files += saved
+            pictures.setdefault(10, []).append(_picture(figure, where, LAYERS, saved))
     return {
         "claims": [_shown(claim, pictures) for claim in judged(own, results)],
         "models": [row for subject in own for row in _model_rows(subject)],
@@ -165,6 +173,7 @@ FFT = "Left: one line for all image and kernel sizes, if the padded size were al
 STAGES = "Where the time of a run goes."
 ERROR = "Solid: measured; dashed: the fitted power law."
 SPEED = "Above 1× FFT is the faster."
+LAYERS = "Right of 1× FFT is the faster: in that many layers, and by so much."
 DENORMAL = "Above 1× subnormal numbers take longer."
 
 
@@ -199,7 +208,7 @@ def products(subject: Subject, shown: Collection[str]) -> Figure:
         p, q = fit.exponents
         panel.set_title(name, loc="left", fontweight="bold")
         _inside(panel, f"p = {p.value:.2f}, q = {q.value:.2f}")
-        _logarithmic(panel, fit.cells["n"], KERNEL_AXIS, "time per product")
+        _logarithmic(panel, fit.cells["n"], style.KERNEL_AXIS, "time per product")
         style.cost_ticks(panel.yaxis, "s")
         labels.at_ends(panel, ends, PANEL[1])
     return made
@@ -251,7 +260,7 @@ def transforms(subject: Subject, appearances: Mapping[str, Appearance]) -> Figur
         panel.set_title(name, loc="left", fontweight="bold")
         p = fits[name].exponents[0]
         _inside(panel, f"grows as n^{p.value:.2f}")
-        _logarithmic(panel, fits[name].cells["n"], KERNEL_AXIS, "time over the least at N")
+        _logarithmic(panel, fits[name].cells["n"], style.KERNEL_AXIS, "time over the least at N")
         _ratio_ticks(panel)
         labels.at_ends(panel, ends, PANEL[1])
     return made
@@ -293,7 +302,7 @@ def errors(subject: Subject, appearances: Mapping[str, Appearance]) -> Figure:
                 )
             ends.append(_end(own[along], own["error"], name, appearance))
         panel.set_title(f"{fixed} = {value}", loc="left", fontweight="bold")
-        label = KERNEL_AXIS if along == "n" else N_AXIS
+        label = style.KERNEL_AXIS if along == "n" else style.IMAGE_AXIS
         _logarithmic(panel, here[along], label, "relative L2 error")
         style.cost_ticks(panel.yaxis)
         if side is None:
@@ -331,7 +340,7 @@ def speed_ups(subject: Subject, direct: pd.Series[float]) -> Figure:
         panel.axhline(1, color=style.INK, linewidth=1)
         panel.axhline(CONSIDERABLE, color=style.INK, linewidth=1, linestyle=":")
         panel.set_title(title, loc="left", fontweight="bold")
-        _logarithmic(panel, ratios.index.get_level_values(1), KERNEL_AXIS, "times as fast")
+        _logarithmic(panel, ratios.index.get_level_values(1), style.KERNEL_AXIS, "times as fast")
         _ratio_ticks(panel)
         labels.at_ends(panel, ends, PANEL[1])
     return made

@@ -245,12 +245,14 @@ def _column(row: Crossover) -> str:
 def _points(points: pd.DataFrame) -> Iterable[Mapping[str, Any]]:
     """Heading and cells of each table of points."""
     grid = points[points["is_grid"]]
-    layers = points[~points["is_grid"]].assign(batch="", channels="")
+    layers = points[~points["is_grid"]].assign(dimensions="", batch="", channels="")
     for part, own in (("N", grid), ("problem", layers)):
-        keys = [*SHARED, "batch", "channels"]
+        keys = [*SHARED, "dimensions", "batch", "channels"]
         for values, group in own.groupby(keys, sort=False, dropna=False):
-            *shared, batch, channels = values
+            *shared, dimensions, batch, channels = values
             text = ", ".join(str(value) for value in shared if value is not None)
+            if part == "N" and dimensions == 1:
+                text += f", {words.LINES}"
             if part == "N" and (batch, channels) != (1, 1):
                 text += f", batch {batch}, channels {channels}"
             places = zip(group["N"], group["n"], strict=True)

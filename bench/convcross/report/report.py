@@ -14,6 +14,7 @@ from convcross.analysis.crossover import crossover, sides
 from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.analysis.crossover.curves import in_order
+from convcross.analysis.crossover.words import LINES
 from convcross.analysis.launches import deviations
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
@@ -212,6 +213,8 @@ def _where(machine: str, conditions: dict[str, Any]) -> str:
         conditions["mode"],
         f"{conditions['data']} data",
     ]
+    if conditions["dimensions"] == 1:
+        parts.append(LINES)
     if (conditions["batch"], conditions["channels"]) != (1, 1):
         parts.append(f"batch {conditions['batch']}, channels {conditions['channels']}")
     return ", ".join(parts)
@@ -220,6 +223,8 @@ def _where(machine: str, conditions: dict[str, Any]) -> str:
 def _slug(conditions: dict[str, Any]) -> str:
     """A file name of the conditions: cpu-warm-float32-convolution-same-normal."""
     parts = [str(conditions[key]) for key in CONDITIONS[:6]]
+    if conditions["dimensions"] == 1:
+        parts.append("lines")
     if (conditions["batch"], conditions["channels"]) != (1, 1):
         parts += [f"b{conditions['batch']}", f"c{conditions['channels']}"]
     return slug("-".join(parts))

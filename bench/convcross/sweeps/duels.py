@@ -131,7 +131,7 @@ class Duels(Sequence[Duel]):
         of_kernel = {kernel: level for level, kernel in _bisection(self._sweep.kernels)}
         levels: dict[int, list[Cell]] = {}
         for cell in self._cells:
-            levels.setdefault(of_kernel.get(cell[0].kernel[0], 0), []).append(cell)
+            levels.setdefault(of_kernel.get(cell[0].kernel[1], 0), []).append(cell)
         cost = find("fft").implementation.cost
 
         def distance(cell: Cell) -> float:
@@ -167,7 +167,7 @@ class Duels(Sequence[Duel]):
         """What ran is asked of the smallest, the middle and the largest kernel of each image size,
         of all where they are few, and of layers."""
         sweep = self._sweep
-        on_grid = problem.image[0] in sweep.sizes and problem.kernel[0] in sweep.kernels
+        on_grid = problem.image[1] in sweep.sizes and problem.kernel[1] in sweep.kernels
         made = Duel(
             id=_id(problem, image_data, kernel_data),
             problem=problem,
@@ -181,7 +181,7 @@ class Duels(Sequence[Duel]):
             launches=sweep.launches,
             algorithm_paths=self._paths,
             ceilings=self._ceilings,
-            profiled=not on_grid or problem.kernel[0] in self._profiled,
+            profiled=not on_grid or problem.kernel[1] in self._profiled,
             energy=sweep.energy,
             error_seeds=sweep.error_seeds,
             scaled=sweep.said_of(problem),

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -153,15 +153,17 @@ class Layer(Strict):
 
 
 class Sweep(Strict):
-    """A sweep's TOML: a grid of square images and kernels, or layers, or both.
+    """A sweep's TOML: a grid of square images and kernels, or of lines, or layers, or both.
 
-    The problems are the product of sizes × kernels (and layers) with ops, modes, dtypes and data.
+    A grid goes to n = N: kernels larger than their image are none of its cells. The problems are
+    the product of sizes × kernels (and layers) with ops, modes, dtypes and data.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
     title: str = ""
     sizes: Sizes = Field(default_factory=list)
     kernels: Sizes = Field(default_factory=list)
+    dimensions: Literal[1, 2] = 2  # 1: the grid is of images 1 × N with kernels 1 × n
     layers: list[Layer] = Field(default_factory=list)
     ops: Annotated[Names, _each("op", OPS)] = ["convolution"]
     modes: Annotated[Names, _each("mode", MODES)] = ["same"]
@@ -189,6 +191,8 @@ class Sweep(Strict):
         if bool(self.sizes) != bool(self.kernels):
             empty = "kernels" if self.sizes else "sizes"
             raise ValueError(f"{empty}: the grid is empty; allowed: at least one whole number >= 1")
+        if self.sizes and min(self.kernels) > max(self.sizes):
+            raise ValueError("kernels: all are larger than the images; allowed: n <= N")
         if not self.sizes and not self.layers:
             raise ValueError("sizes: the grid is empty; allowed: sizes and kernels, or layers")
         if "denormal" in (*self.image_data, *self.kernel_data) and self.dtypes != ["float32"]:
@@ -250,7 +254,9 @@ class Sweep(Strict):
     def _shapes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(the key that a complaint names, fields of the problem) of grid and layers."""
         for size, kernel in itertools.product(self.sizes, self.kernels):
-            yield "kernels", {"image": (size, size), "kernel": (kernel, kernel)}
+            if kernel <= size:
+                height, kh = (1, 1) if self.dimensions == 1 else (size, kernel)
+                yield "kernels", {"image": (height, size), "kernel": (kh, kernel)}
         for layer in self.layers:
             yield f"layer {layer.name!r}", layer.fields()
 
@@ -290,9 +296,8 @@ def validated(keys: Mapping[str, Any], where: str) -> Sweep:
         sweep = Sweep.model_validate(dict(keys))
     except ValidationError as error:
         raise BadInput(f"{where}: {_allowed(first_complaint(error), error)}") from None
-    # A kernel has to fit its image, no more: where one does not, the largest in the smallest does
-    # not either.
-    corner = {"sizes": sorted(sweep.sizes)[:1], "kernels": sorted(sweep.kernels)[-1:]}
+    # The grid's kernels fit their images: one cell of it tells whether the rest of it is sound.
+    corner = {"sizes": sorted(sweep.sizes)[:1], "kernels": sorted(sweep.kernels)[:1]}
     try:
         for _ in sweep.model_copy(update=corner).cells():
             pass

@@ -25,7 +25,7 @@ def ratios(results: Results) -> pd.DataFrame:
     """Rows with device, contender, family, N, n and ``ratio``: the time on an image of subnormal
     numbers over that on ordinary ones, all else alike."""
     keys = [*(key for key in CONDITIONS if key != "data"), "contender", "family", "N", "n"]
-    grid = results.grid
+    grid = results.grid[results.grid["dimensions"] == 2]
     sides = [
         # Not sorted: channels are numbers and pairs.
         grid[grid["data"] == kind].groupby(keys, sort=False)["seconds"].median()

@@ -47,6 +47,7 @@ class Crossover(BaseModel):
     op: str
     mode: str
     data: str
+    dimensions: int
     batch: int
     channels: int | tuple[int, int]
     N: int
@@ -169,7 +170,7 @@ def of_results(
 def _floors(results: Results, found: Sequence[Crossover]) -> Iterable[Crossover]:
     """Where the floors cross, beside the best of each image size that they are known of."""
     for row in found:
-        if row.kind != "best":
+        if row.kind != "best" or row.dimensions == 1:  # their arithmetic is that of squares
             continue
         for pair, n_star in floors.crossings(results, row.device, row.dtype, row.N):
             yield row.model_copy(
@@ -241,8 +242,8 @@ def comparable(results: Results) -> pd.DataFrame:
     frame = results.frame
     if not frame["is_grid"].any():
         raise BadInput(
-            f"{names}: no square image with a square kernel, so no crossover; the report lists "
-            "the fastest contender of each layer"
+            f"{names}: no square image with a square kernel, and no line, so no crossover; the "
+            "report lists the fastest contender of each layer"
         )
     if grid.empty:
         counts = why_left_out(frame[frame["is_grid"]]).value_counts()

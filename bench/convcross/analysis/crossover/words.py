@@ -14,6 +14,8 @@ from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.crossover import Crossover
 from convcross.text import one_line
 
+LINES = "lines 1 × N, kernels 1 × n"  # of conditions with one dimension
+
 
 def number(value: float) -> str:
     """A kernel size as people write it: 9.4, 31."""
@@ -63,6 +65,8 @@ def _clause(row: Crossover) -> str:
 def heading(row: Crossover) -> str:
     """Machine, device and conditions of rows that belong together."""
     parts = [row.dtype, row.op, row.mode, f"{row.data} data", f"regime {row.regime}"]
+    if row.dimensions == 1:
+        parts.append(LINES)
     if (row.batch, row.channels) != (1, 1):
         parts.append(f"batch {row.batch}, channels {row.channels}")
     parts.append(f"phase {row.phase} ({PHASES[row.phase].words})")

@@ -201,7 +201,7 @@ def _lines(
 
 def _n_axis(panel: Axes, cells: pd.DataFrame) -> None:
     style.numbered_ticks(panel.xaxis, sorted(cells["n"].unique()), PANEL[0])
-    panel.set_xlabel("kernel size n (n × n)")
+    panel.set_xlabel(style.KERNEL_AXIS)
 
 
 def _mark(panel: Axes, row: Crossover) -> None:

@@ -43,7 +43,7 @@ def denormals(table: pd.DataFrame, looks: Mapping[str, Appearance], where: str) 
         panel.set_xscale("log")
         panel.set_yscale("log")
         style.numbered_ticks(panel.xaxis, sorted(set(table["n"])), PANEL[0])
-        panel.set_xlabel("kernel size n (n × n)")
+        panel.set_xlabel(style.KERNEL_AXIS)
         panel.set_ylabel("times as long")
         style.ratio_ticks(panel.yaxis)
         if side is None:

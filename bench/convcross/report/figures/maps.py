@@ -90,8 +90,8 @@ def n_star(rows: Sequence[Crossover], appearances: Mapping[str, Appearance], whe
     ticks = [value for value in style.KERNEL_TICKS if low <= value <= high]
     style.numbered_ticks(panel.yaxis, ticks, INCHES[1])
     panel.set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
-    panel.set_xlabel("image size N (N × N)")
-    panel.set_ylabel("n* (n × n kernel)")
+    panel.set_xlabel(style.IMAGE_AXIS)
+    panel.set_ylabel("n*, a kernel size")
     if side is None:
         labels.at_ends(panel, ends, INCHES[1])
     else:
@@ -270,8 +270,8 @@ def _cell_map(
     panel.set_xticks(range(len(sizes)), [str(size) for size in sizes])
     panel.set_yticks(range(len(kernels)), [str(kernel) for kernel in kernels])
     panel.tick_params(length=0)
-    panel.set_xlabel("image size N (N × N)")
-    panel.set_ylabel("kernel size n (n × n)")
+    panel.set_xlabel(style.IMAGE_AXIS)
+    panel.set_ylabel(style.KERNEL_AXIS)
     winners = set(shown[column])
     handles: list[Patch | Line2D] = [
         Line2D(

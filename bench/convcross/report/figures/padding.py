@@ -60,7 +60,7 @@ def padding(cells: pd.DataFrame, where: str) -> Figure:
         panel.set_yscale("log")
         style.numbered_ticks(panel.xaxis, sorted(here["n"].unique()), PANEL[0])
         style.ratio_ticks(panel.yaxis)
-        panel.set_xlabel("kernel size n (n × n)")
+        panel.set_xlabel(style.KERNEL_AXIS)
         panel.set_ylabel("times as long")
         panel.set_title(f"N = {N}", loc="left", fontweight="bold")
         labels.at_ends(panel, ends, PANEL[1])

@@ -54,7 +54,7 @@ def stages(cells: pd.DataFrame, where: str) -> Figure:
         _times(axes[place + 2], seconds)
         for panel in (axes[place], axes[place + 2]):
             panel.set_title(f"{fixed} = {value}", loc="left", fontweight="bold")
-            panel.set_xlabel({"n": "kernel size n (n × n)", "N": "image size N (N × N)"}[along])
+            panel.set_xlabel({"n": style.KERNEL_AXIS, "N": style.IMAGE_AXIS}[along])
     return made
 
 

@@ -42,6 +42,7 @@ SHADES = {
 }
 MARKERS = "osD^vP*Xph<>"
 KERNEL_TICKS = (2, 3, 4, 5, 7, 9, 11, 15, 21, 31, 45, 63, 95, 127, 191, 255, 383, 511)
+KERNEL_AXIS, IMAGE_AXIS = "kernel size n", "image size N"  # sides of squares, lengths of lines
 INK, SOFT, FAINT, MISSING = "#222222", "#666666", "#D9D9D9", "#EFEFEF"
 # Lines that are named at their ends; more have a legend. And contenders that are all in colour.
 AT_MOST = 12

@@ -123,7 +123,7 @@
       paper_bgcolor: "#fff", plot_bgcolor: "#fff",
       font: { family: "system-ui, sans-serif", color: "#222" },
       xaxis: {
-        type: "log", title: { text: "kernel size n (n × n)" }, gridcolor: "#e6e6e6",
+        type: "log", title: { text: "kernel size n" }, gridcolor: "#e6e6e6",
         tickmode: "array", tickvals: n.length ? ticks(n, chart.clientWidth - 85) : [],
       },
       yaxis: {

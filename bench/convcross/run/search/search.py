@@ -27,12 +27,12 @@ from convcross.sweeps.contenders import Contender
 from convcross.sweeps.duels import Duel, duels, of_first_launch
 from convcross.sweeps.spec import Sweep
 
-DENSE, FEW = range(3, 128, 2), 20  # kernels where a sweep has fewer
+DENSE, FEW = range(3, 512, 2), 20  # kernels where a sweep has fewer
 TYPICAL = 11  # looks at a line, before one is finished
 
 
 def dense(sweep: Sweep) -> Sweep:
-    """The sweep with all odd kernels from 3 to 127, where it has few and not more image sizes."""
+    """The sweep with all odd kernels from 3 to 511, where it has few and not more image sizes."""
     if not sweep.sizes or len(sweep.kernels) >= FEW or len(sweep.sizes) > len(sweep.kernels):
         return sweep
     return sweep.model_copy(update={"kernels": [n for n in DENSE if n <= max(sweep.sizes)]})
@@ -102,7 +102,7 @@ class Search:
         rows: dict[tuple[str, int], dict[int, Duel]] = {}
         for cell in cells:
             problem = cell.problem.to_json()
-            N, n = problem.pop("image")[0], problem.pop("kernel")[0]
+            N, n = problem.pop("image")[1], problem.pop("kernel")[1]
             fixed, size = (N, n) if self.along == "n" else (n, N)
             conditions = json.dumps([problem, cell.image_data, cell.kernel_data, cell.contenders])
             rows.setdefault((conditions, fixed), {})[size] = cell
