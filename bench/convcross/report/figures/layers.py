@@ -63,7 +63,7 @@ def layers(table: pd.DataFrame, where: str) -> Figure:
     panel.legend(
         [Line2D([], [], color=style.SOFT, marker=marker[b], linestyle="none") for b in batches],
         [f"batch {batch}" for batch in batches],
-        loc="lower right" if len(shown) > 4 else "best",
+        loc="upper left",
     )
     return made
 
