@@ -101,7 +101,7 @@ RUN = ("run", "small.toml", "--device", "cpu", "--out", "a.jsonl")
         ),
         (
             [*RUN, "--mode", "valid", "--kernels", "13"],
-            "kernel is [13, 13]; allowed with mode valid: up to [12, 12]",
+            "kernels: all are larger than the images; allowed: n <= N",
         ),
         ([*RUN, "--contenders", "fftt"], "contenders: 'fftt' matches nothing here; available: "),
         ([*RUN, "--device", "cuda:99"], "device is 'cuda:99'; allowed: cpu"),

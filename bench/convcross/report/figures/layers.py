@@ -14,7 +14,7 @@ from convcross.report.figures import style
 
 MOST = 60  # layers that a figure has room for
 LINE = 0.16  # inches a layer
-WIDE = 3.4  # inches
+WIDE, SHORTEST = 3.4, 1.2  # inches of the axes
 
 
 def layers(table: pd.DataFrame, where: str) -> Figure:
@@ -35,7 +35,7 @@ def layers(table: pd.DataFrame, where: str) -> Figure:
         "Time of the fastest contender of any other family over that of the fastest FFT. Blue: FFT "
         f"wins. Of channels: input, in a group.{more}",
         labels=words,
-        size=(WIDE, LINE * (len(shown) + 1)),
+        size=(WIDE, max(SHORTEST, LINE * (len(shown) + 1))),
         ends=True,
     )
     if side is not None:
