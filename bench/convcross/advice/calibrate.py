@@ -77,18 +77,17 @@ def calibrate(
     race = Race(there, _floors(device))
     operands, order = Operands(seed), random.Random(seed)
     held_out: list[HeldOut] = []
-    told = begin
+    told, end = begin, begin + (1 - FITS) * budget
     for number, problem in enumerate(_problems(seed)):
-        spent = time.perf_counter() - begin
-        if spent > (1 - FITS) * budget:
+        if time.perf_counter() > end:
             break
         chosen = race.hopeful(problem)
         if not chosen:
             continue
-        times, failed = measure(problem, chosen, operands, order)
+        times, failed = measure(problem, chosen, operands, order, end)
         for contender, reason in failed.items():
             race.entries[contender].lost = reason
-        if spent > (1 - FITS - HELD_OUT) * budget:
+        if time.perf_counter() > end - HELD_OUT * budget:
             held_out.append(_held_out(problem, times))
         else:
             race.add(problem, times)

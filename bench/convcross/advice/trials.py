@@ -124,12 +124,23 @@ class Trial:
 
 
 def measure(
-    problem: Problem, contenders: Sequence[Contender], operands: Operands, order: random.Random
+    problem: Problem,
+    contenders: Sequence[Contender],
+    operands: Operands,
+    order: random.Random,
+    until: float = math.inf,
 ) -> tuple[dict[Contender, Times], dict[Contender, str]]:
-    """Times of the contenders that take the problem, and why the others have none."""
+    """Times of the contenders that take the problem, and why the others have none.
+
+    Parameters
+    ----------
+    until : of ``time.perf_counter``, after which no contender is begun and none sampled again
+    """
     trials: dict[Contender, Trial] = {}
     failed: dict[Contender, str] = {}
     for contender in contenders:
+        if time.perf_counter() > until:
+            break
         try:
             with namespaces.on(contender.namespace, contender.device):
                 trials[contender] = Trial(problem, contender, operands)
@@ -142,6 +153,8 @@ def measure(
         del trials[contender]
     active = list(trials)
     for number in range(ROUNDS):
+        if number and time.perf_counter() > until:
+            break
         order.shuffle(active)
         best = min((trial.seconds for trial in trials.values()), default=0.0)
         for contender in active:
