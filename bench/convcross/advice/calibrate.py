@@ -97,22 +97,34 @@ def calibrate(
     fits = {}
     for entry in race.entries.values():
         if entry.lost is None and len(entry.times) >= LEAST:
-            fits[entry.contender.short] = _fitted(entry)
+            found = _fitted(entry)
+            if found is None:
+                entry.lost = "its result is wrong: convcross check tells where"
+            else:
+                fits[entry.contender.short] = found
     if not fits:
         raise BadInput(f"budget is {budget:g} s; allowed: more: no contender has {LEAST} samples")
     return Calibration(
         key=calibration.key(device),
         made_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         commit=describe.commit() or "",
-        contenders={name: found for name, found in fits.items() if found is not None},
+        contenders=fits,
         held_out=tuple(held_out),
         slower={
-            entry.contender.short: entry.lost
-            or f"{len(entry.times)} samples, at best {entry.nearest:.1f} times the fastest's time"
-            for entry in race.entries.values()
-            if entry.contender.short not in fits
+            name: _why(entry)
+            for name, entry in ((entry.contender.short, entry) for entry in race.entries.values())
+            if name not in fits
         },
     )
+
+
+def _why(entry: Entry) -> str:
+    """Why it has no fit."""
+    if entry.lost is not None:
+        return entry.lost
+    if not entry.times:
+        return "never among those that may be the fastest"
+    return f"{len(entry.times)} samples, at best {entry.nearest:.1f} times the fastest's time"
 
 
 def _problems(seed: int) -> Iterator[Problem]:
