@@ -40,7 +40,8 @@ def _table(results: Results, names: list[str]) -> str:
     header = results.headers[0]
     lines = [
         f"On {results.machine} ({header.sweep.get('threads') or 'all'} threads, "
-        f"{', '.join(sorted(set(results.grid['dtype'])))}, one channel; of "
+        f"{', '.join(sorted(set(results.grid['dtype'])))}, one channel, "
+        f"{', '.join(sorted(set(results.grid['data'])))} data; of "
         f"{len(cells.groupby(['N', 'n']))} sizes, by medians):",
         "",
     ]
