@@ -163,6 +163,7 @@ def test_left_out_is_what_a_fit_without_the_sample_predicts() -> None:
             residuals=tuple(model.residuals[place] for place in kept),
             excess=(0.0,) * len(kept),
         )
+        others = dataclasses.replace(others, weights=others.solve())
         mean, deviation = others.process(sample.at[number])
         assert score == pytest.approx((model.residuals[number] - mean) / deviation, rel=1e-6)
 

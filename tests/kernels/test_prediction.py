@@ -41,7 +41,8 @@ def model(**changed: Any) -> CostModel:
         residuals=(math.log(1.2),) * len(SAMPLED),
         excess=(0.0,) * len(SAMPLED),
     )
-    return dataclasses.replace(whole, **changed)
+    whole = dataclasses.replace(whole, **changed)
+    return dataclasses.replace(whole, weights=whole.solve())
 
 
 def base(problem: Problem) -> float:

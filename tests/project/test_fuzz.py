@@ -26,6 +26,7 @@ import typer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from convcross.advice import calibrate
 from convcross.cli import app
 from convcross.demo import show
 from convcross.machine import describe, doctor
@@ -34,6 +35,7 @@ from convcross.measure.accuracy import check
 from convcross.report import claims, page, report
 from convcross.report.figures import scenes as pictures
 from support import hostile
+from support.calibrated import planted
 from support.planted import forgotten
 
 SOAK = bool(os.environ.get("CONVCROSS_SOAK"))
@@ -80,6 +82,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         (check, "check", lambda chosen, **how: []),
         (show, "show", lambda image, out, devices: True),
         (doctor, "examine", lambda: []),
+        (calibrate, "calibrate", lambda device, **options: planted(samples=20)),
         (ceilings, "measure_and_keep", lambda device: {"device": device}),
         (doctor, "print_ceilings", print),
     ):
