@@ -1,6 +1,6 @@
 """What ``algorithm="auto"`` is worth after ``calibrate``, on problems that it has not seen.
 
-python bench/auto-table.py [problems]     (from the repository's root; 120 take some 8 minutes)
+python bench/auto-table.py [problems]     (from the repository's root; 120 take a quarter of an hour)
 
 The machine is calibrated anew. Each problem is measured with every contender that may be its
 fastest; then what auto takes and the fastest are timed again, in turns. Choices are compared warm:
@@ -185,11 +185,12 @@ def main() -> None:
         among = [name for name in known.contenders if name.endswith(f"/{namespace}")]
         grown = rule.grow(known, among, WARM)
         results[namespace] = Found()
-        for problem in problems:
+        for number, problem in enumerate(problems):
             ask(known, grown, problem, namespace, results[namespace])
-    console = Console(width=120)
-    for namespace, found in results.items():
-        show(console, namespace, found)
+            if (number + 1) % 10 == 0:
+                told = worth.Loss(tuple(results[namespace].losses["auto"]), 0)
+                print(f"{namespace}: {number + 1} of {count}, auto {told.mean:.3f}", flush=True)
+        show(Console(width=120), namespace, results[namespace])
     chosen = plans.take_best(LAYER, "torch", "cpu").algorithm
     mine, torchs = (
         algorithm.implementation.cost(LAYER).workspace
