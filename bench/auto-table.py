@@ -1,6 +1,6 @@
 """What ``algorithm="auto"`` is worth after ``calibrate``, on problems that it has not seen.
 
-python bench/auto-table.py [problems]     (from the repository's root; 120 take a quarter of an hour)
+python bench/auto-table.py [problems]     (from the repository's root; 120 take some 15 minutes)
 
 The machine is calibrated anew. Each problem is measured with every contender that may be its
 fastest; then what auto takes and the fastest are timed again, in turns. Choices are compared warm:
