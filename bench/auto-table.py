@@ -29,7 +29,7 @@ from convcross.stats.median import median_interval
 from convcross.sweeps.contenders import Contender
 from convcross.text import binary, seconds
 from convkernels import Problem, calibration, convolve, plans
-from convkernels.calibration import PHASES, Calibration
+from convkernels.calibration import Calibration
 from convkernels.discovery import find
 
 SEED = 2027
@@ -71,11 +71,9 @@ class Found:
 def near(known: Calibration, problem: Problem, namespace: str) -> list[Contender]:
     """Those that may be the fastest."""
     expected = {}
-    for name, fit in known.contenders.items():
-        algorithm, _, its = name.partition("/")
-        if its == namespace and find(algorithm).refuses(problem, its, "cpu") is None:
-            cost = find(algorithm).implementation.cost(problem)
-            phases = [fit.phases[phase].predict(problem, cost) for phase in PHASES]
+    for name in known.contenders:
+        phases = known.predict(name, problem) if name.endswith(f"/{namespace}") else None
+        if phases is not None:
             expected[name] = total(phases, WARM).seconds
     best = min(expected.values())
     return [Contender(f"{name}@cpu") for name, took in expected.items() if took <= NEAR * best]
@@ -125,10 +123,10 @@ def ask(
         if contender in times:
             found.losses[who].append(times[contender].warm / times[best].warm)
     for contender, measured in times.items():
-        if contender.short in known.contenders:
-            cost = find(contender.algorithm).implementation.cost(problem)
-            fits = known.contenders[contender.short].phases
-            expected = total([fits[phase].predict(problem, cost) for phase in PHASES], WARM)
+        known_of = contender.short in known.contenders
+        phases = known.predict(contender.short, problem) if known_of else None
+        if phases is not None:
+            expected = total(phases, WARM)
             found.inside.append(expected.low <= measured.warm <= expected.high)
     if problem.is_image and problem.batch == 1:
         x = operands.of(problem.image, choice, problem.dtype)

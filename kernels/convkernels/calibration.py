@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from convkernels import cache, versions
 from convkernels.cpu import processor
 from convkernels.cuda import driver
+from convkernels.discovery import find
 from convkernels.problem import Problem
 from convkernels.toolbox import threads
 
 if TYPE_CHECKING:
-    from convkernels.prediction import CostModel
+    from convkernels.prediction import CostModel, Prediction
 
 KIND, SCHEMA = "calibration", 1
 PHASES = ("plan", "load", "run")
@@ -57,12 +58,10 @@ class Fit:
     ----------
     phases : a cost model of each of PHASES, by its name
     share_of_bound : the largest error that was measured, over the one that it promises
-    threads : that suit it, None where it has its own way
     """
 
     phases: Mapping[str, CostModel]
     share_of_bound: float
-    threads: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +85,7 @@ class Calibration:
     ----------
     made_at : UTC, ISO 8601
     commit : of the code that made it
+    held_out : problems that no fit has seen
     slower : why the contenders that have no fit have none, by their names
     """
 
@@ -96,12 +96,21 @@ class Calibration:
     held_out: tuple[HeldOut, ...] = ()
     slower: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def predict(self, contender: str, problem: Problem) -> list[Prediction] | None:
+        """What each of PHASES of a contender that it knows will take, in seconds; None where the
+        contender refuses the problem."""
+        name, _, namespace = contender.partition("/")
+        algorithm = find(name)
+        if algorithm.refuses(problem, namespace, self.key.device) is not None:
+            return None
+        cost, phases = algorithm.implementation.cost(problem), self.contenders[contender].phases
+        return [phases[phase].predict(problem, cost) for phase in PHASES]
+
     def to_json(self) -> dict[str, Any]:
         contenders = {
             name: {
                 "phases": {phase: model.to_json() for phase, model in fit.phases.items()},
                 "error": {"share_of_bound": fit.share_of_bound},
-                "threads": fit.threads,
             }
             for name, fit in self.contenders.items()
         }
@@ -146,8 +155,7 @@ def _fit(data: Any) -> Fit:
     from convkernels.prediction import CostModel
 
     phases = {phase: CostModel.from_json(data["phases"][phase]) for phase in PHASES}
-    share, own = float(data["error"]["share_of_bound"]), data["threads"]
-    return Fit(phases, share, None if own is None else int(own))
+    return Fit(phases, float(data["error"]["share_of_bound"]))
 
 
 def _held_out(data: Any) -> HeldOut:

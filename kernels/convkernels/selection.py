@@ -89,6 +89,17 @@ def ranked(
     return Ranking(sorted(taken, key=lambda one: (not one.fits, one.seconds)), refusals)
 
 
+def never(candidate: Algorithm) -> str | None:
+    """Why it is chosen for no problem, only by its name; None where it may be."""
+    if candidate.family == "separable":  # it may yet refuse the kernel, by its values
+        return "for some kernels alone, and the choice looks at no values"
+    if not candidate.implementation.settled:
+        return "its library may yet refuse it, and the choice does not ask"
+    if candidate.arithmetic.startswith("tf32"):
+        return "TF32 is for those who ask for it"
+    return None
+
+
 def _candidates(
     problem: Problem, namespace: str, device: str, gradients: bool
 ) -> tuple[dict[str, Algorithm], dict[str, str]]:
@@ -98,13 +109,11 @@ def _candidates(
     for name, candidate in algorithms().items():
         if namespace not in candidate.namespaces:
             continue
-        reason = candidate.missing(namespace) or candidate.refuses(problem, namespace, device)
-        if candidate.family == "separable":  # it may yet refuse the kernel, by its values
-            reason = reason or "for some kernels alone, and the choice looks at no values"
-        if not candidate.implementation.settled:
-            reason = reason or "its library may yet refuse it, and the choice does not ask"
-        if candidate.arithmetic.startswith("tf32"):
-            reason = reason or "TF32 is for those who ask for it"
+        reason = (
+            candidate.missing(namespace)
+            or candidate.refuses(problem, namespace, device)
+            or never(candidate)
+        )
         if gradients and not candidate.implementation.gradients:
             reason = reason or "no gradient passes through it"
         if reason is None:
@@ -146,12 +155,6 @@ def _flops(cost: Cost, flops: float, moved: float) -> float:
     return (sum if cost.serial else max)((flops, FLOPS_A_BYTE * moved))
 
 
-def flops_of_call(cost: Cost) -> float:
-    """Of one call, which plans and loads for itself."""
-    once = _flops(cost, cost.once_flops, cost.once_bytes)
-    return once + _flops(cost, cost.flops, cost.bytes)
-
-
 def preferred(
     problem: Problem, namespace: str, device: str, *, gradients: bool = False, calls: int = 1
 ) -> list[Algorithm]:
@@ -170,11 +173,3 @@ def preferred(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in ranking.refusals.items())
         raise UnsupportedProblem(f"no algorithm on {namespace} takes it: {reasons}")
     return [one.algorithm for one in ranking.taken]
-
-
-def choose(
-    problem: Problem, namespace: str, device: str, *, gradients: bool = False, calls: int = 1
-) -> Algorithm:
-    """The first of ``preferred``: it needs more memory than ``room`` where none needs less. What it
-    must compile is not asked."""
-    return preferred(problem, namespace, device, gradients=gradients, calls=calls)[0]

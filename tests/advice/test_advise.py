@@ -15,6 +15,7 @@ from convcross.advice.weights import PHASE_WEIGHTS, total, weights
 from convcross.errors import BadInput
 from convkernels import Problem, calibration
 from convkernels.calibration import Calibration
+from convkernels.discovery import find
 from convkernels.prediction import Prediction
 from support.calibrated import planted
 
@@ -128,6 +129,22 @@ def test_families_that_do_not_cross(slower: str, ahead: str) -> None:
     assert near is not None
     assert (near.n, near.ahead, near.largest) == (None, ahead, 63)
     assert "stays ahead" in words.sentence(near)
+
+
+def test_what_a_refusal_puts_ahead_has_overtaken_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"direct/numpy": 1e-4, "fft/numpy": 2e-4, "toeplitz-gemm/numpy": 9e-4}
+    known = planted(
+        {name: (lambda p, s=taken: (s, s, s)) for name, taken in seconds.items()}, samples=20
+    )
+    direct = find("direct").implementation
+    monkeypatch.setattr(
+        direct,
+        "refuses",
+        staticmethod(lambda problem, *_: "large" if problem.kernel[0] > 5 else None),
+    )
+    near = advise(square(64, 3), known, STEADY).crossover
+    assert near is not None
+    assert (near.n, near.ahead, near.largest) == (None, "direct", 5)
 
 
 def test_one_family_alone_has_no_crossover(known: Calibration) -> None:

@@ -38,8 +38,9 @@ def test_all_run_at_first_and_the_slow_no_more() -> None:
 
 
 def test_a_floor_above_the_fastest_is_never_tried() -> None:
-    pixels = lambda problem: 1e-6 * problem.image[0] ** 2  # noqa: E731
-    field = Race([DIRECT, FFT], lambda one, problem: pixels(problem) if one == FFT else 0.0)
+    field = Race(
+        [DIRECT, FFT], lambda one, problem: 1e-6 * problem.image[0] ** 2 if one == FFT else 0.0
+    )
     chosen = run(field, {DIRECT: 1e-9, FFT: 1e-6}, 12)
     assert sum(FFT in one for one in chosen) <= 3  # while no model tells what the fastest takes
 

@@ -60,7 +60,6 @@ def test_the_file_is_the_json_that_is_promised() -> None:
     entry = data["contenders"]["fft/numpy"]
     assert set(entry["phases"]) == {"plan", "load", "run"}
     assert entry["error"] == {"share_of_bound": 0.5}
-    assert entry["threads"] == 1
 
 
 def test_a_phase_predicts_as_before() -> None:

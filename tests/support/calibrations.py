@@ -29,7 +29,7 @@ def constant(seconds: float) -> CostModel:
 
 def fit(plan: float, load: float, run: float) -> Fit:
     seconds = dict(zip(PHASES, (plan, load, run), strict=True))
-    return Fit({phase: constant(value) for phase, value in seconds.items()}, 0.5, 1)
+    return Fit({phase: constant(value) for phase, value in seconds.items()}, 0.5)
 
 
 def made(contenders: Mapping[str, tuple[float, float, float]], device: str = "cpu") -> Calibration:

@@ -123,27 +123,21 @@ def advise(
     Raises BadInput where none takes the problem, and where none is within the limits: it says which
     comes nearest.
     """
-    device = known.key.device
     found: list[Advised] = []
     parts: dict[str, tuple[Cost, Sequence[Prediction]]] = {}
     refused: dict[str, str] = {}
     for name, fit in known.contenders.items():
-        algorithm, _, namespace = name.partition("/")
-        reason = find(algorithm).refuses(problem, namespace, device)
-        if reason is not None:
-            refused[name] = reason
+        algorithm, namespace = find(Contender(name).algorithm), Contender(name).namespace
+        phases = known.predict(name, problem)
+        if phases is None:
+            refused[name] = str(algorithm.refuses(problem, namespace, known.key.device))
             continue
-        implementation = find(algorithm).implementation
-        cost = implementation.cost(problem)
-        phases = [fit.phases[phase].predict(problem, cost) for phase in PHASES]
+        cost = algorithm.implementation.cost(problem)
         parts[name] = cost, phases
-        error = fit.share_of_bound * float(implementation.error_bound(problem))
+        error = fit.share_of_bound * float(algorithm.implementation.error_bound(problem))
         beyond = _beyond(error, cost.workspace, max_error, max_workspace)
-        found.append(
-            Advised(
-                name, find(algorithm).family, *total(phases, counted), error, cost.workspace, beyond
-            )
-        )
+        taken = total(phases, counted)
+        found.append(Advised(name, algorithm.family, *taken, error, cost.workspace, beyond))
     if not found:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise BadInput(f"no contender takes it: {reasons}")
@@ -156,7 +150,7 @@ def advise(
     ]
     return Advice(
         problem,
-        device,
+        known.key.device,
         counted,
         known.made_at,
         ranked,

@@ -27,6 +27,7 @@ from convcross.sweeps.contenders import Contender, available
 from convkernels import Problem, calibration, namespaces
 from convkernels.calibration import Calibration, Fit, HeldOut
 from convkernels.prediction import CostModel
+from convkernels.selection import never
 
 BUDGET = 80.0  # seconds: with the libraries' start and the end, 90 in all
 HELD_OUT, FITS = 0.15, 0.1  # of the budget
@@ -45,15 +46,11 @@ Tell = Callable[[str], None]
 
 
 def contenders(device: str) -> list[Contender]:
-    """Those of the device that a choice may take: for any kernel, without asking a library, in the
-    storage type's arithmetic, and without compiling what cannot be kept."""
+    """Those of the device that a choice may take, and that compile nothing that is not kept."""
     return [
         contender
         for contender in available([device])
-        if contender.found.family != "separable"
-        and contender.found.implementation.settled
-        and not contender.found.implementation.compiles
-        and not contender.found.arithmetic.startswith("tf32")
+        if never(contender.found) is None and not contender.found.implementation.compiles
     ]
 
 

@@ -16,39 +16,29 @@ def python(rule: Rule, known: Calibration) -> str:
     """A function."""
     head = [f"# {line}" for line in _comment(rule, known)]
     arguments = ", ".join(name if name in "Nn" else f"{name}=1" for name in ARGUMENTS)
-    lines = [*head, f"def fastest({arguments}):"]
-
-    def write(node: Node, depth: int) -> None:
-        space = "    " * depth
-        if isinstance(node, Leaf):
-            lines.append(f'{space}return "{node.contender}"')
-            return
-        lines.append(f"{space}if {node.feature} < {node.bound:g}:")
-        write(node.below, depth + 1)
-        write(node.above, depth)
-
-    write(rule.tree, 1)
-    return "\n".join(lines)
+    body = _body(rule.tree, "if {}:", 'return "{}"', None)
+    return "\n".join([*head, f"def fastest({arguments}):", *body])
 
 
 def c(rule: Rule, known: Calibration) -> str:
     """A function."""
     head = [f" * {line}" for line in _comment(rule, known)]
     arguments = ", ".join(f"double {name}" for name in ARGUMENTS)
-    lines = ["/*", *head, " */", f"const char *fastest({arguments}) {{"]
+    body = _body(rule.tree, "if ({}) {{", 'return "{}";', "}")
+    return "\n".join(["/*", *head, " */", f"const char *fastest({arguments}) {{", *body, "}"])
 
-    def write(node: Node, depth: int) -> None:
-        space = "    " * depth
-        if isinstance(node, Leaf):
-            lines.append(f'{space}return "{node.contender}";')
-            return
-        lines.append(f"{space}if ({node.feature} < {node.bound:g}) {{")
-        write(node.below, depth + 1)
-        lines.append(f"{space}}}")
-        write(node.above, depth)
 
-    write(rule.tree, 1)
-    return "\n".join([*lines, "}"])
+def _body(node: Node, condition: str, leaf: str, end: str | None, depth: int = 1) -> Iterator[str]:
+    """Lines of a function, by how a language writes a condition, a leaf and a block's end."""
+    space = "    " * depth
+    if isinstance(node, Leaf):
+        yield space + leaf.format(node.contender)
+        return
+    yield space + condition.format(f"{node.feature} < {node.bound:g}")
+    yield from _body(node.below, condition, leaf, end, depth + 1)
+    if end is not None:
+        yield space + end
+    yield from _body(node.above, condition, leaf, end, depth)
 
 
 def markdown(rule: Rule, known: Calibration) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from convkernels import Problem
 from convkernels.calibration import PHASES, Calibration
 from convkernels.discovery import find
 from convkernels.prediction import Prediction
+
+LARGEST = 127  # kernel size that is asked about: what a calibration has measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,64 +37,86 @@ class NearCrossover:
     pair: tuple[str, str]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Point:
+    """The fastest of either family at one kernel size, and what they take."""
+
+    n: int
+    pair: tuple[str, str]
+    direct: Prediction
+    fft: Prediction
+
+    @property
+    def ratio(self) -> float:
+        """Log of the direct sum's time over FFT's."""
+        return math.log(self.direct.seconds / self.fft.seconds)
+
+    @property
+    def alike(self) -> bool:
+        """Whether either may be the faster."""
+        return self.direct.low <= self.fft.high and self.fft.low <= self.direct.high
+
+
 def crossover(problem: Problem, known: Calibration, counted: Weights) -> NearCrossover | None:
     """Between families direct and fft for kernels of other sizes on the same image; None where one
-    of them is not among the contenders that take it."""
-    largest = min(*problem.image, 127)
-    sizes = [n for n in range(1, largest + 1, 2) if n <= 31 or n % 8 == 7] or [1]
-    curves = {
-        family: _curve(problem, sizes, known, counted, family) for family in ("direct", "fft")
-    }
-    direct, fft = curves["direct"], curves["fft"]
-    both = [k for k in range(len(sizes)) if direct[k] is not None and fft[k] is not None]
-    if len(both) < 2:
+    of them is not among the contenders that take it.
+
+    It ends where the fastest of a family refuses larger kernels: a rival that is ahead from there
+    on is so by the refusal.
+    """
+    points = _points(problem, known, counted)
+    if len(points) < 2:
         return None
-    ratios = []
-    for k in both:
-        (_, a), (_, b) = direct[k], fft[k]  # type: ignore[misc]
-        ratios.append((math.log(a.seconds / b.seconds), a.low <= b.high and b.low <= a.high))
-    last = max(
-        (i for i in range(1, len(both)) if ratios[i - 1][0] <= 0 < ratios[i][0]), default=None
-    )
-    shown = both[last] if last is not None else both[-1]
-    pair = direct[shown][0], fft[shown][0]  # type: ignore[index]
-    if last is None or ratios[-1][0] <= 0:
-        ahead = "fft" if ratios[-1][0] > 0 else "direct"
-        return NearCrossover(None, None, None, ahead, sizes[both[-1]], pair)
-    low, high = sizes[both[last - 1]], sizes[both[last]]
-    below, above = ratios[last - 1][0], ratios[last][0]
-    n = low * (high / low) ** (-below / (above - below))
-    near = last - 1
-    while near >= 0 and ratios[near][1]:
-        near -= 1
-    far = last
-    while far < len(both) and ratios[far][1]:
-        far += 1
-    least = sizes[both[near + 1]] if near + 1 < last else low
-    most = sizes[both[min(far, len(both) - 1)]]
-    return NearCrossover(n, float(least), float(most), None, sizes[both[-1]], pair)
+    last = points[-1]
+    crossings = [k for k in range(1, len(points)) if points[k - 1].ratio <= 0 < points[k].ratio]
+    if not crossings or last.ratio <= 0:
+        ahead = "fft" if last.ratio > 0 else "direct"
+        return NearCrossover(None, None, None, ahead, last.n, last.pair)
+    below, above = points[crossings[-1] - 1 : crossings[-1] + 1]
+    n = below.n * (above.n / below.n) ** (-below.ratio / (above.ratio - below.ratio))
+    low, high = below.n, above.n
+    for point in itertools.takewhile(lambda point: point.alike, points[crossings[-1] - 1 :: -1]):
+        low = point.n
+    for point in points[crossings[-1] :]:
+        high = point.n
+        if not point.alike:
+            break
+    return NearCrossover(n, float(low), float(high), None, last.n, above.pair)
+
+
+def _points(problem: Problem, known: Calibration, counted: Weights) -> list[_Point]:
+    """Kernel sizes from the first that both families take to the last that the fastest take."""
+    largest = min(*problem.image, LARGEST)
+    sizes = [n for n in range(1, largest + 1, 2) if n <= 31 or n % 8 == 7]
+    direct, fft = (_curve(problem, sizes, known, counted, name) for name in ("direct", "fft"))
+    points: list[_Point] = []
+    for n, a, b in zip(sizes, direct, fft, strict=True):
+        if points and not (points[-1].pair[0] in a and points[-1].pair[1] in b):
+            break
+        if a and b:
+            first, second = (min(one, key=lambda name: one[name].seconds) for one in (a, b))
+            points.append(_Point(n, (first, second), a[first], b[second]))
+    return points
 
 
 def _curve(
     problem: Problem, sizes: Sequence[int], known: Calibration, counted: Weights, family: str
-) -> list[tuple[str, Prediction] | None]:
-    """The fastest of a family for each size of the kernel, and what it takes."""
-    best: list[tuple[str, Prediction] | None] = [None] * len(sizes)
-    device = known.key.device
+) -> list[dict[str, Prediction]]:
+    """What those of a family that take it will take, for each size of the kernel."""
+    found: list[dict[str, Prediction]] = [{} for _ in sizes]
     problems = [dataclasses.replace(problem, kernel=(n, n)) for n in sizes]
     for name, fit in known.contenders.items():
         algorithm, namespace = find(Contender(name).algorithm), Contender(name).namespace
         if algorithm.family != family:
             continue
         taken = [
-            k for k, one in enumerate(problems) if algorithm.refuses(one, namespace, device) is None
+            k
+            for k, one in enumerate(problems)
+            if algorithm.refuses(one, namespace, known.key.device) is None
         ]
         some = [problems[k] for k in taken]
         costs = [algorithm.implementation.cost(one) for one in some]
         tables = [fit.phases[phase].predict_many(some, costs).tolist() for phase in PHASES]
         for place, *phases in zip(taken, *tables, strict=True):
-            found = total([Prediction(*row) for row in phases], counted)
-            held = best[place]
-            if held is None or found.seconds < held[1].seconds:
-                best[place] = name, found
-    return best
+            found[place][name] = total([Prediction(*row) for row in phases], counted)
+    return found

@@ -14,8 +14,7 @@ import numpy as np
 
 from convcross.advice.weights import PHASE_WEIGHTS, Weights, total
 from convkernels import Problem
-from convkernels.calibration import PHASES, Calibration, HeldOut
-from convkernels.discovery import find
+from convkernels.calibration import Calibration, HeldOut
 
 ALIKE = 1.05  # a loss that nobody minds
 LARGE = 1.5
@@ -80,11 +79,8 @@ def predicted(known: Calibration, counted: Weights) -> Choice:
     def choice(problem: Problem, among: list[str]) -> str | None:
         expected = {}
         for name in among:
-            algorithm, _, namespace = name.partition("/")
-            if find(algorithm).refuses(problem, namespace, known.key.device) is None:
-                cost = find(algorithm).implementation.cost(problem)
-                fits = known.contenders[name].phases
-                phases = [fits[phase].predict(problem, cost) for phase in PHASES]
+            phases = known.predict(name, problem)
+            if phases is not None:
                 expected[name] = total(phases, counted).seconds
         return min(expected, key=lambda name: expected[name], default=None)
 
@@ -96,11 +92,11 @@ def coverage(known: Calibration) -> tuple[int, int]:
     inside = count = 0
     for held in known.held_out:
         for name, seconds in held.seconds.items():
-            if name in known.contenders:
-                cost = find(name.partition("/")[0]).implementation.cost(held.problem)
-                found = known.contenders[name].phases["run"].predict(held.problem, cost)
+            phases = known.predict(name, held.problem) if name in known.contenders else None
+            if phases is not None:
+                *_, run = phases
                 count += 1
-                inside += found.low <= seconds[PHASES.index("run")] <= found.high
+                inside += run.low <= seconds[-1] <= run.high
     return inside, count
 
 
