@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
 import pytest
 
-from convcross.advice import design, race
+from convcross.advice import design, race, trials
 from convcross.advice.race import Race
 from convcross.advice.trials import Operands, Times, measure
 from convcross.sweeps.contenders import Contender
@@ -18,9 +19,10 @@ SAVE = Contender("overlap-save/numpy@cpu")
 
 
 def run(field: Race, seconds: dict[Contender, float], count: int) -> list[list[Contender]]:
-    """Who was measured on each of so many problems; seconds are of a pixel."""
+    """Who was measured on each of so many problems, small ones first; seconds are of a pixel."""
     found = []
-    for problem in itertools.islice(design.problems(0, [design.image], ["float32"]), count):
+    problems = itertools.islice(design.problems(0, [design.image], ["float32"]), count)
+    for problem in sorted(problems, key=lambda problem: problem.flops):
         chosen = field.hopeful(problem)
         pixels = problem.image[0] ** 2
         field.add(problem, {one: Times(0.0, 0.0, seconds[one] * pixels) for one in chosen})
@@ -43,6 +45,30 @@ def test_a_floor_above_the_fastest_is_never_tried() -> None:
     )
     chosen = run(field, {DIRECT: 1e-9, FFT: 1e-6}, 12)
     assert sum(FFT in one for one in chosen) <= 3  # while no model tells what the fastest takes
+
+
+def test_what_is_slow_on_small_problems_has_a_chance_on_large_ones() -> None:
+    """Of few samples, all alike, nothing follows for what is unlike them."""
+    field = Race([DIRECT, FFT], lambda *_: 0.0)
+    for side in (64, 72, 80, 88, 96):
+        problem = Problem((side, side), (3, 3), mode="same")
+        work = side * side * 1e-9
+        field.add(problem, {DIRECT: Times(0.0, 0.0, work), FFT: Times(0.0, 0.0, 12 * work)})
+    assert field.hopeful(Problem((90, 90), (3, 3), mode="same")) == [DIRECT]
+    assert FFT in field.hopeful(Problem((512, 512), (63, 63), mode="same"))
+
+
+def test_larger_problems_come_step_by_step() -> None:
+    """A call cannot be stopped: a slow rate keeps a contender from what is far larger."""
+    field = Race([DIRECT], lambda *_: 0.0)
+    huge = Problem((1024, 1024), (101, 101), mode="same")
+    assert field.hopeful(huge) == []
+    small = Problem((64, 64), (3, 3), mode="same")
+    field.add(small, {DIRECT: Times(0.0, 0.0, 1e-4)})
+    assert field.hopeful(huge) == []
+    middle = Problem((256, 256), (51, 51), mode="same")
+    field.add(middle, {DIRECT: Times(0.0, 0.0, 4e-3)})  # a rate of some 10^11 FLOP a second
+    assert field.hopeful(huge) == [DIRECT]
 
 
 def test_who_refuses_or_is_lost_is_not_asked() -> None:
@@ -69,6 +95,22 @@ def test_times_are_of_each_phase() -> None:
     for found in times.values():
         assert 0 < found.run < found.warm < found.first
         assert found.plan > 0
+
+
+def test_what_takes_long_is_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    implementation, calls = SAVE.found.implementation, []
+    right = implementation.run
+
+    def slow(self: object, a: object) -> object:
+        calls.append(a)
+        time.sleep(trials.LONG)
+        return right(self, a)
+
+    monkeypatch.setattr(implementation, "run", slow)
+    problem = Problem((64, 64), (5, 5), mode="same")
+    times, _ = measure(problem, [DIRECT, SAVE], Operands(0), random.Random(0))
+    assert len(calls) == 1
+    assert times[SAVE].run >= trials.LONG
 
 
 def test_who_is_wrong_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def depthwise(unit: Unit) -> dict[str, Any]:
 
 
 # In turns, so often each.
-KINDS: tuple[Make, ...] = (image, layer, image, layer, images, layer, depthwise)
+KINDS: tuple[Make, ...] = (image, layer, images, image, layer, images, depthwise)
 DIMENSIONS = 7  # sides, kernel, batch, channels, filters, mode, dtype
 
 

@@ -2,8 +2,10 @@
 
 Contenders race within their namespace, as a call stays in it. All run the first, small problems;
 later a contender is left out where its floor, or the least that its own times so far allow, is
-above MARGIN times what the fastest is predicted to take. So slow ones cost no time, and those that
-can win have their samples where they can.
+above MARGIN times what the fastest is predicted to take. So slow ones cost little time, those that
+can win have their samples where they can, and one that is little known has a chance: what it is
+predicted to take is lowered by the ignorance of few samples, as in upper confidence bounds (Auer,
+Cesa-Bianchi & Fischer 2002, Machine Learning 47).
 """
 
 from __future__ import annotations
@@ -16,13 +18,18 @@ from convcross.advice import fit
 from convcross.advice.trials import Times
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem
-from convkernels.prediction import CostModel
+from convkernels.prediction import CostModel, Prediction
 from convkernels.registry import Cost
 
 MARGIN = 1.3
-# A contender of few samples may be so much faster than predicted, one of SEVERAL so much.
-HOPE, SEVERAL, LESS_HOPE = 2.5, 6, 1.3
-LONGEST = 0.15  # seconds of a call of a contender that is measured
+HOPE = 15.0  # a contender of n samples may be 1 + HOPE/n times as fast as predicted
+FEW = 12  # samples, up to which a model's length scales are found anew
+LONGEST = 0.06  # seconds of a call of a contender that is measured
+# A call is begun that would take no more seconds at the slowest rate of those that did at least
+# such a share of its arithmetic: what a contender is predicted to take of far larger problems than
+# it has run may be wrong by any factor, and a call cannot be stopped.
+PATIENCE, STEP = 0.5, 1 / 64
+UNKNOWN = 1e-8  # seconds of a FLOP or a byte of a contender that has not run
 GROWTH = 1.25  # more samples, after which a model is made anew
 
 Floor = Callable[[Contender, Problem], float]
@@ -52,7 +59,16 @@ class Entry:
     def takes(self, problem: Problem) -> bool:
         contender = self.contender
         refusal = contender.found.refuses(problem, contender.namespace, contender.device)
-        return self.lost is None and refusal is None
+        return self.lost is None and refusal is None and self._slowest(problem) <= PATIENCE
+
+    def _slowest(self, problem: Problem) -> float:
+        """Seconds of a call at the slowest rate of its kind."""
+        work = _work(self.cost(problem))
+        done = sorted(
+            (_work(cost), times.first) for cost, times in zip(self.costs, self.times, strict=True)
+        )
+        alike = [pair for pair in done if pair[0] >= STEP * work] or done[-1:]
+        return work * max((seconds / one for one, seconds in alike), default=UNKNOWN)
 
     def cost(self, problem: Problem) -> Cost:
         return self.contender.found.implementation.cost(problem)
@@ -67,15 +83,20 @@ class Entry:
             self.first = self._model([times.first for times in self.times], self.first)
 
     def _model(self, seconds: list[float], before: CostModel | None) -> CostModel:
-        few = self._fitted < 2 * SEVERAL  # later the length scales hardly change
+        few = self._fitted < FEW  # later the length scales hardly change
         return fit.fit(self.problems, self.costs, seconds, warm=None if few else before)
 
-    def expected(self, problem: Problem) -> tuple[float, float] | None:
-        """Seconds of a warm call and of a first one; None while too little is known."""
+    def expected(self, problem: Problem) -> tuple[Prediction, Prediction] | None:
+        """Of a warm call and of a first one; None while too little is known."""
         if self.warm is None or self.first is None:
             return None
         cost = self.cost(problem)
-        return self.warm.predict(problem, cost).seconds, self.first.predict(problem, cost).seconds
+        return self.warm.predict(problem, cost), self.first.predict(problem, cost)
+
+
+def _work(cost: Cost) -> float:
+    """FLOP and bytes of a call."""
+    return max(1.0, cost.flops + cost.bytes + cost.once_flops + cost.once_bytes)
 
 
 class Race:
@@ -104,22 +125,22 @@ class Race:
 
     def _hopeful(self, entries: list[Entry], problem: Problem) -> list[Entry]:
         expected = {id(entry): entry.expected(problem) for entry in entries}
-        known = [seconds for seconds in expected.values() if seconds is not None]
+        known = [pair for pair in expected.values() if pair is not None]
         if not known:
             return entries
-        best = min(warm for warm, _ in known), min(first for _, first in known)
+        best = min(warm.seconds for warm, _ in known), min(first.seconds for _, first in known)
         if best[0] > LONGEST:
             return []
 
         def may_win(entry: Entry) -> bool:
-            seconds = expected[id(entry)]
+            pair = expected[id(entry)]
             least = self.floor(entry.contender, problem)
-            if seconds is None:
+            if pair is None:
                 return least <= MARGIN * best[0]
-            hope = HOPE if len(entry.times) < SEVERAL else LESS_HOPE
-            return seconds[1] <= LONGEST and any(
-                max(least, one / hope) <= MARGIN * fastest
-                for one, fastest in zip(seconds, best, strict=True)
+            hope = 1 + HOPE / len(entry.times)
+            return pair[1].seconds <= LONGEST and any(
+                max(least, min(one.low, one.seconds / hope)) <= MARGIN * fastest
+                for one, fastest in zip(pair, best, strict=True)
             )
 
         return [entry for entry in entries if may_win(entry)]

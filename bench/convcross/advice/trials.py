@@ -23,11 +23,11 @@ from convcross.sweeps.contenders import Contender
 from convcross.text import one_line
 from convkernels import Problem, UnsupportedProblem, namespaces
 
-ROUNDS, SECONDS = 5, 0.1  # samples of a contender: so many, or fewer in so many seconds
+ROUNDS, SECONDS = 3, 0.05  # samples of a contender: so many, or fewer in so many seconds
+LONG = 0.3  # seconds of a first load and run, after which there is no other
 AGAIN = 2  # times that a sample is taken anew for which the process waited for a core
 SHORTEST = 100e-6  # seconds of a sample; shorter steps are repeated
-SLOW = 1.5  # times as long as the fastest: FEW samples will do
-FEW = 2
+SLOW = 1.5  # times as long as the fastest: one sample will do
 PLANS, PLAN_SECONDS = 3, 0.02  # new instances, within so many seconds
 LOOKED_AT = 4096  # outputs of each contender that are compared
 APART = 4.0  # times their bounds, by which two results may differ
@@ -89,17 +89,24 @@ class Trial:
         )
         begin = time.perf_counter()
         self.load()
+        namespaces.synchronize(*self.place)
+        loaded = time.perf_counter()
         y = self.run()
         namespaces.synchronize(*self.place)
-        self.seconds = time.perf_counter() - begin
+        end = time.perf_counter()
+        self.seconds = end - begin
         some = y.reshape(-1)[:: max(1, math.prod(y.shape) // LOOKED_AT)]
         self.seen: Floats = namespaces.to_numpy(some).astype(np.float64)
         self.spent = 0.0
-        self.loads: list[float] = []
-        self.runs: list[float] = []
+        self.loads, self.runs = [loaded - begin], [end - loaded]
 
     def sample(self) -> None:
-        """A load and a run after it, both warmed by a run before."""
+        """A load and a run after it, both warmed by a run before; the first takes the place of what
+        was seen when nothing was warm."""
+        if self.seconds > LONG:
+            return
+        if not self.spent:
+            self.loads, self.runs = [], []
         repeats = max(1, math.ceil(SHORTEST / max(self.seconds, 1e-7)))
 
         def repeated(step: Any) -> Any:
@@ -159,7 +166,7 @@ def measure(
         best = min((trial.seconds for trial in trials.values()), default=0.0)
         for contender in active:
             trial = trials[contender]
-            if number < FEW or (trial.spent < SECONDS and trial.seconds <= SLOW * best):
+            if number == 0 or (trial.spent < SECONDS and trial.seconds <= SLOW * best):
                 with namespaces.on(*trial.place):
                     trial.sample()
     return {contender: trial.times() for contender, trial in trials.items()}, failed
