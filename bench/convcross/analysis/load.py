@@ -36,6 +36,7 @@ FLAGS = {
     "ran-fft": "of family direct, it executed an FFT kernel",
     "power-limited": "it ran at a clock more than 2 % below its rivals'",
     "preempted": "it waited for a core in most of its samples",
+    "launch-bound": "the device waited for its launches: the time is the host's",
 }
 
 UNVERIFIED = "nobody verified here what was computed, nor how it was timed"

@@ -17,8 +17,10 @@ from typing import Any
 from convcross.measure.prepare import note_rate
 from convcross.measure.process import progress_page
 from convcross.measure.timing import waits
+from convcross.measure.timing.clock import Stopwatch
 from convcross.measure.timing.sampling import CLOCKS, LEAST, Sample, Series, interleave
 from convcross.measure.trial import Measurement, Prepared, TooSlow, alive, step_of
+from convcross.results.schema import Record
 from convcross.stats.median import median_interval, quantile
 
 # Seconds of a warm run, for the host's clock and for CUDA's events. Shorter ones are timed in
@@ -108,10 +110,17 @@ def time_run(group: list[Prepared], measurement: Measurement) -> None:
         record.median_s, record.ci_low_s, record.ci_high_s = median_interval(samples)
         record.p95_s = quantile(samples)
         if record.device != "cpu" and not trial.regime.host_clock:
-            record.telemetry.launches_hidden = trial.stopwatch.held
-            record.telemetry.sm_hz = trial.stopwatch.pooled_sm_hz()
             record.telemetry.rounds_again = series.again
+            _tell_of_card(record, trial.stopwatch)
     _flag_power_limited(alive(group))
+
+
+def _tell_of_card(record: Record, stopwatch: Stopwatch) -> None:
+    """What a card's stopwatch says of its samples, beside their times."""
+    record.telemetry.launches_hidden = stopwatch.held
+    record.telemetry.sm_hz = stopwatch.pooled_sm_hz()
+    if stopwatch.launch_bound:
+        record.flags = sorted({*record.flags, "launch-bound"})
 
 
 def _flag_power_limited(group: list[Prepared]) -> None:

@@ -104,6 +104,49 @@ def test_a_step_that_waits_for_the_device_is_measured_again_without(device: Devi
     assert device.queued.count("hold") == 1
 
 
+@pytest.mark.parametrize(
+    ("ns", "held", "bound"),
+    [(1_000, False, True), (100_000, False, False), (1_000, True, False)],
+)
+def test_it_is_told_whether_the_device_waited_for_its_launches(
+    device: Device, monkeypatch: pytest.MonkeyPatch, ns: int, held: bool, bound: bool
+) -> None:
+    """30 launches of LATENCY each, and as many kernels."""
+    monkeypatch.setattr(
+        cuda_clock, "time", SimpleNamespace(perf_counter=lambda: device.host * 1e-9)
+    )
+
+    def step() -> None:
+        for _ in range(30):
+            device.work(ns)
+
+    watch = ready(device)
+    watch.held = held
+    assert not watch.launch_bound
+    for _ in range(2):
+        watch.time([step], flush=False)
+    assert watch.launch_bound is bound
+    watch.reset_clock()
+    assert not watch.launch_bound
+
+
+def test_who_waits_for_the_device_is_bound_by_its_host(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        cuda_clock, "time", SimpleNamespace(perf_counter=lambda: device.host * 1e-9)
+    )
+    watch = ready(device)
+
+    def step() -> None:
+        device.work(100_000)
+        device.synchronize()
+
+    watch.time([step], flush=False)
+    assert not watch.held
+    assert watch.launch_bound
+
+
 def test_an_exception_in_a_step_releases_the_hold(device: Device) -> None:
     watch = ready(device)
 
