@@ -217,6 +217,13 @@ def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     assert "the clock went back by" in (record.reason or "")
 
 
+@pytest.mark.parametrize("run", [5e-6, 20e-6, 40e-6, 80e-6, 100e-6, 1e-3])
+def test_what_surrounds_a_sample_of_a_card_is_little(run: float) -> None:
+    batch = phases.batch(run, "cuda:0")
+    assert 0.02 * batch * run >= 2e-6  # two events
+    assert batch == 1 or batch * run / 1.5e-6 < 500  # launches, half of what can be held
+
+
 @pytest.mark.parametrize("bound", [False, True])
 def test_whose_launches_are_waited_for_is_launch_bound(bound: bool) -> None:
     record = synthetic.record("direct/cupy", SMALL, device="cuda:0", flags=["preempted"])
