@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem, namespaces
 from convkernels.discovery import find, load_path
-from support import synthetic
 from support.planted import FAILURES, SOURCE, forgotten, images_of, plant, slow
 
 SMALL = Problem((16, 16), (3, 3), mode="same")
@@ -215,23 +213,6 @@ def test_a_clock_that_goes_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     record = measured(SOUND[:1])["direct"]
     assert record.status == "error"
     assert "the clock went back by" in (record.reason or "")
-
-
-@pytest.mark.parametrize("run", [5e-6, 20e-6, 40e-6, 80e-6, 100e-6, 1e-3])
-def test_what_surrounds_a_sample_of_a_card_is_little(run: float) -> None:
-    batch = phases.batch(run, "cuda:0")
-    assert 0.02 * batch * run >= 2e-6  # two events
-    assert batch == 1 or batch * run / 1.5e-6 < 500  # launches, half of what can be held
-
-
-@pytest.mark.parametrize("bound", [False, True])
-def test_whose_launches_are_waited_for_is_launch_bound(bound: bool) -> None:
-    record = synthetic.record("direct/cupy", SMALL, device="cuda:0", flags=["preempted"])
-    watch = SimpleNamespace(held=not bound, launch_bound=bound, pooled_sm_hz=lambda: 1.98e9)
-    phases._tell_of_card(record, watch)  # type: ignore[arg-type]
-    assert record.flags == ["launch-bound"] * bound + ["preempted"]
-    assert record.telemetry.launches_hidden is not bound
-    assert record.telemetry.sm_hz == 1.98e9
 
 
 def test_who_runs_at_a_lower_clock_than_a_rival_is_power_limited() -> None:

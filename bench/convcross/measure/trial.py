@@ -245,8 +245,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
     if isinstance(error, UnsupportedProblem):
         return "unsupported", message[:300]
-    memory = "OutOfMemory" in type(error).__name__ or "allocate memory" in message
-    if memory or isinstance(error, MemoryError):
+    if memory.exhausted(error):
         return "oom", reason
     if isinstance(error, TooSlow):
         return "timeout", message

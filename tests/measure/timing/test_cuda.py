@@ -93,15 +93,35 @@ def test_a_step_that_waits_for_the_device_is_measured_again_without(device: Devi
 
     (seconds,) = watch.time([step], flush=False)
     assert not watch.held
-    assert len(calls) == 2
-    assert device.queued.count("hold") == 1
+    assert len(calls) == 3
+    assert device.queued.count("hold") == 2
     # One sample in the pool: with the first one's 50 ms its clock would be told, too short as it is
     assert (watch._clock._samples <= 1).all()
     assert watch._clock._elapsed[0, 1] < 100_000
     assert LATENCY * 1e-9 <= seconds < 1e-4
     watch.time([step], flush=False)
-    assert len(calls) == 3
-    assert device.queued.count("hold") == 1
+    assert len(calls) == 4
+    assert device.queued.count("hold") == 2
+
+
+@pytest.mark.parametrize("stalled", [{1}, {1, 3}, {1, 2}])
+def test_a_stall_of_the_host_is_measured_again_held(device: Device, stalled: set[int]) -> None:
+    """In some of its calls the host comes too late, as if it waited for 50 ms."""
+    watch = ready(device)
+    calls = 0
+
+    def step() -> None:
+        nonlocal calls
+        calls += 1
+        if calls in stalled:
+            device.synchronize()
+        device.work(2_000)
+
+    times = [watch.time([step], flush=False)[0] for _ in range(3)]
+    assert watch.held is (stalled != {1, 2})
+    assert calls == (5 if stalled == {1, 2} else 3 + len(stalled))
+    if watch.held:
+        assert times == pytest.approx([2e-6] * 3)
 
 
 @pytest.mark.parametrize(
@@ -189,9 +209,10 @@ def test_a_block_is_held_until_its_end(device: Device) -> None:
     with pytest.raises(ValueError, match="planted"), watch.hold():
         raise ValueError("planted")
     assert watch.held
-    with watch.hold():
-        device.synchronize()
-    assert not watch.held
+    for held in (True, False):
+        with watch.hold():
+            device.synchronize()
+        assert watch.held is held
     device.queued.clear()
     with watch.hold():
         device.work(1_000)

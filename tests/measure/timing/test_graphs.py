@@ -287,6 +287,20 @@ class OutOfMemoryError(RuntimeError):
     """As both libraries name theirs."""
 
 
+def test_memory_that_runs_out_in_a_capture_is_no_refusal_by_any_name(
+    place: tuple[GPU, str],
+) -> None:
+    gpu, namespace = place
+
+    def step() -> None:
+        if gpu.recording is not None:
+            raise RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED")
+
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED") as caught:
+        graphs.capture([step], namespace, "cuda:0")
+    assert not isinstance(caught.value, UnsupportedProblem)
+
+
 @pytest.mark.parametrize("captured", [False, True])
 @pytest.mark.parametrize("kind", [OutOfMemoryError, UnsupportedProblem, KeyboardInterrupt])
 def test_what_is_no_refusal_of_graphs_passes(

@@ -24,6 +24,7 @@ from convkernels import namespaces
 from convkernels.cuda import kernel as cuda
 
 LIMIT_NS = 50_000_000  # a hold gives up after it
+STALLS = 2  # holds that give up one after the other: one may be a stall of the host's
 ROWS = 1024  # SM numbers told apart; the largest GPU of 2026 has 192 SMs
 PRECISION = 0.005  # to which a clock is told
 # Of the device's time that its host took to launch: above it the device kept up with each launch,
@@ -38,8 +39,9 @@ class CudaStopwatch:
     """CUDA events on the current stream of torch or CuPy.
 
     The first sample is not held: what it runs may load modules, which a hold would block. A sample
-    whose hold gives up, because a step waits for the device or more than about a thousand launches
-    do not fit its queue, is measured again without; from then on none is held. Of those it is told
+    whose hold gives up is measured again. Where that gives up too, since a step waits for the
+    device or more than about a thousand launches do not fit its queue, it is measured again
+    without, and from then on none is held. Of those it is told
     whether the device waited for the host (``launch_bound``).
 
     Raises
@@ -58,6 +60,7 @@ class CudaStopwatch:
         self._cupy = cupy
         self._card = cupy.cuda.Device(int(device.partition(":")[2] or 0))
         self._ran = False
+        self._stalls = 0  # holds that gave up, one after the other
         self._waited: list[bool] = []  # of each sample: the device, for the host
         with self._card:
             self._scrub = scrub(device)
@@ -93,8 +96,8 @@ class CudaStopwatch:
     def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
         hold = self.held and self._ran
         times, launching = self._sample(steps, flush, hold)
-        if hold and not self.held:
-            hold = False
+        while hold and self._stalls:
+            hold = self.held
             times, launching = self._sample(steps, flush, hold)
         self._ran = True
         self._clock.read()
@@ -105,7 +108,7 @@ class CudaStopwatch:
     def hold(self) -> Iterator[None]:
         """A block in which the device starts nothing that is put on the stream.
 
-        Null where ``held`` is False, as it is after a block whose hold gave up.
+        Null where ``held`` is False, as it is after STALLS blocks whose holds gave up.
         """
         if not self.held:
             yield
@@ -115,7 +118,8 @@ class CudaStopwatch:
         try:
             yield
         finally:
-            self.held = self._gate.release()
+            self._stalls = 0 if self._gate.release() else self._stalls + 1
+            self.held = self._stalls < STALLS
 
     def _sample(self, steps: Sequence[Step], flush: bool, hold: bool) -> tuple[list[float], float]:
         """Seconds of each step, and those that the host took to launch them all."""

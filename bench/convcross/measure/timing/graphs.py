@@ -148,7 +148,7 @@ def _recorded(
             raise
         return result, end()
     except Exception as error:
-        if "OutOfMemory" in type(error).__name__:
+        if memory.exhausted(error):
             raise
         lines = str(error).strip().splitlines()
         raise UnsupportedProblem(f"graph: {lines[0] if lines else type(error).__name__}") from error
