@@ -106,11 +106,10 @@ profile() {
   "$PYTHON" "$root/bench/gpu-visit/kernels-table.py" "$(ls results/"$card"/*-profile-*.jsonl | tail -n 1)" ||
     status=$?
   if [ -z "$dry_run" ] && command -v ncu >/dev/null; then
-    # The contenders run in a child process.
-    ncu --target-processes all --clock-control none --kernel-name-base demangled --kernel-name regex:direct \
-      --launch-count 6 --section SpeedOfLight --section Occupancy --section LaunchStats \
-      "$PYTHON" -m convcross run profile --contenders cuda-direct --device "$device" \
-      --out "$carried/ncu.jsonl" || status=$?
+    ncu --clock-control none --kernel-name-base function \
+      --kernel-name "regex:$("$PYTHON" "$root/bench/gpu-visit/launch-once.py" --names)" \
+      --section SpeedOfLight --section Occupancy --section LaunchStats \
+      "$PYTHON" "$root/bench/gpu-visit/launch-once.py" --device "$device" || status=$?
   fi
   return $status
 }
