@@ -1,21 +1,23 @@
 """What ``algorithm="auto"`` is worth after ``calibrate``, on problems that it has not seen.
 
-python bench/auto-table.py [problems]     (from the repository's root; 120 take some 15 minutes)
+python bench/auto-table.py [problems] [--device cuda:0] [--kept]
 
-The machine is calibrated anew. Each problem is measured with every contender that may be its
-fastest; then what auto takes and the fastest are timed again, in turns. Choices are compared warm:
-their plans are there, a call loads its filter and runs. Beside them: SciPy's own choice, an FFT
-always, the library's default always, and the rule that ``advise --export`` prints.
+From the repository's root; 120 problems take some 15 minutes on a CPU. The machine is calibrated
+anew, unless --kept asks for the calibration that is kept. Each problem is measured with every
+contender that may be its fastest; then what auto takes and the fastest are timed again, in turns.
+Choices are compared warm: their plans are there, a call loads its filter and runs. Beside them:
+SciPy's own choice, an FFT always, the library's default always, and the rule that
+``advise --export`` prints.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import dataclasses
 import itertools
 import math
 import random
-import sys
 import time
 from collections.abc import Sequence
 
@@ -28,7 +30,7 @@ from convcross.advice.weights import PHASE_WEIGHTS, total
 from convcross.stats.median import median_interval
 from convcross.sweeps.contenders import Contender
 from convcross.text import binary, seconds
-from convkernels import Problem, calibration, convolve, plans
+from convkernels import Problem, calibration, convolve, namespaces, plans
 from convkernels.calibration import Calibration
 from convkernels.discovery import find
 
@@ -38,7 +40,7 @@ KINDS = (design.image, design.images, design.layer)
 NEAR = 1.6  # times the fastest's predicted time: who may be the fastest
 AGAIN = 15  # rounds in which the choice and the fastest are timed again
 WARM = PHASE_WEIGHTS["fresh"]
-RIVALS = {
+RIVALS = {  # on a CPU and on a card
     "numpy": {
         "SciPy's choose_conv_method": "scipy-convolve/numpy",
         "always FFT (fft)": "fft/numpy",
@@ -48,6 +50,10 @@ RIVALS = {
     "torch": {
         "always FFT (fft)": "fft/torch",
         "always torch's conv2d": "torch-conv2d/torch",
+    },
+    "cupy": {
+        "always FFT (fft)": "fft/cupy",
+        "always FFT (cupyx.scipy.signal.fftconvolve)": "cupyx-fftconvolve/cupy",
     },
 }
 LAYER = Problem(
@@ -68,7 +74,7 @@ class Found:
     choosing: list[float] = dataclasses.field(default_factory=list)  # seconds
 
 
-def near(known: Calibration, problem: Problem, namespace: str) -> list[Contender]:
+def near(known: Calibration, problem: Problem, namespace: str, device: str) -> list[Contender]:
     """Those that may be the fastest."""
     expected = {}
     for name in known.contenders:
@@ -76,7 +82,7 @@ def near(known: Calibration, problem: Problem, namespace: str) -> list[Contender
         if phases is not None:
             expected[name] = total(phases, WARM).seconds
     best = min(expected.values())
-    return [Contender(f"{name}@cpu") for name, took in expected.items() if took <= NEAR * best]
+    return [Contender(f"{name}@{device}") for name, took in expected.items() if took <= NEAR * best]
 
 
 def turns(problem: Problem, pair: Sequence[Contender], operands: trials.Operands) -> list[float]:
@@ -93,23 +99,24 @@ def turns(problem: Problem, pair: Sequence[Contender], operands: trials.Operands
 def ask(
     known: Calibration, grown: rule.Rule, problem: Problem, namespace: str, found: Found
 ) -> None:
-    """Measure one problem on one namespace."""
+    """Measure one problem on one namespace, on the calibration's device."""
+    device = known.key.device
     operands, order = trials.Operands(SEED), random.Random(SEED)
     plans.clear()
-    plan = plans.take_best(problem, namespace, "cpu", calls=1000)
+    plan = plans.take_best(problem, namespace, device, calls=1000)
     plans.put_back(plan)
     begin = time.perf_counter()
-    plans.put_back(plans.take_best(problem, namespace, "cpu", calls=1000))
+    plans.put_back(plans.take_best(problem, namespace, device, calls=1000))
     found.choosing.append(time.perf_counter() - begin)
-    choice = Contender.of(plan.algorithm.name, namespace, "cpu")
+    choice = Contender.of(plan.algorithm.name, namespace, device)
     rivals = {
-        who: Contender(f"{name}@cpu")
+        who: Contender(f"{name}@{device}")
         for who, name in RIVALS[namespace].items()
         if find(name.partition("/")[0]).missing(namespace) is None
-        and find(name.partition("/")[0]).refuses(problem, namespace, "cpu") is None
+        and find(name.partition("/")[0]).refuses(problem, namespace, device) is None
     }
-    ruled = Contender(f"{rule.take(grown.tree, problem)}@cpu")
-    everyone = {choice, ruled, *near(known, problem, namespace), *rivals.values()}
+    ruled = Contender(f"{rule.take(grown.tree, problem)}@{device}")
+    everyone = {choice, ruled, *near(known, problem, namespace, device), *rivals.values()}
     times, _ = trials.measure(problem, sorted(everyone), operands, order)
     best = min(times, key=lambda one: times[one].warm)
     losses, low = [1.0], 1.0
@@ -136,6 +143,7 @@ def ask(
         for _ in range(3):
             begin = time.perf_counter()
             convolve(x, w, mode=problem.mode, op=problem.op)
+            namespaces.synchronize(namespace, device)
             calls.append(time.perf_counter() - begin)
         found.cold.append(calls[0] / min(calls[1:]))
 
@@ -167,20 +175,33 @@ def show(console: Console, namespace: str, found: Found) -> None:
     print(f"auto is within 5 %, or not significantly slower, on {1 - found.slower / count:.0%}")
     print(f"intervals hold {np.mean(found.inside):.1%} of {len(found.inside)} measured times")
     print(f"choosing, where the shape is known: {seconds(float(np.median(found.choosing)))}")
-    mean = math.exp(float(np.mean(np.log(found.cold))))
-    print(f"a first call of a shape takes {mean:.2f} times a later one (geometric mean, images)\n")
+    if found.cold:
+        mean = math.exp(float(np.mean(np.log(found.cold))))
+        print(
+            f"a first call of a shape takes {mean:.2f} times a later one (geometric mean, images)"
+        )
+    print()
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    parser = argparse.ArgumentParser()
+    parser.add_argument("problems", type=int, nargs="?", default=COUNT)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--kept", action="store_true")
+    asked = parser.parse_args()
+    count, device = asked.problems, asked.device
     begin = time.perf_counter()
-    known = calibrate.calibrate("cpu", tell=lambda line: None)
-    calibration.write(known)
+    known = calibration.current(device) if asked.kept else None
+    if known is None:
+        known = calibrate.calibrate(device, tell=lambda line: None)
+        calibration.write(known)
     print(f"calibrate: {time.perf_counter() - begin:.0f} s, {known.key.machine}", flush=True)
     results = {}
     problems = list(itertools.islice(design.problems(SEED, KINDS, ["float32"]), count))
     for namespace in RIVALS:
         among = [name for name in known.contenders if name.endswith(f"/{namespace}")]
+        if not among:
+            continue
         grown = rule.grow(known, among, WARM)
         results[namespace] = Found()
         for number, problem in enumerate(problems):
@@ -189,7 +210,9 @@ def main() -> None:
                 told = worth.Loss(tuple(results[namespace].losses["auto"]), 0)
                 print(f"{namespace}: {number + 1} of {count}, auto {told.mean:.3f}", flush=True)
         show(Console(width=120), namespace, results[namespace])
-    chosen = plans.take_best(LAYER, "torch", "cpu").algorithm
+    if "torch" not in results:
+        return
+    chosen = plans.take_best(LAYER, "torch", device).algorithm
     mine, torchs = (
         algorithm.implementation.cost(LAYER).workspace
         for algorithm in (chosen, find("torch-conv2d"))

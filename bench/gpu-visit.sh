@@ -3,16 +3,19 @@
 #
 #   bench/gpu-visit.sh [--dry-run] [chapter...]      default: every chapter, in this order
 #
-#   verify   tests that need a GPU, and every contender against SciPy
+#   verify   what was never seen on a card, first what it would spoil most; every contender against
+#            SciPy; the tests that need a GPU
 #   clock    the card's ceilings, and our timer against outside ones
 #   image    one image, one kernel: N 64 to 8192, n 3 to 255, float32; then the other dtypes
 #   cnn      layers of networks
 #   crossover  where FFT overtakes direct at every N, searched for twice: do the two agree?
 #   profile  which kernels each contender runs, and Nsight Compute on our own where it is there
+#   calibrate  what contenders take here, and what algorithm="auto" is worth with that
 #
-# Each chapter ends within 9 minutes, runs alone, prints a short table last and leaves one archive,
-# $OUT/<chapter>.tar.gz (OUT is ./visit by default), of results/, reports/ and its log. A chapter
-# that is run again goes on with the newest results file of its sweep under results/<card>/.
+# Each chapter ends within 9 minutes, runs alone, prints a short table last and leaves in $OUT
+# (./visit by default) <chapter>.tar.gz, of its log and the results that it has written, and
+# <chapter>-reports.tar.gz, in parts (.00, .01, …: cat joins them) where one would pass 16 MiB. A
+# chapter that is run again goes on with the newest results file of its sweep under results/<card>/.
 #
 # The machine needs Python 3.11 or later with NumPy, PyTorch and CuPy; no network, no git (set
 # CONVCROSS_COMMIT to the commit of this copy). What else is missing there travels in wheels/, which
@@ -24,15 +27,20 @@ cd "$(dirname "$0")/.."
 root=$PWD
 export PYTHONPATH=$root/bench:$root/kernels PYTHONUNBUFFERED=1
 OUT=$(realpath -m "${OUT:-visit}")
-CHAPTERS=(verify clock image cnn crossover profile)
+CHAPTERS=(verify clock image cnn crossover profile calibrate)
+LIMIT=530                        # seconds of a chapter
+PART=${PART:-$((16 << 20))}      # bytes of an archive, at most
 mkdir -p "$OUT"
 
-dry_run= device=cuda:0 budget=6m problems=100 tests=(-m gpu "$root/tests") sweeps=
+dry_run= device=cuda:0 budget=6m problems=100 calibration=2m compared=24 sweeps=
+tests=(-m gpu "$root/tests")
 if [ "${1:-}" = --dry-run ]; then
   shift
-  dry_run=1 device=cpu budget=20s problems=5 tests=("$root/tests/kernels/toolbox/test_stages.py")
+  dry_run=1 device=cpu budget=20s problems=5 calibration=45s compared=3
+  tests=("$root/tests/kernels/toolbox/test_stages.py")
   sweeps=$root/bench/gpu-visit/dry-run/
-  cd "$OUT" # its results are no reference
+  cd "$OUT" # its results are no reference, nor is its calibration
+  export CONVCROSS_CACHE=${CONVCROSS_CACHE:-$OUT/cache}
 fi
 chapters=("$@")
 [ $# -gt 0 ] || chapters=("${CHAPTERS[@]}")
@@ -49,7 +57,15 @@ if [ -z "$sweeps" ] && compgen -G "$root/wheels/*.whl" >/dev/null; then
   "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$carried" "$root"/wheels/*.whl
   export PYTHONPATH=$PYTHONPATH:$carried
 fi
-convcross() { "$PYTHON" -m convcross "$@"; }
+# within SECONDS COMMAND...: ended after so long, or where the chapter's time is over.
+within() {
+  local left=$((LIMIT - SECONDS)) status=0
+  [ "$left" -gt 0 ] || { echo "no time is left for: ${*:2}" && return 124; }
+  timeout --kill-after=15 "$(($1 < left ? $1 : left))" "${@:2}" || status=$?
+  [ "$status" != 124 ] || echo "time is over for: ${*:2}"
+  return "$status"
+}
+convcross() { within "$LIMIT" "$PYTHON" -m convcross "$@"; }
 card=$("$PYTHON" -c "from convcross.machine import describe; print(describe.name('$device'))")
 
 # sweep NAME BUDGET: run it, or go on with its newest results; then its crossovers and its report.
@@ -69,9 +85,11 @@ sweep() {
 # A chapter goes on after a failure, for what else it can tell, and ends with that failure's status.
 verify() {
   local status=0
-  convcross doctor || status=$?
-  "$PYTHON" -m pytest -c "$root/pyproject.toml" -p no:cacheprovider -rs "${tests[@]}" || status=$?
-  convcross check --device "$device" --problems "$problems" || status=$?
+  within 200 "$PYTHON" "$root/bench/gpu-visit/first-contact.py" --device "$device" || status=$?
+  within 60 "$PYTHON" -m convcross doctor || status=$?
+  within 200 "$PYTHON" -m convcross check --device "$device" --problems "$problems" || status=$?
+  within "$LIMIT" "$PYTHON" -m pytest -c "$root/pyproject.toml" -p no:cacheprovider -rs "${tests[@]}" ||
+    status=$?
   return $status
 }
 image() {
@@ -84,7 +102,7 @@ cnn() { sweep cnn "$budget"; }
 clock() {
   local status=0 command=(-m convcross)
   [ -z "$dry_run" ] || command=("$root/bench/gpu-visit/dry-run/ceilings.py")
-  "$PYTHON" "${command[@]}" doctor --ceilings --device "$device" || status=$?
+  within 120 "$PYTHON" "${command[@]}" doctor --ceilings --device "$device" || status=$?
   [ -n "$dry_run" ] || convcross doctor --cross-check --device "$device" || status=$?
   return $status
 }
@@ -106,24 +124,45 @@ profile() {
   "$PYTHON" "$root/bench/gpu-visit/kernels-table.py" "$(ls results/"$card"/*-profile-*.jsonl | tail -n 1)" ||
     status=$?
   if [ -z "$dry_run" ] && command -v ncu >/dev/null; then
-    # The contenders run in a child process.
-    ncu --target-processes all --clock-control none --kernel-name-base demangled --kernel-name regex:direct \
-      --launch-count 6 --section SpeedOfLight --section Occupancy --section LaunchStats \
-      "$PYTHON" -m convcross run profile --contenders cuda-direct --device "$device" \
-      --out "$carried/ncu.jsonl" || status=$?
+    within 150 ncu --clock-control none --kernel-name-base function \
+      --kernel-name "regex:$("$PYTHON" "$root/bench/gpu-visit/launch-once.py" --names)" \
+      --section SpeedOfLight --section Occupancy --section LaunchStats \
+      "$PYTHON" "$root/bench/gpu-visit/launch-once.py" --device "$device" || status=$?
   fi
   return $status
+}
+calibrate() {
+  local status=0 kept=$carried/calibrate
+  convcross calibrate --device "$device" --budget "$calibration" | tee "$kept" || status=$?
+  mkdir -p "results/$card"
+  [ "$status" != 0 ] || cp "$(tail -n 1 "$kept")" "results/$card/calibration.json"
+  within 360 "$PYTHON" "$root/bench/auto-table.py" "$compared" --device "$device" --kept || status=$?
+  return $status
+}
+
+# pack ARCHIVE SINCE FOLDER [LOG]: the files of a folder that are newer than SINCE, and a log of OUT.
+pack() {
+  local archive=$OUT/$1.tar.gz files=$carried/files
+  rm -f "$archive" "$archive".[0-9][0-9]
+  : >"$files"
+  [ ! -d "$3" ] || find "$3" -type f -newer "$2" >"$files"
+  [ $# -gt 3 ] || [ -s "$files" ] || return 0
+  tar -czf "$archive" --files-from="$files" ${4:+-C "$OUT" "$4"}
+  if [ "$(stat -c %s "$archive")" -gt "$PART" ]; then
+    split --bytes="$PART" --numeric-suffixes --suffix-length=2 "$archive" "$archive."
+    rm "$archive"
+  fi
 }
 
 failed=0
 for chapter in "${chapters[@]}"; do
   echo "== $chapter on $card"
-  status=0
+  status=0 SECONDS=0
+  touch "$carried/begin"
   "$chapter" 2>&1 | tee "$OUT/$chapter.log" || status=$?
-  kept=()
-  for folder in results/"$card" reports/"$card"; do [ ! -d "$folder" ] || kept+=("$folder"); done
-  tar -czf "$OUT/$chapter.tar.gz" "${kept[@]}" -C "$OUT" "$chapter.log"
-  echo "== $chapter: $([ $status = 0 ] && echo done || echo "exit $status"), $OUT/$chapter.tar.gz"
+  pack "$chapter" "$carried/begin" "results/$card" "$chapter.log"
+  pack "$chapter-reports" "$carried/begin" "reports/$card"
+  echo "== $chapter: $([ $status = 0 ] && echo done || echo "exit $status"), $(ls -d "$OUT/$chapter"*.tar.gz* | xargs)"
   [ $status = 0 ] || failed=1
 done
 exit $failed

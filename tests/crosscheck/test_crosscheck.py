@@ -250,7 +250,7 @@ def test_cases_of_a_cpu() -> None:
 def test_cases_of_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Algorithm, "missing", lambda self, namespace: None)
     [found] = crosscheck.groups("cuda:1")
-    for regime in ("flushed", "warm"):
+    for regime in ("flushed", "warm", "graph"):
         part = [case for case in found if case.regime == regime]
         assert len([case for case in part if "spin" not in case.contender]) >= 12
         assert all(case.contender.endswith("@cuda:1") for case in part)

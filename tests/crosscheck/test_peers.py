@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import json
 import sys
 from types import SimpleNamespace
@@ -57,22 +58,67 @@ def test_the_function_is_the_contenders_run() -> None:
 # ---- the peers of a card, with stand-ins ------------------------------------------------------
 
 
-def test_do_bench_flushes_and_its_graphs_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    testing = SimpleNamespace(
-        do_bench=lambda run, **options: run() is not None and 2.0,
-        do_bench_cudagraph=lambda run, **options: run() is not None and 3.0,
-    )
+RETURN_MODES = ("min", "max", "mean", "median", "all")
+
+
+def do_bench(
+    fn: Any,
+    warmup: float = 25,
+    rep: float = 100,
+    grad_to_none: Any = None,
+    quantiles: Any = None,
+    return_mode: str = "mean",
+) -> float:
+    """As triton.testing has it (python/triton/testing.py of 3.6): milliseconds."""
+    assert return_mode in RETURN_MODES
+    fn()
+    return 2.0
+
+
+def do_bench_cudagraph(
+    fn: Any,
+    rep: float = 20,
+    grad_to_none: Any = None,
+    quantiles: Any = None,
+    return_mode: str = "mean",
+) -> float:
+    """As above: six runs before the capture, which is on torch's stream."""
+    assert return_mode in RETURN_MODES
+    for _ in range(7):
+        fn()
+    return 3.0
+
+
+def test_the_stand_ins_take_what_triton_takes() -> None:
+    testing = pytest.importorskip("triton.testing", reason="Triton is not installed")
+    for own in (do_bench, do_bench_cudagraph):
+        theirs = inspect.signature(getattr(testing, own.__name__)).parameters
+        for name, parameter in inspect.signature(own).parameters.items():
+            assert theirs[name].default == parameter.default
+
+
+def test_do_bench_flushes_and_its_graphs_are_held_against_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    testing = SimpleNamespace(do_bench=do_bench, do_bench_cudagraph=do_bench_cudagraph)
     monkeypatch.setitem(sys.modules, "triton", SimpleNamespace(testing=testing))
     monkeypatch.setitem(sys.modules, "triton.testing", testing)
-    warm, flushed = DIRECT, dataclasses.replace(DIRECT, regime="flushed")
+    graph, flushed = (dataclasses.replace(DIRECT, regime=name) for name in ("graph", "flushed"))
     peer = peers.DoBench()
-    assert peer.medians([warm, flushed], {warm: 1e-3, flushed: 1e-3}) == {
-        warm: 3e-3,
+    assert peer.medians([graph, flushed], {graph: 1e-3, flushed: 1e-3}) == {
+        graph: 3e-3,
         flushed: 2e-3,
     }
-    assert peer.refuses(Case("fft/cupy@cuda:0", SMALL, "flushed")) is None
-    assert peer.refuses(Case("fft/torch@cuda:0", SMALL, "warm")) is None
-    assert "torch's stream" in (peer.refuses(Case("fft/cupy@cuda:0", SMALL, "warm")) or "")
+
+    def refused(name: str, regime: str) -> str:
+        return peer.refuses(Case(f"{name}@cuda:0", SMALL, regime)) or ""
+
+    assert refused("fft/cupy", "flushed") == refused("fft/torch", "flushed") == ""
+    assert refused("fft/torch", "graph") == ""
+    assert "torch's stream" in refused("fft/cupy", "graph")
+    assert "replays graphs" in refused("fft/torch", "warm")
+    assert peers.CudaBench().refuses(graph) == "it replays no graphs"
+    assert peers.CudaBench().refuses(DIRECT) is None
 
 
 class State:

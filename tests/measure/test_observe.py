@@ -11,12 +11,12 @@ import pytest
 from convcross.machine import telemetry
 from convcross.measure import observe
 from convcross.measure.duel import measure
-from convcross.measure.observers import profiler
+from convcross.measure.observers import kernels, profiler
 from convcross.results.schema import Energy, Record
 from convcross.sweeps.contenders import available
 from convcross.sweeps.duels import Duel, duels
 from convcross.sweeps.spec import Limits, Sweep
-from convkernels import Problem
+from convkernels import Problem, namespaces
 from support.planted import forgotten, plant
 
 DISGUISED = """
@@ -41,6 +41,15 @@ DIES = """
 def dies(x, w, problem):
     import os
     os._exit(3)
+"""
+
+
+HANGS = """
+
+@algorithm(name="hangs", family="direct", namespaces=["torch"], arithmetic="ieee", source="a test")
+def hangs(x, w, problem):
+    import time
+    time.sleep(600)
 """
 
 
@@ -127,13 +136,56 @@ def test_kernels_are_told_by_a_process_of_their_own(tmp_path: Path) -> None:
     duel = a_duel("disguised/torch@cpu", "dies/torch@cpu", paths=(path,))
     told = profiler.executed(duel, "dies/torch@cpu")
     assert told["kernels"] == []
-    assert "BrokenProcessPool" in told["reason"]
+    assert told["reason"] == "profiling failed: its process died"
     told = profiler.executed(duel, "absent/torch@cpu")
     assert told["kernels"] == []
     assert "absent" in told["reason"]
     told = profiler.executed(duel, "disguised/torch@cpu")
     assert any("fft" in kernel["name"] for kernel in told["kernels"])
     assert not told["reason"]
+
+
+@pytest.mark.torch
+def test_a_profile_that_hangs_costs_the_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plant(tmp_path, "from convkernels import algorithm\n" + HANGS)
+    duel = a_duel("fft/torch@cpu", "hangs/torch@cpu", paths=(path,))
+    assert profiler.executed(duel, "fft/torch@cpu")["kernels"]
+    assert profiler.processes() == 1
+    hung = profiler._process()._process
+    with monkeypatch.context() as impatient:
+        impatient.setattr(profiler, "SECONDS", 2.0)
+        told = profiler.executed(duel, "hangs/torch@cpu")
+    assert told["kernels"] == []
+    assert told["reason"] == "profiling failed: no answer in 2 s"
+    assert profiler.processes() == 0
+    assert not hung.is_alive()
+    assert profiler.executed(duel, "fft/torch@cpu")["kernels"]
+
+
+def test_a_profile_is_given_up_long_before_its_worker_is() -> None:
+    cell = Limits().cell_seconds
+    assert 2 * min(profiler.SECONDS, profiler.SHARE * cell) < cell
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("namespace", ["torch", "cupy"])
+def test_kernels_of_the_card_five_times_over(namespace: str) -> None:
+    """cuFFT's, of either library, each time, in a process of their own: where CUPTI is lost between
+    two sessions, it may dump core."""
+    if (reason := namespaces.missing(namespace)) is not None:
+        pytest.skip(reason)
+    fft, direct = (f"{name}/{namespace}@cuda:0" for name in ("fft", "direct"))
+    duel = a_duel(fft, direct)
+    for _ in range(5):
+        by_fft = profiler.executed(duel, fft)
+        assert by_fft["reason"] is None
+        assert kernels.ran_fft(by_fft["kernels"]), by_fft
+        assert by_fft["streams"]
+        plain = profiler.executed(duel, direct)
+        assert plain["kernels"]
+        assert not kernels.ran_fft(plain["kernels"]), plain
 
 
 def test_stages_are_timed_where_a_duel_is_profiled() -> None:

@@ -12,11 +12,18 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "gpu-visit.sh"
 
+CHAPTERS = ["verify", "clock", "image", "cnn", "crossover", "profile", "calibrate"]
+
 Done = subprocess.CompletedProcess[str]
 
 
-def visit(folder: Path, *arguments: str) -> Done:
-    environment = {**os.environ, "OUT": str(folder), "PYTHON": sys.executable}
+def packed(file: Path) -> list[str]:
+    with tarfile.open(file) as archive:
+        return archive.getnames()
+
+
+def visit(folder: Path, *arguments: str, **variables: str) -> Done:
+    environment = {**os.environ, "OUT": str(folder), "PYTHON": sys.executable, **variables}
     return subprocess.run(
         [str(SCRIPT), "--dry-run", *arguments],
         env=environment,
@@ -39,12 +46,11 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[P
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("chapter", ["verify", "clock", "image", "cnn", "crossover", "profile"])
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_chapter(chapter: str, visited: Callable[[str], tuple[Path, Done]]) -> None:
     folder, done = visited(chapter)
     assert done.returncode == 0, done.stdout + done.stderr
-    with tarfile.open(folder / f"{chapter}.tar.gz") as archive:
-        names = archive.getnames()
+    names = packed(folder / f"{chapter}.tar.gz")
     assert f"{chapter}.log" in names
     if chapter == "clock":
         assert any(name.endswith("ceilings.json") for name in names)
@@ -52,9 +58,47 @@ def test_chapter(chapter: str, visited: Callable[[str], tuple[Path, Done]]) -> N
         assert "Crossovers n*" in done.stdout  # of the first search and the second, side by side
     elif chapter == "profile":
         assert "aten::_fft_r2c" in done.stdout
-    if chapter not in ("verify", "clock"):
+    elif chapter == "verify":
+        assert "no CUDA GPU: 12 checks are not asked" in done.stdout
+    elif chapter == "calibrate":
+        assert any(name.endswith("calibration.json") for name in names)
+        assert "time over the fastest's" in done.stdout
+    reported = folder / f"{chapter}-reports.tar.gz"
+    if chapter in ("verify", "clock", "calibrate"):
+        assert not reported.exists()
+    else:
         assert any(name.endswith(".jsonl") for name in names)
-        assert any(name.endswith("report.html") for name in names)
+        assert not any(name.endswith("report.html") for name in names)
+        assert any(name.endswith("report.html") for name in packed(reported))
+
+
+@pytest.mark.torch
+def test_an_archive_holds_its_chapter_alone(
+    visited: Callable[[str], tuple[Path, Done]],
+) -> None:
+    folder, _ = visited("cnn")
+    done = visit(folder, "clock")
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = packed(folder / "clock.tar.gz")
+    assert any(name.endswith("ceilings.json") for name in names)
+    assert not any(name.endswith(".jsonl") for name in names)
+
+
+@pytest.mark.torch
+def test_an_archive_that_is_too_large_comes_in_parts(
+    visited: Callable[[str], tuple[Path, Done]], tmp_path: Path
+) -> None:
+    folder, _ = visited("cnn")
+    done = visit(folder, "cnn", PART="30000")
+    assert done.returncode == 0, done.stdout + done.stderr
+    parts = sorted(folder.glob("cnn-reports.tar.gz.*"))
+    assert len(parts) > 1
+    assert all(part.stat().st_size <= 30000 for part in parts)
+    assert not (folder / "cnn-reports.tar.gz").exists()
+    joined = tmp_path / "joined.tar.gz"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert any(name.endswith("report.html") for name in packed(joined))
+    assert parts[0].name in done.stdout
 
 
 @pytest.mark.torch
@@ -75,13 +119,24 @@ def test_failed_chapter_is_told(tmp_path: Path) -> None:
     assert "cnn: exit 2" in done.stdout
 
 
+def test_a_chapter_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    """The functions of the script, with a limit of two seconds."""
+    text = SCRIPT.read_text(encoding="utf-8")
+    body = text[text.index("within() {") : text.index("convcross() {")]
+    done = subprocess.run(
+        ["bash", "-c", f"{body}\nLIMIT=2; within 60 sleep 30; echo $?; within 1 true; echo $?"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    told = ["time is over for: sleep 30", "124", "no time is left for: true", "124"]
+    assert done.stdout.splitlines() == told
+
+
 def test_unknown_chapter_names_the_allowed_ones(tmp_path: Path) -> None:
     done = visit(tmp_path, "imagee")
     assert done.returncode == 2
-    assert (
-        done.stderr
-        == "gpu-visit: chapter is 'imagee'; allowed: verify clock image cnn crossover profile\n"
-    )
+    assert done.stderr == f"gpu-visit: chapter is 'imagee'; allowed: {' '.join(CHAPTERS)}\n"
 
 
 COLLECT = """

@@ -1,12 +1,15 @@
 """What is flagged on the page, and floors and ceilings beside it."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from convcross import measure
 from convcross.analysis import tables
-from convcross.analysis.load import load
+from convcross.analysis.crossover.crossover import crossovers
+from convcross.analysis.load import FLAGS, load
 from convcross.report import report
 from convcross.results.schema import Telemetry
 from convkernels import Problem
@@ -102,3 +105,31 @@ def test_the_roofline_is_there_with_ceilings(unflagged: list[Path]) -> None:
         f"cpu-warm-float32-convolution-same-normal-roofline{suffix}"
         for suffix in (".png", ".svg", ".pdf")
     ]
+
+
+def test_flags_are_those_that_measuring_gives() -> None:
+    source = "".join(file.read_text("utf-8") for file in Path(measure.__file__).parent.glob("*.py"))
+    given = set(re.findall(r'(?:append\(|flags, )"([a-z-]+)"', source))
+    assert given == set(FLAGS)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_each_flag_is_told_in_the_report_and_beside_the_crossover(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    flag: str,
+) -> None:
+    duels = synthetic.duels(CONTENDERS, sizes=[256], kernels=[3, 9, 15, 31])
+    for cell in duels:
+        for record in cell:
+            record.flags = [flag] if record.algorithm == "direct" and cell is duels[-1] else []
+    path = synthetic.write(tmp_path / "a.jsonl", duels)
+    crossovers([path])
+    assert f"1 flagged measurement (1 {flag}) left out" in caplog.text
+    timed = load([path]).grid[["contender", "n"]].values.tolist()
+    assert ["direct/numpy", 15] in timed
+    assert ["direct/numpy", 31] not in timed
+    draw_nothing(monkeypatch)
+    page = page_of(report.write([path], tmp_path / "out")).text
+    assert FLAGS[flag] in page

@@ -36,6 +36,7 @@ FLAGS = {
     "ran-fft": "of family direct, it executed an FFT kernel",
     "power-limited": "it ran at a clock more than 2 % below its rivals'",
     "preempted": "it waited for a core in most of its samples",
+    "launch-bound": "the device waited for its launches: the time is the host's",
 }
 
 UNVERIFIED = "nobody verified here what was computed, nor how it was timed"
@@ -116,6 +117,7 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     flagged = frame["flags"].map(bool) & measured
     frame["usable"] = measured if include_flagged else measured & ~flagged
     frame["failed"] = pd.Series(_failed(frame), dtype=object)
+    frame["refused"] = pd.Series(_refused(frame), dtype=object)
     notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
     for note in notes:
         log.warning(one_line(note))
@@ -193,15 +195,25 @@ def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
     Only what leaves a time unknown is a defect: a wrong result, an error, a flag. What was refused
     or found no memory is no choice there, and what timed out is slower than all that did not.
     """
-    none: frozenset[str] = frozenset()
     untimed = ["ok", *(name for name, status in STATUSES.items() if status.untimed)]  # ok: flagged
-    defect = frame["is_grid"] & ~frame["usable"] & frame["status"].isin(untimed)
-    if not defect.any():
+    return _in_cell(frame, ~frame["usable"] & frame["status"].isin(untimed))
+
+
+def _refused(frame: pd.DataFrame) -> list[frozenset[str]]:
+    """Of each row, the contenders of its family that refused the problem of its cell."""
+    return _in_cell(frame, frame["status"] == "unsupported")
+
+
+def _in_cell(frame: pd.DataFrame, some: pd.Series[bool]) -> list[frozenset[str]]:
+    """Of each row, the contenders of some rows of its family and cell, without a usable time."""
+    none: frozenset[str] = frozenset()
+    some = frame["is_grid"] & some
+    if not some.any():
         return [none] * len(frame)
     cells = list(zip(*(frame[key] for key in [*CONDITIONS, "family", "N", "n"]), strict=True))
     names, usable = frame["contender"].tolist(), frame["usable"].tolist()
     found: dict[tuple[Any, ...], set[str]] = {}
-    for place in np.flatnonzero(defect):
+    for place in np.flatnonzero(some):
         found.setdefault(cells[place], set()).add(names[place])
     for cell, name, whole in zip(cells, names, usable, strict=True):
         if whole and cell in found:

@@ -113,7 +113,7 @@ def groups(device: str) -> list[list[Case]]:
     found = [
         [
             Case(f"{name}@{device}", Problem((size, size), (n, n), mode="same"), regime)
-            for regime in (("warm",) if on_cpu else ("flushed", "warm"))
+            for regime in (("warm",) if on_cpu else ("flushed", "warm", "graph"))
             for name in names
             if find(name.partition("/")[0]).missing(name.partition("/")[2]) is None
         ]

@@ -170,8 +170,8 @@ class TorchTimer:
 
 @dataclasses.dataclass(frozen=True)
 class DoBench:
-    """triton.testing: do_bench flushes the L2 before each run; do_bench_cudagraph replays runs
-    back to back, which is warm, and captures what torch launches."""
+    """triton.testing: do_bench flushes the L2 before each run; do_bench_cudagraph replays a graph
+    of many runs of what torch launches, back to back, as ours replays a graph of one."""
 
     name: str = "do_bench"
     limit: float = 0.02
@@ -179,7 +179,9 @@ class DoBench:
     modules: tuple[str, ...] = ("triton", "torch")
 
     def refuses(self, case: Case) -> str | None:
-        if case.regime == "warm" and Contender(case.contender).namespace != "torch":
+        if case.regime == "warm":
+            return "do_bench flushes, and do_bench_cudagraph replays graphs"
+        if case.regime == "graph" and Contender(case.contender).namespace != "torch":
             return "do_bench_cudagraph captures torch's stream only"
         return None
 
@@ -191,7 +193,7 @@ class DoBench:
         for case in cases:
             place = Contender(case.contender)
             with namespaces.on("torch", place.device), subject(case) as run:
-                if case.regime == "warm":
+                if case.regime == "graph":
                     for _ in range(max(3, round(0.05 / expected[case]))):
                         run()  # its own warm-up is one run
                     milliseconds = testing.do_bench_cudagraph(run, rep=20, return_mode="median")
@@ -215,7 +217,7 @@ class CudaBench:
     modules: tuple[str, ...] = ("cuda", "cuda.bench")
 
     def refuses(self, case: Case) -> str | None:
-        return None
+        return "it replays no graphs" if case.regime == "graph" else None
 
     def medians(
         self, cases: Sequence[Case], expected: Mapping[Case, float]

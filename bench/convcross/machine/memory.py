@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 import sys
 from pathlib import Path
 
 import psutil
+
+# What libraries say where memory runs out, beside exceptions of that name: cuBLAS, cuFFT and cuDNN
+# "…ALLOC_FAILED", CUDA cudaErrorMemoryAllocation, torch "CUDA error: out of memory".
+EXHAUSTED = re.compile(
+    r"ALLOC(ATION)?_FAILED|cudaErrorMemoryAllocation|out[ _]of[ _]memory|allocate memory",
+    re.IGNORECASE,
+)
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an exception says that memory has run out."""
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+        return True
+    try:
+        return EXHAUSTED.search(str(error)) is not None
+    except Exception:  # an exception of a contender's own, which fails at that too
+        return False
 
 
 def free(namespace: str, device: str) -> float:

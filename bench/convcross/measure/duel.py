@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from convcross.machine import memory, threads
 from convcross.machine.contention import ContentionWatch
+from convcross.measure import cold_libraries
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.accuracy.arrays import Place
 from convcross.measure.data_seeds import measure_errors
@@ -78,6 +79,9 @@ def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
     watch = ContentionWatch()
     progress_page.begin_duel(duel.contenders)
     with ledger.charge("preparation"):
+        for contender in duel.contenders:
+            if contender.device != "cpu":
+                cold_libraries.load(contender.namespace, contender.device)
         trials = [_trial(duel, problem, contender) for contender in duel.contenders]
         _import_libraries(trials)
     count = duel.threads or threads.usable()

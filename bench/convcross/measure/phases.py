@@ -17,13 +17,16 @@ from typing import Any
 from convcross.measure.prepare import note_rate
 from convcross.measure.process import progress_page
 from convcross.measure.timing import waits
+from convcross.measure.timing.clock import Stopwatch
 from convcross.measure.timing.sampling import CLOCKS, LEAST, Sample, Series, interleave
 from convcross.measure.trial import Measurement, Prepared, TooSlow, alive, step_of
+from convcross.results.schema import Record
 from convcross.stats.median import median_interval, quantile
 
 # Seconds of a warm run, for the host's clock and for CUDA's events. Shorter ones are timed in
-# batches of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 µs) is little.
-SHORTEST = {"cpu": 50e-6, "cuda": 20e-6}
+# batches of BATCH times that, so that what surrounds a sample (0.2 µs, and 1 to 2 µs) is little. A
+# batch on a card has no more launches than a held stream takes, as each is 1.5 µs of the device.
+SHORTEST = {"cpu": 50e-6, "cuda": 100e-6}
 BATCH = 4
 WARMUP = 0.2  # of the limit in seconds, at most, for each contender
 STEADY = 0.02  # relative change of the running median at which a contender is warm
@@ -56,9 +59,13 @@ def warm_up(trial: Prepared, measurement: Measurement) -> None:
     trial.run_seconds = min(times)
     note_rate(trial, min(times))
     if trial.regime.batched:
-        shortest = SHORTEST[trial.contender.device.partition(":")[0]]
-        if min(times) < shortest:
-            trial.batch = math.ceil(BATCH * shortest / max(min(times), 1e-9))
+        trial.batch = batch(min(times), trial.contender.device)
+
+
+def batch(run: float, device: str) -> int:
+    """How many runs of so many seconds are timed as one sample."""
+    shortest = SHORTEST[device.partition(":")[0]]
+    return 1 if run >= shortest else math.ceil(BATCH * shortest / max(run, 1e-9))
 
 
 def leave_out(group: list[Prepared], measurement: Measurement) -> None:
@@ -108,10 +115,17 @@ def time_run(group: list[Prepared], measurement: Measurement) -> None:
         record.median_s, record.ci_low_s, record.ci_high_s = median_interval(samples)
         record.p95_s = quantile(samples)
         if record.device != "cpu" and not trial.regime.host_clock:
-            record.telemetry.launches_hidden = trial.stopwatch.held
-            record.telemetry.sm_hz = trial.stopwatch.pooled_sm_hz()
             record.telemetry.rounds_again = series.again
+            _tell_of_card(record, trial.stopwatch)
     _flag_power_limited(alive(group))
+
+
+def _tell_of_card(record: Record, stopwatch: Stopwatch) -> None:
+    """What a card's stopwatch says of its samples, beside their times."""
+    record.telemetry.launches_hidden = stopwatch.held
+    record.telemetry.sm_hz = stopwatch.pooled_sm_hz()
+    if stopwatch.launch_bound:
+        record.flags = sorted({*record.flags, "launch-bound"})
 
 
 def _flag_power_limited(group: list[Prepared]) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from convcross.machine import threads
+from convcross.machine import memory, threads
 from convcross.measure.accuracy import arrays
 from convcross.measure.accuracy.truth import Truth
 from convcross.measure.process import progress_page, state
@@ -201,9 +201,12 @@ def step_of(trial: Trial, step: str) -> Iterator[None]:
 
 
 def _card_works(trial: Trial) -> bool:
-    """After an illegal address no call on a card succeeds until the process ends."""
+    """After an illegal address no call on a card succeeds until the process ends, and after some
+    failed captures torch gives no memory back (``graphs``)."""
     try:
         trial.synchronize()
+        if trial.contender.device != "cpu" and trial.record.status == "error":
+            memory.release()
     except Exception:
         return False
     return True
@@ -242,8 +245,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
     if isinstance(error, UnsupportedProblem):
         return "unsupported", message[:300]
-    memory = "OutOfMemory" in type(error).__name__ or "allocate memory" in message
-    if memory or isinstance(error, MemoryError):
+    if memory.exhausted(error):
         return "oom", reason
     if isinstance(error, TooSlow):
         return "timeout", message

@@ -258,6 +258,34 @@ def test_what_is_left_out_of_a_family_is_told(caplog: pytest.LogCaptureFixture) 
     assert row.n_star == pytest.approx(9.4, rel=0.05)
     told = "family direct is left out at N = 512, n = 11, 15: direct/torch, its fastest next to it,"
     assert told in caplog.text
-    # What was refused is no choice there: the family is then the slower one.
-    duels[4][2] = censor(duels[4][2].model_copy(update={"flags": []}), "unsupported")
-    assert "direct/numpy" in one(found(duels)).representatives[0]
+
+
+def test_what_the_fastest_refuses_makes_no_crossover(caplog: pytest.LogCaptureFixture) -> None:
+    """direct/torch, ten times as fast as direct/numpy, ends at n = 7: fft is ahead of the other
+    from there on, and would be behind it up to 9.4."""
+    fast = {"direct": synthetic.direct(0.1), "fft": synthetic.fft(9.4, 0.1)}
+    duels = honest(**fast)
+    for cell in duels:
+        if cell[2].problem.kernel[0] > 7:
+            cell[2] = censor(cell[2], "unsupported")
+    row = one(found(duels))
+    assert (row.verdict, row.n_star, row.low) == ("beyond-grid", None, 7)
+    told = "direct/torch, its fastest up to there, refuses such kernels, and fft is ahead by the"
+    assert told in caplog.text
+
+
+def test_a_refusal_past_the_crossover_moves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    fast = {"direct": synthetic.direct(0.1), "fft": synthetic.fft(9.4, 0.1)}
+    wanted = one(found(honest(**fast)))
+    for last in (11, 21):
+        for refusing in (2, 3):  # the fastest direct sum, and the fastest FFT
+            duels = honest(**fast)
+            for cell in duels:
+                if cell[refusing].problem.kernel[0] > last:
+                    cell[refusing] = censor(cell[refusing], "unsupported")
+            caplog.clear()
+            row = one(found(duels))
+            assert row.n_star == pytest.approx(wanted.n_star)
+            assert (row.low, row.high) == pytest.approx((wanted.low, wanted.high), rel=0.02)
+            # fft was ahead before: what is measured without the fastest direct sum stays.
+            assert ("refuses such kernels" in caplog.text) is ((last, refusing) == (11, 3))

@@ -14,7 +14,7 @@ import pytest
 from scipy import signal
 
 from convkernels.algorithms.direct import cuda_direct
-from convkernels.cuda import emulator, nvrtc
+from convkernels.cuda import disassembly, emulator, nvrtc, occupancy
 from convkernels.cuda import kernel as cuda
 from convkernels.discovery import find
 from convkernels.namespaces import from_numpy, missing, on, to_numpy
@@ -99,6 +99,10 @@ KERNELS = [
     ((1, 20), 1),
     ((31, 31), 1),
     ((31, 30), H200_PROCESSORS),
+    ((33, 33), 1),
+    ((47, 36), H200_PROCESSORS),
+    ((63, 63), 1),
+    ((63, 63), H200_PROCESSORS),
 ]
 # Smaller than a tile, a whole number of tiles, widths that are no multiple of 4.
 IMAGES = [(1, 1), (5, 34), (64, 128), (71, 130)]
@@ -193,8 +197,9 @@ def test_errors_of_the_compiler_are_told():
 
 # ---- machine code for sm_90 -----------------------------------------------------------------
 
-SQUARES = [(n, n) for n in (3, 7, 11, 15, 31)]
-RECTANGLES = [(31, 3), (5, 31)]
+SQUARES = [(n, n) for n in (3, 7, 11, 13, 15, 31, 33, 63)]
+RECTANGLES = [(31, 3), (5, 31), (3, 63)]
+INSTRUCTION_CACHE = 128 << 10  # bytes, of a multiprocessor: Jia et al. 2018, arXiv:1804.06826
 
 
 @pytest.mark.parametrize("compiler", nvrtc.COMPILERS)
@@ -204,6 +209,7 @@ def test_compiles_without_spills(compiler):
         pytest.skip(reason)
     cases = [(kernel, 1) for kernel in SQUARES + RECTANGLES]
     cases += [((31, 31), 70), ((5, 5), 10**6)]  # both small tiles
+    cases += [((63, 63), 70), ((63, 63), 10**6)]
     if compiler != "nvrtc" and not nvrtc.missing("nvrtc"):
         cases = cases[:2]  # CuPy compiles with NVRTC: it is the one that counts
     for size, processors in cases:
@@ -214,6 +220,18 @@ def test_compiles_without_spills(compiler):
         assert (used.spilled_bytes, used.stack_bytes) == (0, 0), (size, tile, used)
         assert used.registers * threads * tile.resident <= 65536, (size, tile, used)
         assert used.registers <= 255
+
+
+@pytest.mark.parametrize("n", [7, 11, 13, 15, 31, 33, 63])
+def test_the_machine_code_fits_the_instruction_cache(n):
+    if reason := nvrtc.missing("nvrtc") or disassembly.missing():
+        pytest.skip(reason)
+    problem = Problem(image=(4096, 4096), kernel=(n, n), mode="same")
+    kernel = cuda_direct.compose(problem.kernel, cuda_direct.tile_for(problem, H200_PROCESSORS))
+    names = disassembly.instructions(kernel)
+    assert 16 * len(names) <= INSTRUCTION_CACHE
+    first, second, *_ = (at for at, name in enumerate(names) if name.startswith("BAR"))
+    assert disassembly.mix(names[first:second])["multiply-adds"] > 0.92 * (second - first)
 
 
 @pytest.mark.parametrize("compiler", nvrtc.COMPILERS)
@@ -228,13 +246,17 @@ def test_compiler_errors_are_told(compiler):
 # ---- the launch ------------------------------------------------------------------------------
 
 
-def test_shared_memory_fits_every_kernel_size():
-    tiles = (cuda_direct.LIGHT, cuda_direct.MIDDLE, cuda_direct.HEAVY, *cuda_direct.SMALL)
-    largest = (cuda_direct.LARGEST, cuda_direct.LARGEST)
-    for tile in tiles:
+@pytest.mark.parametrize("largest", [31, cuda_direct.LARGEST])
+def test_shared_memory_fits_every_kernel_size(largest):
+    for processors in (1, 40, 10**6):
+        problem = Problem(image=(512, 512), kernel=(largest, largest), mode="same")
+        tile = cuda_direct.tile_for(problem, processors)
         # The outputs pass through the memory of the inputs.
         assert math.prod(tile.outputs) <= math.prod(tile.inputs((1, 1)))
-        assert tile.shared_bytes(largest) <= cuda.MAX_SHARED_BYTES
+        assert tile.shared_bytes(problem.kernel) <= cuda.MAX_SHARED_BYTES
+    wide = cuda_direct.WIDE
+    wanted = occupancy.blocks(128, 255, wide.shared_bytes((cuda_direct.LARGEST,) * 2))
+    assert wanted == wide.resident
 
 
 def test_source_is_ascii():
@@ -258,6 +280,8 @@ def test_shape_is_the_struct_of_the_source():
         ((4096, 4096), (31, 31), cuda_direct.HEAVY),
         ((512, 512), (31, 31), cuda_direct.SMALL[1]),
         ((600, 600), (7, 7), cuda_direct.SMALL[0]),
+        ((4096, 4096), (33, 33), cuda_direct.WIDE),
+        ((512, 512), (63, 63), cuda_direct.SMALL_WIDE[1]),
     ],
 )
 def test_tiles_keep_the_processors_at_work(image, kernel, tile):
@@ -269,7 +293,7 @@ def test_tiles_keep_the_processors_at_work(image, kernel, tile):
     ("change", "reason"),
     [
         ({"dtype": "float64"}, "float32 only, not float64"),
-        ({"kernel": (32, 3)}, "not 32×3"),
+        ({"kernel": (64, 3)}, "not 64×3"),
         ({"boundary": "circular"}, "no boundary circular"),
         ({"stride": (2, 1)}, "no stride"),
         ({"dilation": (1, 2)}, "no dilation"),
@@ -317,7 +341,9 @@ def test_large_shared_memory_is_asked_for(monkeypatch, shared_bytes):
 @pytest.mark.gpu
 @needs_gpu
 @pytest.mark.parametrize("processors", [None, 1, 10**6])  # the device's, largest and least tile
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 5), (7, 7), (12, 13), (31, 31), (31, 2)])
+@pytest.mark.parametrize(
+    "kernel", [(1, 1), (3, 3), (2, 5), (7, 7), (12, 13), (31, 31), (63, 63), (31, 2)]
+)
 def test_on_a_gpu(monkeypatch, kernel, processors):
     if processors is not None:
         monkeypatch.setattr(cuda, "processors", lambda device: processors)

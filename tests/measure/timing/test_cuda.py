@@ -93,15 +93,78 @@ def test_a_step_that_waits_for_the_device_is_measured_again_without(device: Devi
 
     (seconds,) = watch.time([step], flush=False)
     assert not watch.held
-    assert len(calls) == 2
-    assert device.queued.count("hold") == 1
+    assert len(calls) == 3
+    assert device.queued.count("hold") == 2
     # One sample in the pool: with the first one's 50 ms its clock would be told, too short as it is
     assert (watch._clock._samples <= 1).all()
     assert watch._clock._elapsed[0, 1] < 100_000
     assert LATENCY * 1e-9 <= seconds < 1e-4
     watch.time([step], flush=False)
-    assert len(calls) == 3
-    assert device.queued.count("hold") == 1
+    assert len(calls) == 4
+    assert device.queued.count("hold") == 2
+
+
+@pytest.mark.parametrize("stalled", [{1}, {1, 3}, {1, 2}])
+def test_a_stall_of_the_host_is_measured_again_held(device: Device, stalled: set[int]) -> None:
+    """In some of its calls the host comes too late, as if it waited for 50 ms."""
+    watch = ready(device)
+    calls = 0
+
+    def step() -> None:
+        nonlocal calls
+        calls += 1
+        if calls in stalled:
+            device.synchronize()
+        device.work(2_000)
+
+    times = [watch.time([step], flush=False)[0] for _ in range(3)]
+    assert watch.held is (stalled != {1, 2})
+    assert calls == (5 if stalled == {1, 2} else 3 + len(stalled))
+    if watch.held:
+        assert times == pytest.approx([2e-6] * 3)
+
+
+@pytest.mark.parametrize(
+    ("ns", "held", "bound"),
+    [(1_000, False, True), (100_000, False, False), (1_000, True, False)],
+)
+def test_it_is_told_whether_the_device_waited_for_its_launches(
+    device: Device, monkeypatch: pytest.MonkeyPatch, ns: int, held: bool, bound: bool
+) -> None:
+    """30 launches of LATENCY each, and as many kernels."""
+    monkeypatch.setattr(
+        cuda_clock, "time", SimpleNamespace(perf_counter=lambda: device.host * 1e-9)
+    )
+
+    def step() -> None:
+        for _ in range(30):
+            device.work(ns)
+
+    watch = ready(device)
+    watch.held = held
+    assert not watch.launch_bound
+    for _ in range(2):
+        watch.time([step], flush=False)
+    assert watch.launch_bound is bound
+    watch.reset_clock()
+    assert not watch.launch_bound
+
+
+def test_who_waits_for_the_device_is_bound_by_its_host(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        cuda_clock, "time", SimpleNamespace(perf_counter=lambda: device.host * 1e-9)
+    )
+    watch = ready(device)
+
+    def step() -> None:
+        device.work(100_000)
+        device.synchronize()
+
+    watch.time([step], flush=False)
+    assert not watch.held
+    assert watch.launch_bound
 
 
 def test_an_exception_in_a_step_releases_the_hold(device: Device) -> None:
@@ -146,9 +209,10 @@ def test_a_block_is_held_until_its_end(device: Device) -> None:
     with pytest.raises(ValueError, match="planted"), watch.hold():
         raise ValueError("planted")
     assert watch.held
-    with watch.hold():
-        device.synchronize()
-    assert not watch.held
+    for held in (True, False):
+        with watch.hold():
+            device.synchronize()
+        assert watch.held is held
     device.queued.clear()
     with watch.hold():
         device.work(1_000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,9 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convcross.machine import memory
 from convcross.measure.timing import graphs
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.discovery import find
+
+POOL = (0, 1)  # as torch numbers them
 
 
 class GPU:
@@ -25,6 +30,9 @@ class GPU:
         self.recording: list[Callable[[], None]] | None = None
         self.broken = False
         self.stream = self.pool = "the common one"
+        self.mended = False  # torch's capture_end ends its pool before it raises (pytorch#180395)
+        self.underway: list[tuple[int, int]] = []  # pools that torch's allocator allocates to
+        self.uses = 0  # of the pool, by graphs and by captures that failed
 
     def do(self, work: Callable[[], None]) -> None:
         if self.recording is None:
@@ -107,23 +115,51 @@ class GPU:
         gpu = self
 
         class CUDAGraph:
-            def capture_begin(self, pool: str) -> None:
-                assert pool == "one for all"
+            def capture_begin(self, pool: tuple[int, int]) -> None:
+                assert pool == POOL
+                gpu.uses += 1
+                gpu.underway.append(pool)
                 gpu.begin()
 
             def capture_end(self) -> None:
-                self.work = gpu.end()
+                try:
+                    self.work = gpu.end()
+                except RuntimeError:
+                    if gpu.mended:
+                        end_pool(0, POOL)
+                        gpu.uses -= 1  # as the graph's reset does, later
+                    raise
+                end_pool(0, POOL)
                 if not self.work:
                     warnings.warn("The CUDA Graph is empty. This usually means …", stacklevel=1)
 
             def replay(self) -> None:
                 gpu.replay(self.work)
 
+        def end_pool(device: int, pool: tuple[int, int]) -> None:
+            if pool not in gpu.underway:
+                raise RuntimeError("endAllocatePool: not currently recording to mempool_id")
+            gpu.underway.remove(pool)
+
+        def release_pool(device: int, pool: tuple[int, int]) -> None:
+            assert (device, pool) == (0, POOL)
+            gpu.uses -= 1
+
+        def empty_cache() -> None:
+            gpu.wait()
+            if gpu.underway:
+                raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED at …")
+
+        cuda.setattr(torch._C, "_cuda_endAllocateToPool", end_pool)
+        cuda.setattr(torch._C, "_cuda_releasePool", release_pool)
         for name, stand_in in {
+            "current_device": lambda: 0,
+            "is_initialized": lambda: True,
+            "empty_cache": empty_cache,
             "CUDAGraph": CUDAGraph,
             "Stream": lambda: "a side stream",
             "stream": lambda stream: gpu.current(stream=stream),
-            "graph_pool_handle": lambda: "one for all",
+            "graph_pool_handle": lambda: POOL,
             "synchronize": gpu.wait,
         }.items():
             cuda.setattr(torch.cuda, name, stand_in)
@@ -142,7 +178,8 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tu
 
 
 def usable(gpu: GPU) -> bool:
-    return gpu.recording is None and gpu.stream == gpu.pool == "the common one"
+    outside = gpu.recording is None and gpu.stream == gpu.pool == "the common one"
+    return outside and not gpu.underway
 
 
 def test_steps_are_warmed_up_captured_each_and_replayed(place: tuple[GPU, str]) -> None:
@@ -193,6 +230,47 @@ def test_a_step_that_waits_is_refused_with_its_own_reason(place: tuple[GPU, str]
     graphs.capture([lambda: None], namespace, "cuda:0")
 
 
+@pytest.mark.parametrize("mended", [False, True])
+def test_torchs_allocator_is_out_of_a_capture_that_failed(
+    monkeypatch: pytest.MonkeyPatch, mended: bool
+) -> None:
+    gpu = GPU()
+    monkeypatch.setattr(namespaces, "on", lambda *place: contextlib.nullcontext())
+    monkeypatch.setattr(namespaces, "synchronize", lambda *place: gpu.wait())
+    gpu.torch(monkeypatch)
+    gpu.mended = mended
+    with pytest.raises(UnsupportedProblem):
+        graphs.capture([lambda: None, gpu.wait], "torch", "cuda:0")
+    assert gpu.underway == []
+    assert gpu.uses == 1  # by the graph that was captured before
+    memory.release()
+    graphs.capture([lambda: None], "torch", "cuda:0")
+
+
+def test_an_allocator_that_stays_in_a_failed_capture_is_no_refusal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = GPU()
+    monkeypatch.setattr(namespaces, "on", lambda *place: contextlib.nullcontext())
+    gpu.torch(monkeypatch)
+    torch = sys.modules["torch"]
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *pool: None)
+    with pytest.raises(RuntimeError, match="captures_underway"):
+        graphs.capture([gpu.wait], "torch", "cuda:0")
+
+
+def test_the_stand_ins_take_what_torch_takes() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    parameters = list(inspect.signature(torch.cuda.CUDAGraph.capture_begin).parameters)
+    assert parameters[:2] == ["self", "pool"]
+    for name in ("capture_end", "replay"):
+        assert list(inspect.signature(getattr(torch.cuda.CUDAGraph, name)).parameters) == ["self"]
+    used = inspect.getsource(torch.cuda.memory.use_mem_pool)
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        assert re.search(rf"^ *{name}\(device_index, pool\.id\)$", used, re.MULTILINE)
+        assert hasattr(torch._C, name)
+
+
 def test_a_capture_that_ends_badly_is_refused(place: tuple[GPU, str]) -> None:
     gpu, namespace = place
 
@@ -207,6 +285,20 @@ def test_a_capture_that_ends_badly_is_refused(place: tuple[GPU, str]) -> None:
 
 class OutOfMemoryError(RuntimeError):
     """As both libraries name theirs."""
+
+
+def test_memory_that_runs_out_in_a_capture_is_no_refusal_by_any_name(
+    place: tuple[GPU, str],
+) -> None:
+    gpu, namespace = place
+
+    def step() -> None:
+        if gpu.recording is not None:
+            raise RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED")
+
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED") as caught:
+        graphs.capture([step], namespace, "cuda:0")
+    assert not isinstance(caught.value, UnsupportedProblem)
 
 
 @pytest.mark.parametrize("captured", [False, True])
@@ -289,5 +381,6 @@ def test_a_step_that_synchronises_leaves_the_stream_usable(name: str) -> None:
         with pytest.raises(UnsupportedProblem, match=r"^graph: "):
             graphs.capture([step], namespace, "cuda:0")
         np.testing.assert_array_equal(namespaces.to_numpy(step()), eager)
+        memory.release()
         (run,) = graphs.capture([lambda: instance.run(x)], namespace, "cuda:0")
         np.testing.assert_array_equal(namespaces.to_numpy(run()), eager)

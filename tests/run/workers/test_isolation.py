@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -23,9 +23,11 @@ import pytest
 
 from convcross.measure.timing.sampling import LEAST
 from convcross.run.workers import child as process
+from convcross.run.workers import isolation
 from convcross.run.workers.child import Stopped
 from convcross.run.workers.isolation import Isolated
 from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 from convkernels import Problem
 from soak.sweeping import start, workers
 from support.crashing import AT_IT, FAILURES, HARMLESS, LEFT, crashing
@@ -281,6 +283,7 @@ PARENT = """
 import sys, threading
 from convcross.run.workers.isolation import Isolated
 from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 
 isolated = Isolated()
 asked = Duel.model_validate_json(sys.argv[1])
@@ -329,6 +332,7 @@ def test_a_limit_of_memory_makes_an_allocation_fail(source: str) -> None:
 import resource, sys
 from convcross.run.workers.isolation import Isolated
 from convcross.sweeps.duels import Duel
+from convcross.sweeps.spec import Limits
 
 resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 print(Isolated().measure(Duel.model_validate_json(sys.argv[1])).model_dump_json())
@@ -338,3 +342,58 @@ print(Isolated().measure(Duel.model_validate_json(sys.argv[1])).model_dump_json(
     records = json.loads(answer)["records"]
     assert [one["status"] for one in records] == ["ok", "oom", "ok"]
     assert records[1]["reason"].startswith("MemoryError")
+
+
+def test_what_a_process_has_started_is_gone_when_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed is not gone: what it held of a card is held until then."""
+    waited: set[int] = set()
+    real = psutil.wait_procs
+
+    def wait_procs(processes: Iterable[psutil.Process], timeout: float) -> object:
+        found = list(processes)
+        waited.update(one.pid for one in found)
+        return real(found, timeout=timeout)
+
+    monkeypatch.setattr(psutil, "wait_procs", wait_procs)
+    child = process.Child({})
+    environment = {**os.environ, process.MARK: child._mark}
+    left = subprocess.Popen(["sleep", "600"], env=environment, start_new_session=True)
+    child.close()
+    assert waited == {left.pid}
+    assert not psutil.pid_exists(left.pid)
+    left.wait(timeout=10)
+
+
+def test_one_launch_ends_before_the_next_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    class Stub:
+        def __init__(self, environment: dict[str, str]) -> None:
+            order.append("begin")
+
+        def ask(self, duel: Duel) -> str:
+            return f"launch {duel.launch}"
+
+        def close(self) -> None:
+            order.append("gone")
+
+    monkeypatch.setattr(isolation, "Child", Stub)
+    isolated = Isolated()
+    duel = Duel(
+        id="a-duel",
+        problem=Problem((16, 16), (3, 3), mode="same"),
+        contenders=["direct/numpy@cpu"],
+        image_data="normal",
+        kernel_data="normal",
+        seed=0,
+        regime=None,
+        threads=1,
+        limits=Limits(),
+        algorithm_paths=[],
+    )
+    for launch in (1, 1, 2):
+        isolated._ask(duel.relaunched(launch) if launch > 1 else duel, {})
+    isolated.close()
+    assert order == ["begin", "gone", "begin", "gone"]

@@ -23,6 +23,8 @@ SEED = 20260101
 
 # n → samples of the cost of the contender that represents the side there, and who represents it
 Side = dict[int, tuple[Samples, list[str]]]
+# n → who represents the side at the last smaller n, and refuses this one
+Refusals = dict[int, list[str]]
 
 
 def in_order(group: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
@@ -49,8 +51,9 @@ class Grid:
         self._values = times if cost == "time" else costs.samples(rows, phase, cost)
         self._times, self._cost = times, cost
         self._names, self._failed = list(rows["contender"]), list(rows["failed"])
+        self._refused = list(rows["refused"])
         self.notes: list[str] = []
-        self._series: dict[tuple[str, tuple[Any, ...]], dict[int, Side]] = {}
+        self._series: dict[tuple[str, tuple[Any, ...]], dict[int, tuple[Side, Refusals]]] = {}
         # Conditions → family or contender → N → n → places of its rows.
         self._cells: dict[tuple[Any, ...], dict[str, dict[int, dict[int, list[int]]]]] = {}
         where: dict[Any, Any] = rows.groupby(CONDITIONS, sort=False).indices
@@ -78,8 +81,14 @@ class Grid:
             shared = [" against ".join(sorted(set(devices))), *others]
             conditions = dict(zip(CONDITIONS, shared, strict=True))
             for N in sorted(set(a) & set(b)):
-                if set(a[N]) & set(b[N]):
-                    yield conditions, N, curve(a[N], b[N], draws)
+                (first, refused), (second, also_refused) = a[N], b[N]
+                if set(first) & set(second):
+                    found, refusals = curve(first, second, draws), (refused, also_refused)
+                    if made := _made_by_refusal(found, refusals):
+                        self._tell_of_refusals(pair, N, refusals, made)
+                        kept = {n: first[n] for n in first if n not in made}
+                        found = curve(kept, second, draws)
+                    yield conditions, N, found
 
     def _conditions(self, across: bool) -> Iterable[tuple[Any, ...]]:
         """Each set of conditions, or each once for all devices."""
@@ -87,13 +96,43 @@ class Grid:
             return list(self._cells)
         return list(dict.fromkeys(("", *conditions[1:]) for conditions in self._cells))
 
-    def _of(self, who: str, conditions: tuple[Any, ...]) -> dict[int, Side]:
-        """N → the family or contender there."""
+    def _tell_of_refusals(
+        self, pair: Pair, N: int, refusals: tuple[Refusals, Refusals], made: Sequence[int]
+    ) -> None:
+        for who, rival, refused in ((*pair, refusals[0]), (*pair[::-1], refusals[1])):
+            left_out: dict[str, list[int]] = {}
+            for n in made:
+                if n in refused:
+                    left_out.setdefault(" and ".join(refused[n]), []).append(n)
+            for names, sizes in left_out.items():
+                self.notes.append(
+                    f"family {who} is left out at N = {N}, n = {', '.join(map(str, sizes))}: "
+                    f"{names}, its fastest up to there, refuses such kernels, and {rival} is ahead "
+                    "by the refusal"
+                )
+
+    def _of(self, who: str, conditions: tuple[Any, ...]) -> dict[int, tuple[Side, Refusals]]:
+        """N → the family or contender there, and where its fastest refuses."""
         key = (who, conditions)
         if key not in self._series:
             cells = self._cells.get(conditions, {}).get(who, {})
-            self._series[key] = {N: self._side(who, N, kernels) for N, kernels in cells.items()}
+            self._series[key] = {}
+            for N, kernels in cells.items():
+                side = self._side(who, N, kernels)
+                self._series[key][N] = side, self._refusals(side, kernels)
         return self._series[key]
+
+    def _refusals(self, side: Side, kernels: dict[int, list[int]]) -> Refusals:
+        """Where a family is represented by another because its fastest, at the last smaller kernel
+        that it takes, refuses this one."""
+        found: Refusals = {}
+        fastest: set[str] = set()
+        for n in sorted(side):
+            if refuses := sorted(fastest & self._refused[kernels[n][0]]):
+                found[n] = refuses
+            else:
+                fastest = set(side[n][1])
+        return found
 
     def _side(self, who: str, N: int, kernels: dict[int, list[int]]) -> Side:
         """A family is left out of a cell where the contender that stands for it next to that cell
@@ -137,6 +176,20 @@ class Grid:
             first = next(iter(chosen.values()))
             return (values[first], [first]) if first in values else None
         return samples, sorted(set(chosen.values()))
+
+
+def _made_by_refusal(curve: Curve, refusals: tuple[Refusals, Refusals]) -> list[int]:
+    """Kernels at which a side is behind since its fastest refuses them, which was ahead before:
+    that the rival overtakes it there says nothing of the two ideas."""
+    made: set[int] = set()
+    for side, refused in zip((-1, 1), refusals, strict=True):
+        ahead = False
+        for n, ratio in zip(map(int, curve.n), side * curve.ratio, strict=True):
+            if n not in refused:
+                ahead = ratio > 0
+            elif ahead and ratio < 0:
+                made.add(n)
+    return sorted(made)
 
 
 def _spread(found: Sequence[Ratio], samples: Array, draws: int) -> tuple[Array, Array]:

@@ -13,7 +13,6 @@ import math
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -22,7 +21,6 @@ from convcross.machine import describe
 KEPT = 12  # kernels a run: those of the largest shares
 LONGEST = 200  # characters of a name
 RUNS = 3  # on a card, as CUPTI before CUDA 13.1 may lose a session's first kernels (pytorch#192021)
-SETTLING = 0.06  # seconds that CUPTI is given to detach; guessed, not measured
 
 # An FFT, by a part of a name between "::" and before "<" or "(":
 # regular_fft, vector_fft_c2r, prime_fft_factor, multi_bluestein_fft, composite_2way_fft_c2r and
@@ -62,7 +60,9 @@ def executed(run: Callable[[], object], device: str) -> dict[str, Any]:
     run should have been made before, or its plans and its compilation are recorded too.
 
     On a card RUNS are recorded, and the profiler subscribes to CUPTI, which makes every later
-    launch slower until it is detached (see ``_detach``): time first, ask this last.
+    launch of the process slower: ask it in a process that times nothing (``profiler``). There CUPTI
+    stays, unless the environment says otherwise: where Kineto lets it go, in a thread of its own, a
+    profile that follows loses its kernels (kineto#1554) or dumps core (kineto#1169).
 
     Returns
     -------
@@ -87,12 +87,10 @@ def executed(run: Callable[[], object], device: str) -> dict[str, Any]:
         return _nothing("another profiler is at work")
     # Not torch.profiler.profile: that imports all of torch._inductor at its first start, for 1 s.
     watch = profiler.profile(use_device="cuda" if cuda else None, use_kineto=True)
+    if cuda:
+        os.environ.setdefault("TEARDOWN_CUPTI", "0")
+        torch.cuda.synchronize(device)
     with contextlib.ExitStack() as stack:
-        if cuda:
-            if tuple(int(part) for part in (torch.version.cuda or "0").split(".")) >= (12, 6):
-                os.environ.setdefault("TEARDOWN_CUPTI", "1")
-            torch.cuda.synchronize(device)
-            stack.callback(_detach, torch, device)
         try:
             stack.enter_context(watch)
         except RuntimeError as error:
@@ -178,20 +176,6 @@ def _on_processor(torch: Any) -> dict[str, str]:
         "onednn_matmul": onednn.matmul.fp32_precision,
         "onednn_conv": onednn.conv.fp32_precision,
     }
-
-
-def _detach(torch: Any, device: str) -> None:
-    """Let CUPTI go, which Kineto keeps by default: its callbacks slow every later launch.
-
-    Kineto detaches in a thread of its own where TEARDOWN_CUPTI is 1, at the end of the next CUDA
-    call, and another profile before that is done loses its kernels (kineto#1554) or crashes
-    (kineto#1169): hence the calls and the waits. With CUDA graphs it crashed before CUDA 12.6
-    (pytorch#150957), where it is left alone. Whoever sets the variable decides. Unmeasured.
-    """
-    if os.environ.get("TEARDOWN_CUPTI") == "1":
-        for _ in range(3):
-            time.sleep(SETTLING / 3)
-            torch.cuda.synchronize(device)
 
 
 def _nothing(reason: str) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 CUPTI, which torch's profiler subscribes to, may slow down every later launch of its process; a
 process that times must not meet it. The other process lives as long as the sweep and only works
-when it is asked, between two timings.
+when it is asked, between two timings. One that hangs or dies costs its profile, and is replaced.
 """
 
 from __future__ import annotations
 
-import atexit
-import concurrent.futures
+import contextlib
 import functools
 import multiprocessing
+import sys
+from multiprocessing.connection import Connection
 from typing import Any
 
 from convcross.measure.observers import kernels
@@ -20,21 +21,49 @@ from convcross.sweeps.duels import Duel
 from convkernels import namespaces
 from convkernels.discovery import load_path
 
+SECONDS = 20.0  # for the process to begin, and again for each answer
+SHARE = 1 / 3  # of what a call may take before the whole worker counts as hung
+
+
+class _Profiler:
+    """The other process. CUDA does not survive a fork: it is spawned."""
+
+    def __init__(self) -> None:
+        spawned = multiprocessing.get_context("spawn")
+        self._pipe, theirs = spawned.Pipe()
+        self._process = spawned.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, question: tuple[dict[str, Any], str], limit: float) -> dict[str, Any]:
+        """Raises TimeoutError, and EOFError where the process has died."""
+        self._pipe.send(question)
+        for step in ("beginning", "answer"):
+            if not self._pipe.poll(limit):
+                raise TimeoutError(f"no {step} in {limit:g} s")
+            answer: dict[str, Any] = self._pipe.recv()
+        return answer
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
 
 def executed(duel: Duel, contender: str) -> dict[str, Any]:
     """What ``kernels.executed`` tells of one run of this contender of the duel.
 
     Where the other process failed there are no kernels, and its error is the reason.
     """
+    limit = min(SECONDS, SHARE * duel.limits.cell_seconds)
     try:
-        answer = _process().submit(_executed, duel.model_dump(mode="json"), contender).result()
-    except Exception as error:  # whatever the contender raises there, or a process that died
-        if isinstance(error, concurrent.futures.BrokenExecutor):
-            _process.cache_clear()
-        lines = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
-        return {"kernels": [], "streams": [], "reason": reason}
-    return answer
+        return _process().ask((duel.model_dump(mode="json"), contender), limit)
+    except (OSError, EOFError) as error:  # TimeoutError too
+        told = str(error) if isinstance(error, TimeoutError) else "its process died"
+        with contextlib.suppress(Exception):
+            _process().end()
+        _process.cache_clear()
+        return _failed(f"profiling failed: {told}")
 
 
 def processes() -> int:
@@ -43,11 +72,28 @@ def processes() -> int:
 
 
 @functools.cache
-def _process() -> concurrent.futures.ProcessPoolExecutor:
-    spawned = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    process = concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=spawned)
-    atexit.register(process.shutdown)
-    return process
+def _process() -> _Profiler:
+    return _Profiler()
+
+
+def _serve(pipe: Connection) -> None:
+    """Answer questions until nobody is there to ask."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            question = pipe.recv()
+            pipe.send(None)
+            try:
+                answer = _executed(*question)
+            except Exception as error:  # whatever the contender raises
+                lines = str(error).strip().splitlines()
+                said = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+                answer = _failed(said)
+            pipe.send(answer)
+    sys.exit()
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    return {"kernels": [], "streams": [], "reason": reason[:300]}
 
 
 def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class Stopwatch(Protocol):
     def preempted(self) -> bool:
         """The host waited for a core during the last sample (``waits``)."""
 
+    @property
+    def launch_bound(self) -> bool:
+        """The device waited for the host's launches in most samples since ``reset_clock``, so that
+        their times are not the device's."""
+
     def watch(self, threads: Sequence[int]) -> None:
         """The threads that work for what is timed, by their native ids."""
 
@@ -49,7 +54,7 @@ class Stopwatch(Protocol):
         """A block in which the device starts nothing: what it is given waits until the end."""
 
     def reset_clock(self) -> None:
-        """Begin a new pool of samples for ``pooled_sm_hz``."""
+        """Begin a new pool of samples for ``pooled_sm_hz`` and ``launch_bound``."""
 
     def pooled_sm_hz(self) -> float | None:
         """SM clock over all samples since ``reset_clock``: short ones tell it together."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ from convkernels import namespaces
 from convkernels.cuda import kernel as cuda
 
 LIMIT_NS = 50_000_000  # a hold gives up after it
+STALLS = 2  # holds that give up one after the other: one may be a stall of the host's
 ROWS = 1024  # SM numbers told apart; the largest GPU of 2026 has 192 SMs
 PRECISION = 0.005  # to which a clock is told
+# Of the device's time that its host took to launch: above it the device kept up with each launch,
+# hence waited for most. Under it a queue of launches was left when the host was done.
+KEPT_UP = 0.99
 
 Words = npt.NDArray[np.uint64]
 Counts = npt.NDArray[np.int64]
@@ -34,8 +39,10 @@ class CudaStopwatch:
     """CUDA events on the current stream of torch or CuPy.
 
     The first sample is not held: what it runs may load modules, which a hold would block. A sample
-    whose hold gives up, because a step waits for the device or more than about a thousand launches
-    do not fit its queue, is measured again without; from then on none is held.
+    whose hold gives up is measured again. Where that gives up too, since a step waits for the
+    device or more than about a thousand launches do not fit its queue, it is measured again
+    without, and from then on none is held. Of those it is told
+    whether the device waited for the host (``launch_bound``).
 
     Raises
     ------
@@ -53,6 +60,8 @@ class CudaStopwatch:
         self._cupy = cupy
         self._card = cupy.cuda.Device(int(device.partition(":")[2] or 0))
         self._ran = False
+        self._stalls = 0  # holds that gave up, one after the other
+        self._waited: list[bool] = []  # of each sample: the device, for the host
         with self._card:
             self._scrub = scrub(device)
             self._gate = gate(device)
@@ -70,29 +79,36 @@ class CudaStopwatch:
 
     preempted = False  # the device does not wait for the host: see ``held``
 
+    @property
+    def launch_bound(self) -> bool:
+        return 2 * sum(self._waited) > len(self._waited)
+
     def watch(self, threads: Sequence[int]) -> None:
         pass
 
     def reset_clock(self) -> None:
         self._clock.reset()
+        self._waited.clear()
 
     def pooled_sm_hz(self) -> float | None:
         return self._clock.pooled_hz()
 
     def time(self, steps: Sequence[Step], *, flush: bool) -> list[float]:
         hold = self.held and self._ran
-        times = self._sample(steps, flush, hold)
-        if hold and not self.held:
-            times = self._sample(steps, flush, hold=False)
+        times, launching = self._sample(steps, flush, hold)
+        while hold and self._stalls:
+            hold = self.held
+            times, launching = self._sample(steps, flush, hold)
         self._ran = True
         self._clock.read()
+        self._waited.append(not hold and launching > KEPT_UP * sum(times))
         return check_clock(times)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
         """A block in which the device starts nothing that is put on the stream.
 
-        Null where ``held`` is False, as it is after a block whose hold gave up.
+        Null where ``held`` is False, as it is after STALLS blocks whose holds gave up.
         """
         if not self.held:
             yield
@@ -102,9 +118,11 @@ class CudaStopwatch:
         try:
             yield
         finally:
-            self.held = self._gate.release()
+            self._stalls = 0 if self._gate.release() else self._stalls + 1
+            self.held = self._stalls < STALLS
 
-    def _sample(self, steps: Sequence[Step], flush: bool, hold: bool) -> list[float]:
+    def _sample(self, steps: Sequence[Step], flush: bool, hold: bool) -> tuple[list[float], float]:
+        """Seconds of each step, and those that the host took to launch them all."""
         events = self._cupy.cuda
         with self._on_stream() as stream, gc_disabled():
             marks = [events.Event() for _ in range(len(steps) + 1)]
@@ -116,14 +134,16 @@ class CudaStopwatch:
                         self._flush()
                     self._clock.stamp(0)
                     marks[0].record(stream)
+                    begin = time.perf_counter()
                     for step, mark in zip(steps, marks[1:], strict=True):
                         step()
                         mark.record(stream)
+                    launching = time.perf_counter() - begin
                     self._clock.stamp(1)
             finally:  # nothing of a sample that failed is left to run
                 stream.synchronize()
             milliseconds = (events.get_elapsed_time(*pair) for pair in itertools.pairwise(marks))
-            return [value * 1e-3 for value in milliseconds]
+            return [value * 1e-3 for value in milliseconds], launching
 
     @contextlib.contextmanager
     def _on_stream(self) -> Iterator[Any]:

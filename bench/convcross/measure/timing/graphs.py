@@ -11,12 +11,15 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from convcross.machine import memory
 from convcross.measure.timing.clock import Step
 from convkernels import UnsupportedProblem, namespaces
 
 WARMUPS = 3  # runs on the capture stream: libraries plan, load and allocate, which no graph can
+
+_failed: list[Any] = []  # torch's graphs whose capture failed (see ``_abandon``)
 
 Graph = TypeVar("Graph")
 
@@ -44,9 +47,10 @@ def capture(steps: Sequence[Step], namespace: str, device: str) -> list[Step]:
     ------
     UnsupportedProblem
         "graph: " and the reason, where a step does what no graph can hold, such as waiting for the
-        device. The stream is as it was; torch keeps the memory that a failed capture took.
+        device. The stream and torch's allocator are as they were.
     Exception
-        What a step raises while warming up, and where memory runs out.
+        What a step raises while warming up, and where memory runs out. RuntimeError where torch's
+        allocator stays unusable after a capture that failed: the process is then lost for torch.
     """
     if device == "cpu":
         raise UnsupportedProblem("graph: CUDA graphs need a CUDA device")
@@ -72,9 +76,36 @@ def _capture_torch(steps: Sequence[Step]) -> list[Step]:
             # its end hides why a capture failed and leaves the stream current.
             graph = torch.cuda.CUDAGraph()
             begin = functools.partial(graph.capture_begin, pool=pool)
-            result, _ = _recorded(step, begin, graph.capture_end)
+            try:
+                result, _ = _recorded(step, begin, graph.capture_end)
+            except BaseException:
+                _abandon(graph, pool)
+                raise
             replays.append(Replay(graph.replay, result, step))
     return replays
+
+
+def _abandon(graph: Any, pool: tuple[int, int]) -> None:
+    """Bring torch's allocator out of a capture that has failed.
+
+    Up to 2.12 ``capture_end`` leaves it in the capture where CUDA's own end fails (pytorch#180395):
+    later allocations go to the dead graph's pool, and the first ``empty_cache`` fails an assertion.
+    So the pool is ended and released here as ``torch.cuda.use_mem_pool`` does it, and the graph is
+    kept, since the allocator of pinned memory goes on asking it. Where torch has ended the pool
+    itself, it says so, and its release is left to it.
+
+    Raises RuntimeError where memory cannot be given back all the same.
+    """
+    import torch
+
+    try:
+        torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+    except RuntimeError:
+        pass  # "not currently recording": torch has done it
+    else:
+        _failed.append(graph)
+        torch._C._cuda_releasePool(torch.cuda.current_device(), pool)
+    memory.release()
 
 
 def _capture_cupy(steps: Sequence[Step]) -> list[Step]:
@@ -117,7 +148,7 @@ def _recorded(
             raise
         return result, end()
     except Exception as error:
-        if "OutOfMemory" in type(error).__name__:
+        if memory.exhausted(error):
             raise
         lines = str(error).strip().splitlines()
         raise UnsupportedProblem(f"graph: {lines[0] if lines else type(error).__name__}") from error

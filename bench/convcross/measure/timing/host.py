@@ -18,7 +18,7 @@ from convkernels import namespaces
 class HostStopwatch:
     """``perf_counter_ns`` around each step, with the device synchronised."""
 
-    held = False
+    held = launch_bound = False  # launches are part of what the host's clock tells
     sm_hz: float | None = None
 
     def __init__(self, namespace: str, device: str) -> None:

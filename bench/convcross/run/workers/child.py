@@ -261,14 +261,25 @@ class Child:
         self._open.close()
 
     def _end(self) -> None:
+        """End it and all that it started, and wait until they are gone: the next launch is not to
+        find what they held of a card."""
+        begun = self._marked()
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        for process in psutil.process_iter():
-            # Also what began a session of its own, and what has no parent any more.
+        for process in (left := self._marked()):
             with contextlib.suppress(psutil.Error):
-                if process.environ().get(MARK) == self._mark:
-                    process.kill()
+                process.kill()
+        psutil.wait_procs({*begun, *left}, timeout=DYING)
+
+    def _marked(self) -> list[psutil.Process]:
+        """What it has started, also in a session of its own, and without a parent any more."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(MARK) == self._mark and process.pid != self._process.pid:
+                    found.append(process)
+        return found
 
 
 def _name(duel: Duel, seen: progress_page.Seen) -> str | None:

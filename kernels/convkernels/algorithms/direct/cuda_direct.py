@@ -18,7 +18,7 @@ from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm, forward_only
 from convkernels.toolbox.stages import stage
 
-LARGEST = 31
+LARGEST = 63  # beyond it a tile's inputs no longer fit twice into a processor's shared memory
 SOURCE = Path(__file__).with_name("direct.cuh").read_text(encoding="utf-8")
 
 
@@ -63,19 +63,23 @@ class Tile:
 LIGHT = Tile(4, 4, 32, 8, resident=4)
 MIDDLE = Tile(8, 4, 16, 8, resident=5)
 HEAVY = Tile(8, 8, 16, 8, resident=3)
+# Past 31×31 a row segment takes some 70 registers, and shared memory bounds the blocks.
+WIDE = Tile(8, 8, 16, 8, resident=2)
 # For outputs too small to give every processor a block of those.
 SMALL = (Tile(4, 4, 16, 8, resident=4), Tile(4, 2, 16, 8, resident=6))
+SMALL_WIDE = (Tile(4, 4, 16, 8, resident=3), Tile(4, 2, 16, 8, resident=4))
 
 
 def tile_for(problem: Problem, processors: int) -> Tile:
     """The tile of this kernel size, or the largest that keeps all processors at work."""
     longest = max(problem.kernel)
-    best = LIGHT if longest <= 5 else MIDDLE if longest <= 11 else HEAVY
+    best = LIGHT if longest <= 5 else MIDDLE if longest <= 11 else HEAVY if longest <= 31 else WIDE
+    tiles = (best, *(SMALL if longest <= 31 else SMALL_WIDE))
     planes = problem.batch * problem.out_channels
-    for tile in (best, *SMALL):
+    for tile in tiles:
         if planes * math.prod(tile.blocks(problem.output)) >= processors:
             return tile
-    return SMALL[-1]
+    return tiles[-1]
 
 
 def compose(kernel: Size, tile: Tile) -> cuda.Kernel:

@@ -14,7 +14,7 @@
 // 1) / 4 vector reads. Weights are the same for all lanes: a vector read of four weights is one
 // broadcast and serves 4 * RX multiply-adds. At 15 x 15 with 8 x 8 outputs a row segment costs 960
 // multiply-adds, 32 weight reads and 6 segment reads: 96 % of the instructions are useful. In the
-// machine code for sm_90, between the barriers, it is 93 to 96 % for n = 7 to 31. In cycles of the
+// machine code for sm_90, between the barriers, it is 93 to 96 % for n = 7 to 63. In cycles of the
 // SM those 960 are 240 a warp, and the reads 32 + 6 * 8 = 80 (a segment read takes 4 cycles, and
 // twice that where RX = 8: lanes 8 words apart share banks in pairs), so shared memory keeps up.
 //
@@ -68,10 +68,13 @@ struct Direct {
   static constexpr int SEGMENT = round_up(RX + KW - 1, 4);        // inputs of a thread's row
   static constexpr int ROWS = RY + KH - 1;
   // Unrolled, a loop over input rows needs no tests of which outputs a row belongs to. Small
-  // kernels are unrolled whole, others where only some outputs take part, as far as an SM's
-  // instruction cache allows (128 KB, 8192 instructions).
-  static constexpr int INNER = RX * RY * KH * KW <= 2048 ? KH : 1;
-  static constexpr int EDGES = RX * RY * RY * KW <= 8192 ? RY : 1;
+  // kernels are unrolled whole, others where only some outputs take part, the largest nowhere: an
+  // SM's instruction cache has 128 KB, or 8192 instructions, and multiply-adds are not all of them.
+  static constexpr int BODY = RX * RY * KW;  // multiply-adds of an input row
+  static constexpr int CODE = 6144;          // and of all that is unrolled
+  static constexpr int INNER = BODY * KH <= 2048 ? KH : 1;
+  static constexpr int EDGES = BODY * RY <= CODE ? RY : 1;
+  static constexpr bool ONE_LOOP = EDGES == 1 && 3 * BODY > CODE;
   static_assert(RX % 4 == 0 && THREADS % 32 == 0, "vector reads, whole warps");
   static_assert(TILE_W % 32 == 0, "a warp writes a row in whole steps");
 
@@ -130,12 +133,17 @@ struct Direct {
                                                      const float* weights) {
     const float* corner = tile + threadIdx.y * RY * SPAN_W + threadIdx.x * RX;
     constexpr int ALL = RY - 1, LEAVE = KH > ALL ? KH : ALL;
+    if constexpr (ONE_LOOP) {
+#pragma unroll 1
+      for (int i = 0; i < ROWS; i++) add_input_row(sums, corner, weights, i);
+    } else {
 #pragma unroll EDGES
-    for (int i = 0; i < ALL; i++) add_input_row(sums, corner, weights, i);  // outputs join in
+      for (int i = 0; i < ALL; i++) add_input_row(sums, corner, weights, i);  // outputs join in
 #pragma unroll INNER
-    for (int i = ALL; i < KH; i++) add_input_row(sums, corner, weights, i);  // all take part
+      for (int i = ALL; i < KH; i++) add_input_row(sums, corner, weights, i);  // all take part
 #pragma unroll EDGES
-    for (int i = LEAVE; i < ROWS; i++) add_input_row(sums, corner, weights, i);  // they drop out
+      for (int i = LEAVE; i < ROWS; i++) add_input_row(sums, corner, weights, i);  // they drop out
+    }
   }
 
   static __device__ __forceinline__ void run(const float* __restrict__ x,

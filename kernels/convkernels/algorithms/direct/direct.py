@@ -5,9 +5,9 @@ kernel row is summed apart before it joins the result: the error then grows with
 row and not of the whole kernel (2.9e-7 instead of 2.3e-6 at n = 129 in float32), as in pairwise
 summation (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2).
 
-Costs 2·n²·N² FLOP. On a GPU every tap is a launch over the image, so that this contender is bound
-by memory, 3·n²·N² elements of traffic; on a CPU the image is taken in strips of rows that stay in
-the cache.
+Costs 2·n²·N² FLOP. On a GPU every tap is one launch over the image, n² + n in all, so that this
+contender is bound by memory, 3·n²·N² elements of traffic, and on small images by the launches; on a
+CPU the image is taken in strips of rows that stay in the cache.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Direct(Implementation):
         per_row = problem.batch * problem.out_channels * width
         if xp.__name__.endswith(".numpy") and problem.in_channels == problem.groups:
             self.threads = 1  # NumPy multiplies and adds on one; its matrix products take more
+        self.fused = device != "cpu"
         self.strip = height if device != "cpu" else max(1, min(height, STRIP // per_row))
 
     def load(self, b: Any) -> None:
@@ -69,11 +70,12 @@ class Direct(Implementation):
             partial = None
             for column, weight in enumerate(taps):
                 part = layout.tap(x, self.problem, row, column, rows)
-                part = channels.mixed(part, weight, self.xp)
                 if partial is None:
-                    partial = part
+                    partial = channels.mixed(part, weight, self.xp)
+                elif self.fused:
+                    channels.add_mixed(partial, part, weight, self.xp)
                 else:
-                    partial += part
+                    partial += channels.mixed(part, weight, self.xp)
             if total is None:
                 total = partial
             else:
