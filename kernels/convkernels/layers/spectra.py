@@ -19,6 +19,7 @@ from typing import Any
 
 from convkernels.layers import transforms
 from convkernels.layers.tiles import Tiling
+from convkernels.layers.transforms import Buffers
 from convkernels.toolbox.bounds import compute_dtype
 from convkernels.toolbox.stages import stage
 
@@ -32,9 +33,11 @@ class SharedSpectra:
     ----------
     tiling : of the layer, by ``tiles.cheapest``
     device : "cpu", "cuda:0"
+    keep : whether its memory is kept from one call to the next: a spectrum then holds until the
+        next of its operand is computed, and one thread at a time may use it
     """
 
-    def __init__(self, tiling: Tiling, device: str) -> None:
+    def __init__(self, tiling: Tiling, device: str, keep: bool = False) -> None:
         import torch
 
         self.tiling, self.problem = tiling, tiling.problem
@@ -44,6 +47,12 @@ class SharedSpectra:
         self._of = {
             operand: transforms.on_device(*axes, operand, dtype, device) for operand in "xwy"
         }
+        self._buffers = Buffers(self._of["x"].down, keep)
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the memory that is kept."""
+        return self._buffers.held_bytes
 
     # ---- spectra -----------------------------------------------------------------------------
 
@@ -78,8 +87,7 @@ class SharedSpectra:
     def _spectrum(self, planes: Tensor, operand: str) -> Tensor:
         """(G, …, n, rows, columns) → (F·G, m, n)"""
         groups, channels = planes.shape[0], planes.shape[-3]
-        planes = planes.reshape(-1, *planes.shape[-2:])
-        found = transforms.spectrum(planes.contiguous(), self._of[operand])
+        found = transforms.spectrum(planes, self._of[operand], self._buffers, operand)
         return found.view(self.tiling.frequencies * groups, -1, channels)
 
     # ---- passes ------------------------------------------------------------------------------
@@ -87,25 +95,28 @@ class SharedSpectra:
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Spectra of images and filters → y (B, K, OH, OW)"""
         with stage("multiply"):
-            summed = product(x, w.mT)
+            summed = self._product(x, w.mT)
         return self._outputs(summed)
 
     def grad_input(self, gy: Tensor, w: Tensor) -> Tensor:
         """Spectra of gy and filters → gx (B, C, H, W)"""
-        return self._images(product(gy, w))
+        return self._images(self._product(gy, w))
 
     def grad_weight(self, gy: Tensor, x: Tensor) -> Tensor:
         """Spectra of gy and images → gw (K, C/G, kh, kw)"""
         problem = self.problem
-        planes = self._inverse(product(gy.mT, x), "w")
+        planes = self._inverse(self._product(gy.mT, x), "w")
         shape = (problem.out_channels, problem.in_channels // problem.groups, *problem.kernel)
         return planes.view(shape)
+
+    def _product(self, a: Tensor, b: Tensor) -> Tensor:
+        return product(a, b, self._buffers.take("product", *a.shape[:2], b.shape[2]))
 
     def _inverse(self, spectrum: Tensor, operand: str) -> Tensor:
         """(F·G, m, n) → (G·m·n, rows, columns)"""
         with stage("inverse"):
             flat = spectrum.view(self.tiling.frequencies, -1)
-            return transforms.inverse(flat, self._of[operand])
+            return transforms.inverse(flat, self._of[operand], self._buffers)
 
     def _outputs(self, spectrum: Tensor) -> Tensor:
         """Tiles put side by side."""
@@ -150,10 +161,10 @@ def _grown(x: Tensor, down: tuple[int, ...], across: tuple[int, ...]) -> Tensor:
     return torch.nn.functional.pad(x, (*across, *down))
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def product(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
     """(F, m, n) · (F, n, p) → (F, m, p)"""
     import torch
 
     if a.shape[2] == 1:  # as depthwise layers: no sum, so no matrix product
-        return a * b
-    return torch.bmm(a, b)
+        return torch.mul(a, b, out=out)
+    return torch.bmm(a, b, out=out)

@@ -61,12 +61,12 @@ class Training(Protocol):
     def run(self, name: str, *operands: Tensor) -> Any:
         """The result of a pass, or the three of "step", of the operands that ``OPERANDS`` names.
 
-        Nothing is kept from one call to the next: a pass transforms its own operands.
+        No number is kept from one call to the next: a pass transforms its own operands.
         """
 
 
 class FFTTraining:
-    """With spectra that the passes share.
+    """With spectra that the passes share, in memory that is kept; of one thread at a time.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class FFTTraining:
         self.problem = dataclasses.replace(problem, direction="forward")
         self.device = device
         tiling = planned(self.problem, device, memory)
-        self.spectra = SharedSpectra(tiling, device)
+        self.spectra = SharedSpectra(tiling, device, keep=True)
         self.kept_bytes, self.workspace_bytes = tiling.kept_bytes, tiling.step_bytes
 
     def run(self, name: str, *operands: Tensor) -> Any:

@@ -18,6 +18,7 @@ transformed as complex ones with nothing to add.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -87,23 +88,70 @@ def on_device(rows: Axis, columns: Axis, operand: str, dtype: str, device: str) 
         return Matrices(*(matrix.to(device, kind).contiguous() for matrix in found))
 
 
-def spectrum(a: Tensor, of: Matrices) -> Tensor:
-    """(planes, rows, columns), real → (frequencies, planes)"""
+class Buffers:
+    """Complex memory of one layer, by names.
+
+    Fresh memory costs as much as what is computed in it: on a CPU it is faulted in page by page.
+    NumPy asks for huge pages, of which there are 512 times fewer; kept memory has no faults.
+
+    Parameters
+    ----------
+    like : a tensor of its dtype and device
+    keep : whether a name's memory stays for its next use; what was there is then overwritten
+    """
+
+    def __init__(self, like: Tensor, keep: bool) -> None:
+        self._like, self._keep = like, keep
+        self._flat: dict[str, Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Numbers of any value."""
+        count = math.prod(shape)
+        flat = self._flat.get(name)
+        if flat is None or len(flat) < count:
+            flat = self._fresh(count)
+            if self._keep:
+                self._flat[name] = flat
+        return flat[:count].view(shape)
+
+    def _fresh(self, count: int) -> Tensor:
+        import torch
+
+        if self._like.device.type != "cpu":
+            return self._like.new_empty(count)
+        kind = np.complex128 if self._like.dtype == torch.complex128 else np.complex64
+        return torch.from_numpy(np.empty(count, kind))
+
+    @property
+    def held_bytes(self) -> int:
+        """Of what is kept."""
+        return sum(flat.nbytes for flat in self._flat.values())
+
+
+def spectrum(a: Tensor, of: Matrices, buffers: Buffers, name: str) -> Tensor:
+    """(…, rows, columns), real → (frequencies, planes), in the buffer of that name"""
     import torch
 
-    planes, rows, _ = a.shape
-    along = of.along.expand(rows, *of.along.shape)
-    halves = torch.bmm(along, a.to(along.dtype).permute(1, 2, 0))  # (rows, half, planes)
-    return torch.mm(of.down, halves.view(rows, -1)).view(-1, planes)
+    cast = buffers.take("cast", *a.shape)
+    cast.copy_(a)
+    cast = cast.view(-1, *a.shape[-2:])
+    (planes, rows, _), half = cast.shape, len(of.along)
+    halves = buffers.take("halves", rows, half, planes)
+    torch.bmm(of.along.expand(rows, *of.along.shape), cast.permute(1, 2, 0), out=halves)
+    found = buffers.take(name, len(of.down), half * planes)
+    torch.mm(of.down, halves.view(rows, -1), out=found)
+    return found.view(-1, planes)
 
 
-def inverse(spectrum: Tensor, of: Matrices) -> Tensor:
+def inverse(spectrum: Tensor, of: Matrices, buffers: Buffers) -> Tensor:
     """(frequencies, planes) → (planes, rows, columns), real"""
     import torch
 
-    planes = spectrum.shape[-1]
+    planes, half = spectrum.shape[-1], len(of.across)
     rows, points = of.up.shape
-    halves = torch.mm(of.up, spectrum.view(points, -1)).view(rows, -1, planes)
+    halves = buffers.take("halves", rows, half, planes)
+    torch.mm(of.up, spectrum.view(points, -1), out=halves.view(rows, -1))
+    found = buffers.take("cast", rows, planes, of.across.shape[1])
     across = of.across.expand(rows, *of.across.shape)
-    found = torch.bmm(halves.transpose(1, 2), across)
+    torch.bmm(halves.transpose(1, 2), across, out=found)
     return found.real.transpose(0, 1).contiguous()

@@ -31,6 +31,8 @@ from convkernels.toolbox.bounds import compute_dtype, storage
     source="Mathieu, Henaff & LeCun 2013, section 2; transforms as products with the DFT's matrix",
 )
 class GemmFFT(Implementation):
+    gradients = False  # it computes in memory that it keeps; ``FFTConv2d`` has them
+
     @staticmethod
     def tiling(problem: Problem) -> tiles.Tiling:
         """By what all three passes take, as the layers that train have it."""
@@ -65,7 +67,7 @@ class GemmFFT(Implementation):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem = problem
-        self.spectra = SharedSpectra(self.tiling(problem), device)
+        self.spectra = SharedSpectra(self.tiling(problem), device, keep=True)
 
     def load(self, b: Any) -> None:
         self.filters = self.spectra.filters(b.reshape(1, 1, *b.shape) if b.ndim == 2 else b)
