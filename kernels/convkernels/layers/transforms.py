@@ -154,4 +154,5 @@ def inverse(spectrum: Tensor, of: Matrices, buffers: Buffers) -> Tensor:
     found = buffers.take("cast", rows, planes, of.across.shape[1])
     across = of.across.expand(rows, *of.across.shape)
     torch.bmm(halves.transpose(1, 2), across, out=found)
-    return found.real.transpose(0, 1).contiguous()
+    # Copied, also where it is one number: the buffer is written again.
+    return found.real.transpose(0, 1).clone(memory_format=torch.contiguous_format)
