@@ -146,7 +146,7 @@ def step_of(rows: Rows, name: str, problem: Problem) -> None:
         for key, wanted in OPERANDS.items()
     }
     plain = functools.partial(TorchTraining(problem).run, "forward", given["x"], given["w"])
-    whole = {
+    whole: dict[str, Callable[[], object]] = {
         "conv2d": plain,
         "ours": module_step(FFTConv2d, problem, given),
         "theirs": module_step(torch.nn.Conv2d, problem, given),
