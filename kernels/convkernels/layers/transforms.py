@@ -22,13 +22,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from convkernels.layers.tiles import Axis
 
 Tensor = Any
-Matrix = npt.NDArray[np.complex128]
+Matrix = Any  # of NumPy, complex128
 
 
 class Matrices(NamedTuple):
@@ -57,13 +54,16 @@ SIGNS = {"x": -1, "w": 1, "y": 1}
 def _waves(frequencies: int, positions: Sequence[int], points: int) -> Matrix:
     """exp(2πi·frequency·position/points), (frequencies, positions); the product is taken modulo
     the points, exactly."""
+    import numpy as np
+
     turns = np.outer(np.arange(frequencies), np.array(positions)) % points
-    found: Matrix = np.exp(2j * np.pi * turns / points)
-    return found
+    return np.exp(2j * np.pi * turns / points)
 
 
 def matrices(rows: Axis, columns: Axis, operand: str) -> tuple[Matrix, Matrix, Matrix, Matrix]:
     """The four of an operand ("x", "w" or "y"), as ``Matrices`` has them, in complex128."""
+    import numpy as np
+
     half = columns.points // 2 + 1
     along = _waves(half, getattr(columns, operand), columns.points)
     down = _waves(rows.points, getattr(rows, operand), rows.points)
@@ -80,6 +80,7 @@ def matrices(rows: Axis, columns: Axis, operand: str) -> tuple[Matrix, Matrix, M
 @functools.lru_cache(256)
 def on_device(rows: Axis, columns: Axis, operand: str, dtype: str, device: str) -> Matrices:
     """Those, rounded, on "cpu" or "cuda:0"; kept, whatever the batch."""
+    import numpy as np
     import torch
 
     with torch.inference_mode(False):
@@ -115,6 +116,7 @@ class Buffers:
         return flat[:count].view(shape)
 
     def _fresh(self, count: int) -> Tensor:
+        import numpy as np
         import torch
 
         if self._like.device.type != "cpu":
