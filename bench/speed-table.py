@@ -1,10 +1,12 @@
-"""Speed of the CPU's strongest and of the classical contenders, as ratios of one run, with aims.
+"""Speed of the CPU's strongest, classical and training contenders, as ratios of one run, with aims.
 
-python bench/speed-table.py [strongest] [classical]     (from the repository's root)
+python bench/speed-table.py [strongest] [classical] [training]     (from the repository's root)
 
-Both where none is named: some 6 minutes and one, on two cores. Each row is measured by the harness:
-contenders interleaved, verified, medians. Shares of the peak are of a loop in the cores' registers,
-timed before and after. The first column of times is with all threads, the second with one.
+All where none is named: some 6 minutes, one and 8, on two cores. Each row is measured by the
+harness: contenders interleaved, verified, medians; steps of training, which the harness does not
+know, are run in turns here. Shares of the peak are of a loop in the cores' registers, or of the
+library's own complex matrix product, timed before and after. The first column of times is with all
+threads, the second with one.
 """
 
 from __future__ import annotations
@@ -16,70 +18,20 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
+import speed_training
 from convcross.machine import describe
-from convcross.measure.duel import measure
-from convcross.sweeps.contenders import available
-from convcross.sweeps.duels import Duel
-from convcross.sweeps.spec import Limits
 from convkernels import Problem
 from convkernels.cpu import fma
 from convkernels.discovery import find
 from convkernels.toolbox import threads
+from speed_rows import Rows, medians, square
 
 DIRECT, SAVE, SEPARABLE = "numba-direct/numpy", "numba-overlap-save/numpy", "numba-separable/numpy"
 BASELINES = ("fft-ducc/numpy", "fft-fftw/numpy")  # neutral: their makers sell no processor
 # Memory that malloc gives back at every free is faulted in anew at every run.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
-LIMITS = Limits(seconds=0.5)
 TURNS = 5  # of two problems of one contender, whose times are compared
-
-
-def square(N: int, n: int) -> Problem:
-    """An image of N×N with a kernel of n×n."""
-    return Problem((N, N), (n, n), mode="same")
-
-
-def medians(
-    names: Sequence[str], problem: Problem, count: int, kernel_data: str = "normal"
-) -> dict[str, float]:
-    """Median seconds of a run of each contender that is here and right."""
-    there = [contender for contender in available(["cpu"]) if contender.partition("@")[0] in names]
-    duel = Duel(
-        id=f"{problem.image[0]}-{problem.kernel[0]}",
-        problem=problem,
-        contenders=there,
-        image_data="normal",
-        kernel_data=kernel_data,
-        seed=0,
-        regime=None,
-        threads=count,
-        limits=LIMITS,
-    )
-    return {
-        f"{record.algorithm}/{record.namespace}": record.median_s
-        for record in measure(duel).records
-        if record.status == "ok" and record.median_s
-    }
-
-
-class Rows:
-    """The table as it grows."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        title = f"{describe.name('cpu')}, {most} threads, float32: medians of one interleaved run"
-        self.table = Table(title=title, title_justify="left")
-        for heading in ("what", "N", "n", "aim", f"{most} threads", "1 thread", "baselines"):
-            self.table.add_column(heading, justify="left" if heading == "what" else "right")
-
-    def add(self, what: str, N: int, n: int, aim: str, own: Sequence[str], rest: str = "") -> None:
-        self.table.add_row(what, str(N), str(n), aim, *own, rest)
-        print(what, N, n, aim, *own, rest, flush=True)  # some minutes: a line at a time
-
-    def counts(self) -> list[int]:
-        return [self.most, 1] if self.most > 1 else [1]
 
 
 def shares(rows: Rows) -> None:
@@ -193,7 +145,7 @@ def classical(rows: Rows) -> None:
     memory(rows)
 
 
-TABLES = {"strongest": strongest, "classical": classical}
+TABLES = {"strongest": strongest, "classical": classical, "training": speed_training.table}
 
 
 def main() -> None:

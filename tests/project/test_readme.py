@@ -23,6 +23,7 @@ LINKING = [
     "CONTRIBUTING.md",
     "bench/convcross/README.md",
     "kernels/convkernels/README.md",
+    "kernels/convkernels/layers/README.md",
     "tests/README.md",
 ]
 LONGEST = 200  # lines of README

@@ -104,7 +104,7 @@ def test_what_a_contender_says_of_itself_may_be_anything(tmp_path: Path, padded:
         hostile.put(line, ("provenance",), {"padded": padded})
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert len(claims(load([path]))) == 10
+    assert len(claims(load([path]))) == 11
 
 
 def test_a_machines_name_is_shortened_and_shown(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 import logging
 from collections import Counter
@@ -76,6 +77,7 @@ class Results:
     frame : one row a record; see ``_row`` for the columns
     notes : what was left out, doubled or included with a flag, one sentence each
     paths : the files
+    learned : how networks have learned, of all files
     """
 
     machine: str
@@ -83,6 +85,7 @@ class Results:
     frame: pd.DataFrame
     notes: list[str]
     paths: list[Path]
+    learned: list[schema.Learned] = dataclasses.field(default_factory=list)
 
     @property
     def grid(self) -> pd.DataFrame:
@@ -121,7 +124,8 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
     for note in notes:
         log.warning(one_line(note))
-    return Results(machine, [file.header for file in files], frame, notes, [f.path for f in files])
+    headers, learned = [file.header for file in files], [one for f in files for one in f.learned]
+    return Results(machine, headers, frame, notes, [file.path for file in files], learned)
 
 
 @contextlib.contextmanager

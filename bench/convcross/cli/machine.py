@@ -192,8 +192,25 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option(help="The figure, as PNG.")] = Path("convcross-demo.png"),
     device: Device = None,
+    learning: Annotated[
+        bool,
+        typer.Option(help="Instead: digits learned with correlation and with true convolution."),
+    ] = False,
 ) -> None:
-    """Blur a photograph, find a patch in it, time strong and textbook algorithms; one figure."""
+    """Blur a photograph, find a patch in it, time strong and textbook algorithms; one figure.
+
+    With --learning, small networks learn scikit-learn's digits on the CPU with nn.Conv2d, with
+    FFTConv2d, and with true convolution in the place of correlation, some 2 minutes over five
+    seeds: the figure tells whether it matters, and what each learned is kept beside it (.jsonl).
+    """
+    if learning:
+        from convcross.demo import learning_show
+
+        if image is not None:
+            raise BadInput(f"photograph {str(image)!r} with --learning; allowed: none")
+        if not learning_show.show(out):
+            raise typer.Exit(1)
+        return
     from convcross.demo import show as showing
     from convcross.sweeps.contenders import devices_named
 

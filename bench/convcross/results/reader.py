@@ -14,7 +14,7 @@ import pydantic_core
 from pydantic import Field, TypeAdapter, ValidationError
 
 from convcross.errors import BadInput, first_complaint
-from convcross.results.schema import SCHEMA, DuelFooter, Header, Record
+from convcross.results.schema import SCHEMA, DuelFooter, Header, Learned, Record
 
 TORN = "a torn last line"
 GZIP = 16 + zlib.MAX_WBITS  # zlib's name for a gzip member
@@ -78,22 +78,21 @@ def _validated(model: type[Any], path: Path, number: int, data: dict[str, Any]) 
         raise BadInput(f"{path}:{number}: {first_complaint(error)}") from None
 
 
-_LINE: TypeAdapter[Record | DuelFooter] = TypeAdapter(
-    Annotated[Record | DuelFooter, Field(discriminator="kind")]
-)
+Found = Record | DuelFooter | Learned
+_LINE: TypeAdapter[Found] = TypeAdapter(Annotated[Found, Field(discriminator="kind")])
+KINDS: dict[Any, type[Found]] = {"record": Record, "duel": DuelFooter, "learned": Learned}
 
 
-def _line(path: Path, number: int, line: bytes) -> Record | DuelFooter:
+def _line(path: Path, number: int, line: bytes) -> Found:
     try:
         return _LINE.validate_json(line)  # half the time of parsing first
     except ValidationError:
         data = _parse(path, number, line)  # tells more plainly what is wrong
     kind = data.get("kind")
-    if kind not in ("record", "duel"):
-        raise BadInput(f"{path}:{number}: kind is {kind!r}; allowed: 'record', 'duel'")
-    found: Record | DuelFooter = _validated(
-        Record if kind == "record" else DuelFooter, path, number, data
-    )
+    if not isinstance(kind, str) or kind not in KINDS:
+        allowed = ", ".join(map(repr, KINDS))
+        raise BadInput(f"{path}:{number}: kind is {kind!r}; allowed: {allowed}")
+    found: Found = _validated(KINDS[kind], path, number, data)
     return found
 
 
@@ -113,6 +112,8 @@ class Reader:
     header : Header
     end : int
         Bytes up to the end of the header, or of the last duel that was yielded.
+    learned : list of Learned
+        How networks have learned; known when all was read.
     dropped : str or None
         What was left out of the file's end (a torn tail), in words; known when all was read.
 
@@ -135,6 +136,7 @@ class Reader:
         whole = first.endswith(b"\n")
         self.end = marked + len(first) if whole else 0
         self.dropped = None if whole else TORN
+        self.learned: list[Learned] = []
 
     def _numbered(self, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
         try:
@@ -155,6 +157,9 @@ class Reader:
             found = _line(self.path, number, line)
             if isinstance(found, Record):
                 waiting.append(found)
+            elif isinstance(found, Learned):
+                self.learned.append(found)
+                self.end = self.end if waiting else place
             else:
                 self.end = place
                 yield waiting, found

@@ -241,6 +241,25 @@ class Record(Line):
         return [number in waited for number in rounds]
 
 
+class Learned(Line):
+    """How one network has learned: see ``convcross demo --learning``."""
+
+    kind: Literal["learned"] = "learned"
+    network: Literal["correlation", "fft", "convolution", "rotated"]
+    dtype: Literal["float32", "float64"]
+    seed: Seed
+    steps: Annotated[int, Field(ge=1)]  # of gradient descent
+    loss: list[Positive] = Field(min_length=1)  # mean cross-entropy of each epoch
+    # Share of the examples kept out that it tells right, after each epoch.
+    accuracy: list[Annotated[float, Field(ge=0, le=1)]] = Field(min_length=1)
+    # ‖w − v‖ / ‖v‖ of all its filters w, rotated back where they began rotated, from those v of
+    # "correlation" of this dtype and seed: at the start, and after each epoch.
+    apart: list[Positive] = Field(min_length=1)
+    filters: list[
+        list[list[float]]
+    ] = []  # of its first layer, in the end: (filters, rows, columns)
+
+
 class DuelFooter(Line):
     """The last line of a duel: where its time went, in seconds, and what else used the cores."""
 

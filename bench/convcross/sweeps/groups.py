@@ -48,6 +48,7 @@ GROUPS = {
             "numba-direct",
             "numba-overlap-save",
             "numba-separable",
+            "fft-gemm",
             "cuda-direct",
             "cuda-overlap-save",
         ),

@@ -378,7 +378,7 @@ def test_the_command(
         return capsys.readouterr().out
 
     found = json.loads(run(path, "--json"))
-    assert [claim["number"] for claim in found] == list(range(1, 11))
+    assert [claim["number"] for claim in found] == list(range(1, 12))
     assert set(found[0]) == {"number", "sentence", "test", "findings"}
     assert set(found[0]["findings"][0]) == {
         "where",

@@ -2,7 +2,8 @@
 
 Claims 1 to 4 and 8 are judged on times and errors, for each device under the conditions most
 measured there; 5 to 7 on the algebra of each contender; 9 on two kinds of data; 10 on problems with
-channels. What the results do not hold is "not measured here", with the command that measures it.
+channels; 11 on networks that have learned. What the results do not hold is "not measured here",
+with the command that measures it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from convcross.analysis import stages
-from convcross.analysis.claims import algebra, cost, denormals, layers
+from convcross.analysis.claims import algebra, cost, denormals, layers, learning
 from convcross.analysis.claims.algebra import Relations
 from convcross.analysis.claims.finding import (
     Claim,
@@ -243,6 +244,11 @@ THEORY = (
         "FFT is the fastest way through a layer of a network.",
         "Time of the fastest contender of any other family over that of the fastest FFT, by layer.",
         across=layers.judge,
+    ),
+    Sentence(
+        "Networks learn either way: layers may correlate where they are said to convolve.",
+        "A network that learns digits with both, from the same filters and from rotated ones.",
+        across=learning.judge,
     ),
 )
 
