@@ -190,10 +190,7 @@ def main() -> None:
                 print(f"{namespace}: {number + 1} of {count}, auto {told.mean:.3f}", flush=True)
         show(Console(width=120), namespace, results[namespace])
     chosen = plans.take_best(LAYER, "torch", "cpu").algorithm
-    mine, torchs = (
-        algorithm.implementation.cost(LAYER).workspace
-        for algorithm in (chosen, find("torch-conv2d"))
-    )
+    mine, torchs = (algorithm.cost(LAYER).workspace for algorithm in (chosen, find("torch-conv2d")))
     print(
         f"(1,64,128,128)·(64,64,31,31): auto takes {chosen.name} with {binary(mine)} of workspace; "
         f"torch-conv2d declares {binary(torchs)}"

@@ -55,7 +55,7 @@ class Entry:
         return self.lost is None and refusal is None
 
     def cost(self, problem: Problem) -> Cost:
-        return self.contender.found.implementation.cost(problem)
+        return self.contender.found.cost(problem)
 
     def add(self, problem: Problem, times: Times) -> None:
         self.problems.append(problem)
