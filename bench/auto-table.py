@@ -213,10 +213,7 @@ def main() -> None:
     if "torch" not in results:
         return
     chosen = plans.take_best(LAYER, "torch", device).algorithm
-    mine, torchs = (
-        algorithm.implementation.cost(LAYER).workspace
-        for algorithm in (chosen, find("torch-conv2d"))
-    )
+    mine, torchs = (algorithm.cost(LAYER).workspace for algorithm in (chosen, find("torch-conv2d")))
     print(
         f"(1,64,128,128)·(64,64,31,31): auto takes {chosen.name} with {binary(mine)} of workspace; "
         f"torch-conv2d declares {binary(torchs)}"

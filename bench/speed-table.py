@@ -132,9 +132,9 @@ def sizes(rows: Rows) -> None:
 def memory(rows: Rows) -> None:
     """Workspaces as they are declared, to which a test holds what load and run allocate."""
     N, n = 1024, 15
-    whole = find("im2col-gemm").implementation.cost(square(N, n)).workspace
+    whole = find("im2col-gemm").cost(square(N, n)).workspace
     for name in ("mec", "im2col-chunked"):
-        share = find(name).implementation.cost(square(N, n)).workspace / whole
+        share = find(name).cost(square(N, n)).workspace / whole
         rows.add(f"{name}, workspace of im2col-gemm's", N, n, "≤ 10 %", [f"{share:.1%}", ""])
 
 

@@ -98,12 +98,14 @@ class Calibration:
 
     def predict(self, contender: str, problem: Problem) -> list[Prediction] | None:
         """What each of PHASES of a contender that it knows will take, in seconds; None where the
-        contender refuses the problem."""
+        contender refuses the problem, and for a gradient: its problems were forward ones."""
+        if problem.direction != "forward":
+            return None
         name, _, namespace = contender.partition("/")
         algorithm = find(name)
         if algorithm.refuses(problem, namespace, self.key.device) is not None:
             return None
-        cost, phases = algorithm.implementation.cost(problem), self.contenders[contender].phases
+        cost, phases = algorithm.cost(problem), self.contenders[contender].phases
         return [phases[phase].predict(problem, cost) for phase in PHASES]
 
     def to_json(self) -> dict[str, Any]:

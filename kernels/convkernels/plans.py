@@ -171,7 +171,7 @@ def take_best(
 
 def _bytes(algorithm: Algorithm, problem: Problem) -> float:
     filters = ITEMSIZE[problem.dtype] * math.prod(problem.w_shape)
-    return algorithm.implementation.cost(problem).workspace + filters
+    return algorithm.cost(problem).workspace + filters
 
 
 def _state(namespace: str, device: str) -> Hashable | None:

@@ -243,8 +243,18 @@ class Problem:
 
     @property
     def terms(self) -> int:
-        """Products that one output is the sum of, at most: C/groups · kh · kw."""
-        return self.in_channels // self.groups * self.kernel[0] * self.kernel[1]
+        """Products that one element of the result is the sum of, at most: C/groups · kh · kw in the
+        forward direction; of grad_input K/groups and the kernel elements that a stride leaves to
+        meet, of grad_weight all outputs of the batch."""
+        if self.direction == "grad_weight":
+            return self.batch * self.output[0] * self.output[1]
+        if self.direction == "forward":
+            return self.in_channels // self.groups * self.kernel[0] * self.kernel[1]
+        met = self.out_channels // self.groups
+        for size, stride, dilation in zip(self.kernel, self.stride, self.dilation, strict=True):
+            apart = 1 if self.boundary == "circular" else stride // math.gcd(stride, dilation)
+            met *= math.ceil(size / apart)
+        return met
 
     def _products(self, axis: int) -> int:
         """Pairs of an output and a kernel element, along one axis, that meet the image."""

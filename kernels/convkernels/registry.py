@@ -9,10 +9,12 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from convkernels import compiling
+from convkernels import compiling, exchanged
 from convkernels import namespaces as array_libraries
-from convkernels.problem import ITEMSIZE, Problem, UnsupportedProblem, one_of
-from convkernels.toolbox import bounds
+from convkernels.implementation import Cost, Implementation, forward_only, workspace_bytes
+from convkernels.problem import DIRECTIONS, Problem, UnsupportedProblem, one_of
+
+__all__ = ["Cost", "Implementation", "algorithm", "forward_only", "workspace_bytes"]
 
 FAMILIES = ("direct", "im2col", "fft", "winograd", "separable", "library")
 LONGEST = 100  # characters of a name
@@ -23,76 +25,6 @@ revision = 0  # counts what was registered: a choice among fewer is then old
 
 class DuplicateAlgorithm(ValueError):
     """One name from two files."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What an algorithm itself needs for one run: FLOP, bytes moved, bytes of workspace (what
-    ``load`` keeps included); and once, before it: FLOP and bytes of ``plan`` and ``load``.
-
-    ``serial`` where what computes and what moves are passes of their own, one after the other, so
-    that their times add; else the shorter one may hide behind the longer.
-    """
-
-    flops: float
-    bytes: float
-    workspace: float = 0.0
-    once_flops: float = 0.0
-    once_bytes: float = 0.0
-    serial: bool = False
-
-
-class Implementation:
-    """What an algorithm is: every method but ``run`` has a default that a class may leave.
-
-    A registered class that does not inherit it is given it. Operands and results: see
-    ``Problem.shapes``.
-    """
-
-    problem: Problem
-    b: Any
-    gradients: bool = True  # torch's autograd sees through ``load`` and ``run``
-    spreads: bool = False  # a pixel that is not finite reaches further than in its family's sums
-    devices: tuple[str, ...] = ("cpu", "cuda")  # the kinds that it runs on
-    settled: bool = True  # what ``refuses`` takes, ``plan`` takes: no library is asked there
-    compiles: bool = False  # in ``plan`` or the first run, and nobody can tell whether it must
-    compile_seconds: float = 0.0  # that compiling its code took, here or in an earlier process
-    threads: int | None = None  # that its runs take, where the plan chose fewer than it may have
-
-    @staticmethod
-    def missing(namespace: str) -> str | None:
-        """Why this machine cannot run it on this namespace (a library to install), or None."""
-        return None
-
-    @staticmethod
-    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
-        """Why this problem is refused, or None; sees no values."""
-        return forward_only(problem)
-
-    @staticmethod
-    def cost(problem: Problem) -> Cost:
-        return Cost(problem.flops, problem.min_bytes)
-
-    @staticmethod
-    def error_bound(problem: Problem) -> float:
-        """The relative L2 error it promises."""
-        return bounds.summation(problem)
-
-    def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        """Once a shape: padded sizes, FFT plans, compilation."""
-        self.problem = problem
-
-    def load(self, b: Any) -> None:
-        """Once a filter: flip, transform. May raise UnsupportedProblem."""
-        self.b = b
-
-    def run(self, a: Any) -> Any:
-        """Once an image: the steady state. Returns the result."""
-        raise NotImplementedError
-
-    def provenance(self) -> dict[str, Any]:
-        """What a record should say of how this instance computes: padded sizes, engines; JSON."""
-        return {}
 
 
 Defaults = Implementation  # its earlier name, which users' files import
@@ -109,6 +41,7 @@ class Algorithm:
     source: str
     implementation: type[Implementation]
     path: str
+    directions: tuple[str, ...] = ("forward",)
 
     def missing(self, namespace: str) -> str | None:
         """Why it cannot run on this namespace here, with the command that helps, or None."""
@@ -127,8 +60,18 @@ class Algorithm:
         """Why it refuses this problem there, or None."""
         if not self.runs_on(device):
             return f"runs on {' and '.join(self.implementation.devices)} alone, not on {device}"
+        if problem.direction not in self.directions:
+            return f"no direction {problem.direction}"
         reason = array_libraries.refuses_dtype(namespace, problem.dtype)
-        return reason or self.implementation.refuses(problem, namespace, device)
+        return reason or exchanged.refuses(self.implementation, problem, namespace, device)
+
+    def cost(self, problem: Problem) -> Cost:
+        """What a run of this problem needs, in its direction."""
+        return exchanged.cost(self.implementation, problem)
+
+    def error_bound(self, problem: Problem) -> float:
+        """The relative L2 error that is promised, in its direction."""
+        return exchanged.error_bound(self.implementation, problem)
 
     def prepare(self, problem: Problem, namespace: str, device: str) -> Implementation:
         """A planned instance, ready for ``load`` and ``run``.
@@ -143,14 +86,9 @@ class Algorithm:
             raise UnsupportedProblem(f"{self.name} on {namespace}: {reason}")
         if self.implementation.compiles:
             compiling.begin(self.name)
-        instance = self.implementation()
+        instance = exchanged.instance(self.implementation, problem)
         instance.plan(problem, array_libraries.namespace(namespace), device)
         return instance
-
-
-def forward_only(problem: Problem) -> str | None:
-    """The refusal of an algorithm that has no gradients."""
-    return None if problem.direction == "forward" else f"no direction {problem.direction}"
 
 
 Definition = TypeVar("Definition", bound=Callable[..., Any])
@@ -163,6 +101,7 @@ def algorithm(
     namespaces: Iterable[str],
     arithmetic: str,
     source: str,
+    directions: Iterable[str] = ("forward",),
 ) -> Callable[[Definition], Definition]:
     """Register a class (see ``Implementation`` for its methods) or a function ``(x, w, problem)``.
 
@@ -176,11 +115,15 @@ def algorithm(
         What the arithmetic is, where the storage type does not say it.
     source : str
         Paper, section, or library call.
+    directions : "forward", "grad_input" (gy, w → gx), "grad_weight" (gy, x → gw)
+        Those that it computes. A gradient comes to it as a forward problem with the roles of the
+        operands exchanged (``toolbox/directions.py``), unless its class names it in ``native`` or
+        ``apart``.
 
     Raises
     ------
     ValueError
-        On an unknown family or namespace, a name that is long or cannot be printed, and
+        On an unknown family, namespace or direction, a name that is long or cannot be printed, and
         (``DuplicateAlgorithm``) one that another file has taken.
     """
     if not (0 < len(name) <= LONGEST and name.isprintable() and name == " ".join(name.split())):
@@ -191,6 +134,9 @@ def algorithm(
     names = (namespaces,) if isinstance(namespaces, str) else tuple(namespaces)
     for namespace in names:
         one_of("namespace", namespace, array_libraries.NAMES)
+    ways = (directions,) if isinstance(directions, str) else tuple(directions)
+    for direction in ways:
+        one_of("direction", direction, DIRECTIONS)
 
     def register(definition: Definition) -> Definition:
         global revision
@@ -199,7 +145,7 @@ def algorithm(
         if other is not None and other.path != path:
             raise DuplicateAlgorithm(f"algorithm {name!r} is in two files: {other.path}, {path}")
         registered[name] = Algorithm(
-            name, family, names, arithmetic, source, _implementation(definition), path
+            name, family, names, arithmetic, source, _implementation(definition), path, ways
         )
         revision += 1
         return definition
@@ -226,8 +172,3 @@ def _implementation(definition: Callable[..., Any]) -> type[Implementation]:
         return definition(a, self.b, self.problem)
 
     return type(definition.__name__, (Implementation,), {"run": run})
-
-
-def workspace_bytes(problem: Problem, elements: float) -> float:
-    """Bytes of so many elements of the type that the arithmetic of this problem is done in."""
-    return elements * max(4, ITEMSIZE[problem.dtype])

@@ -6,6 +6,7 @@ cost models' arithmetic; among those that fit in memory.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from convkernels import calibration as calibrations
@@ -72,16 +73,19 @@ def ranked(
     calls : of this shape that are to come, each with a filter of its own: what a plan takes is
         spread over them
     calibration : by which time is predicted; algorithms unknown to it are refused while it knows
-        one that takes the problem. None for the cost models' arithmetic
+        one that takes the problem. None for the cost models' arithmetic, which gradients have too
     """
     candidates, refusals = _candidates(problem, namespace, device, gradients)
-    known = {} if calibration is None else calibration.contenders
+    # A calibration's problems were forward ones.
+    known: Mapping[str, calibrations.Fit] = {}
+    if calibration is not None and problem.direction == "forward":
+        known = calibration.contenders
     names = {name: f"{name}/{namespace}" for name in candidates}
     fits = {name: known[contender] for name, contender in names.items() if contender in known}
     if fits:
         for name in candidates.keys() - fits:
             refusals[name] = f"the calibration does not know it; {calibrations.COMMAND} makes one"
-    costs = {name: candidates[name].implementation.cost(problem) for name in fits or candidates}
+    costs = {name: candidates[name].cost(problem) for name in fits or candidates}
     taken = [
         _ranked(candidates[name], problem, costs[name], fits.get(name), calls)
         for name in sorted(costs, key=lambda name: (costs[name].bytes, name))

@@ -101,7 +101,7 @@ def test_where_none_is_within_the_limits_the_nearest_is_named(known: Calibration
 
 def test_what_no_contender_takes_is_told_with_reasons(known: Calibration) -> None:
     other = Problem((64, 64), (3, 3), mode="same", direction="grad_input")
-    with pytest.raises(BadInput, match="no contender takes it: direct/numpy: no direction"):
+    with pytest.raises(BadInput, match="takes it: direct/numpy: the calibration has no grad_input"):
         advise(other, known, STEADY)
 
 

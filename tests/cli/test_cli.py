@@ -240,6 +240,7 @@ def test_list_as_json(convcross: Any) -> None:
             "family",
             "groups",
             "namespaces",
+            "directions",
             "arithmetic",
             "source",
             "bound",

@@ -13,149 +13,22 @@ from convcross.measure.accuracy.reference import by_scipy
 from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.algorithms.direct import direct
 from convkernels.algorithms.im2col import im2col_gemm
-from convkernels.algorithms.libraries._opencv import SWITCH
 from convkernels.discovery import algorithms
-from convkernels.problem import ROUNDOFF
-from support.contenders import STRICT, TEXTBOOK, Contender, contenders
+from convkernels.problem import DIRECTIONS, ROUNDOFF
+from support.acceptance import FEW, REFUSES, SLOW, accepted
+from support.contenders import STRICT, Contender, contenders
 from support.problems import FIXED, Case, case, of_rank, random_case
 from support.reference import relative_error
 
 RANDOM_PROBLEMS = 500
-# A compilation, or a timing of plans, for each kernel size or shape.
-SLOW = {
-    "torch-compile": 50,
-    "torch-conv2d-autotuned": 100,
-    **dict.fromkeys(("triton-direct", "cupyx-convolve2d", "cupyx-ndimage-convolve"), 100),
-}
 STRICT_PROBLEMS = 100  # what array-api-strict tells is which functions are called
 STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many
-
-
-def steps(problem: Problem) -> bool:
-    return problem.stride != (1, 1) or problem.dilation != (1, 1)
-
-
-def single_precision_or_more(problem: Problem) -> bool:
-    return problem.dtype in ("float64", "float32")
-
-
-def wrong_in_onednn(problem: Problem) -> bool:
-    return problem.dtype == "bfloat16" and problem.output[1] == 1 and problem.stride[1] > 1
-
-
-WINOGRAD = ("winograd-2x2-3x3", "winograd-4x4-3x3", "winograd-6x6-3x3")
-
-# What these may refuse, and must: of a forward problem whose dtype the namespace has.
-REFUSES: dict[str, Callable[[Problem], bool]] = {
-    **dict.fromkeys(
-        (
-            *TEXTBOOK,
-            *("im2col-chunked", "kn2row", "mec", "toeplitz-gemm"),
-            *("low-rank-2", "low-rank-4", "low-rank-8", "separable"),
-        ),
-        lambda problem: False,
-    ),
-    "integral": lambda p: p.dilation != (1, 1),
-    **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
-    **dict.fromkeys(
-        ("fft-exact", "fft-packed", "fft-power-of-two", "overlap-add", "overlap-save"),
-        lambda problem: False,
-    ),
-    "fft-float64": lambda p: p.dtype == "float64",
-    "torch-conv2d": wrong_in_onednn,
-    "torch-unfold": lambda problem: False,
-    "torch-compile": lambda p: (
-        steps(p)
-        or not single_precision_or_more(p)
-        or not p.is_image
-        or p.batch > 1
-        or min(*p.image, *p.kernel) < 2
-    ),
-    "torch-conv2d-channels-last": lambda p: p.in_channels == 1 or wrong_in_onednn(p),
-    "fft-conv-pytorch": lambda p: p.dtype != "float32",
-    **dict.fromkeys(
-        (
-            *("opencv-direct", "opencv-filter2d", "opencv-sepfilter2d"),
-            *("ipp-filterborder", "mkl-vsl-direct", "mkl-vsl-fft"),
-        ),
-        lambda p: steps(p) or not single_precision_or_more(p),
-    ),
-    "opencv-dft": lambda p: (
-        steps(p) or not single_precision_or_more(p) or math.prod(p.kernel) < SWITCH[p.dtype]
-    ),
-    **dict.fromkeys(
-        ("ipp-auto", "ipp-direct", "ipp-fft"), lambda p: steps(p) or p.dtype != "float32"
-    ),
-    **dict.fromkeys(
-        ("scipy-convolve2d", "cupyx-convolve2d"),
-        lambda p: (
-            steps(p)
-            or not single_precision_or_more(p)
-            or p.padding is not None
-            or (p.boundary == "circular" and p.mode != "same")
-        ),
-    ),
-    **dict.fromkeys(
-        (
-            *("scipy-convolve", "scipy-fftconvolve", "scipy-oaconvolve"),
-            *("cupyx-fftconvolve", "cupyx-oaconvolve"),
-        ),
-        lambda p: (
-            steps(p)
-            or not single_precision_or_more(p)
-            or p.padding is not None
-            or p.boundary == "circular"
-        ),
-    ),
-    **dict.fromkeys(WINOGRAD, lambda p: steps(p) or p.kernel != (3, 3)),
-    "winograd-2x2-5x5": lambda p: steps(p) or p.kernel != (5, 5),
-    **dict.fromkeys(
-        ("scipy-ndimage", "cupyx-ndimage-convolve"),
-        lambda p: steps(p) or not single_precision_or_more(p),
-    ),
-    # On a GPU alone; what cuDNN's algorithms take is cuDNN's to say.
-    "torch-conv2d-autotuned": lambda problem: False,
-    "npp-filterborder": lambda p: steps(p) or p.dtype != "float32",
-    "triton-direct": lambda problem: False,
-    "triton-implicit-gemm": lambda p: p.dtype == "float64",
-    "cuda-overlap-save": lambda p: steps(p) or p.dtype == "float64",
-}
-
-
-# Of large kernels alone, or of one size, of which the stream has few: see the tests of their files.
-FEW = ("opencv-dft", *WINOGRAD, "winograd-2x2-5x5")
 
 
 @pytest.fixture(params=contenders())
 def contender(request: pytest.FixtureRequest) -> Contender:
     request.param.skip_unless_here()
     return request.param
-
-
-def accepted(contender: Contender, case: Case) -> bool:
-    """Solve the case within the declared bound, or see it refused with a reason."""
-    problem = case.problem
-    instance, refusal = None, ""
-    try:
-        instance = contender.prepare(problem)
-    except UnsupportedProblem as error:
-        refusal = str(error)
-    may_refuse = REFUSES.get(contender.algorithm.name)
-    if may_refuse is not None:
-        expected = may_refuse(problem) or not contender.has_dtype(problem.dtype)
-        assert (instance is None) == expected, f"{contender}: {refusal or 'takes'}: {problem}"
-    if instance is None:
-        assert refusal.strip(), f"{contender} refuses without a reason: {problem}"
-        return False
-    y = contender.solve(instance, case.x, case.w)
-    assert tuple(y.shape) == problem.y_shape, problem
-    if contender.namespace != STRICT:
-        assert namespaces.of(y) == (contender.namespace, contender.device)
-    assert str(y.dtype).rpartition(".")[2] == problem.dtype, problem
-    error = relative_error(contender.values(y), case.expected, case.x, case.w)
-    bound = instance.error_bound(problem)
-    assert error <= bound, f"{contender} is off by {error:.2g}, bound {bound:.2g}: {problem}"
-    return True
 
 
 def test_agrees_with_scipy_on_random_problems(contender: Contender) -> None:
@@ -193,15 +66,16 @@ def test_the_random_problems_have_everything() -> None:
         assert sum(map(kind, seen)) >= 3, number
 
 
-@pytest.mark.parametrize("direction", ["grad_input", "grad_weight"])
-@pytest.mark.parametrize("name", REFUSES)
-def test_gradients_are_refused(name: str, direction: str) -> None:
+@pytest.mark.parametrize("name", algorithms())
+def test_directions_that_are_not_declared_are_refused(name: str) -> None:
     algorithm = algorithms()[name]
+    assert set(algorithm.directions) <= set(DIRECTIONS)
     device = "cpu" if algorithm.runs_on("cpu") else "cuda:0"
-    for namespace in algorithm.namespaces:
-        reason = algorithm.refuses(Problem((8, 8), (3, 3), direction=direction), namespace, device)
-        assert reason is not None
-        assert direction in reason
+    for direction in set(DIRECTIONS) - set(algorithm.directions):
+        problem = Problem((8, 8), (3, 3), direction=direction)
+        for namespace in algorithm.namespaces:
+            reason = algorithm.refuses(problem, namespace, device)
+            assert reason == f"no direction {direction}"
 
 
 def test_a_separable_contender_refuses_kernels_of_higher_rank(contender: Contender) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels import Problem, UnsupportedProblem, exchanged, namespaces
 from convkernels.discovery import algorithms
 from convkernels.registry import Algorithm, Implementation
 
@@ -74,7 +74,7 @@ class Contender:
             reason = f"array-api-strict has no {problem.dtype}"
         if reason is not None:
             raise UnsupportedProblem(reason)
-        instance = self.algorithm.implementation()
+        instance = exchanged.instance(self.algorithm.implementation, problem)
         instance.plan(problem, array_api_strict, "cpu")
         return instance
 

@@ -15,6 +15,8 @@ typedef enum { CUDNN_CONVOLUTION = 0, CUDNN_CROSS_CORRELATION = 1 } cudnnConvolu
 typedef enum { CUDNN_DEFAULT_MATH = 0, CUDNN_TENSOR_OP_MATH = 1 } cudnnMathType_t;
 typedef enum { CUDNN_NON_DETERMINISTIC = 0 } cudnnDeterminism_t;
 typedef enum { CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM = 0 } cudnnConvolutionFwdAlgo_t;
+typedef enum { CUDNN_CONVOLUTION_BWD_DATA_ALGO_0 = 0 } cudnnConvolutionBwdDataAlgo_t;
+typedef enum { CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 = 0 } cudnnConvolutionBwdFilterAlgo_t;
 typedef struct cudnnContext *cudnnHandle_t;
 typedef struct cudnnTensorStruct *cudnnTensorDescriptor_t;
 typedef struct cudnnFilterStruct *cudnnFilterDescriptor_t;
@@ -35,6 +37,7 @@ typedef struct cudnnConvolutionFwdAlgoPerfStruct {
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 struct cudnnContext { cudaStream_t stream = nullptr; };
 struct cudnnTensorStruct { int type, n, c, h, w; };
@@ -69,15 +72,15 @@ template <class T> cudnnStatus_t gone(const char *name, T *one) {
     return called(name);
 }
 
-template <class T>
-void convolve(const cudnnTensorStruct &xd, const T *x, const cudnnFilterStruct &wd, const T *w,
-              const cudnnConvolutionStruct &d, const cudnnTensorStruct &yd, T *y) {
+// Every product of the sum: its places in x, w and y.
+template <class Each>
+void products(const cudnnTensorStruct &xd, const cudnnFilterStruct &wd, const cudnnConvolutionStruct &d,
+              const cudnnTensorStruct &yd, Each each) {
     const int outputs = wd.k / d.groups;
     for (int n = 0; n < yd.n; ++n)
     for (int k = 0; k < yd.c; ++k)
     for (int r = 0; r < yd.h; ++r)
-    for (int q = 0; q < yd.w; ++q) {
-        double sum = 0;
+    for (int q = 0; q < yd.w; ++q)
         for (int c = 0; c < wd.c; ++c)
         for (int i = 0; i < wd.h; ++i)
         for (int j = 0; j < wd.w; ++j) {
@@ -86,11 +89,44 @@ void convolve(const cudnnTensorStruct &xd, const T *x, const cudnnFilterStruct &
             const bool turned = d.mode == CUDNN_CONVOLUTION;
             const int a = turned ? wd.h - 1 - i : i, b = turned ? wd.w - 1 - j : j;
             const int channel = k / outputs * wd.c + c;
-            sum += double(x[((n * xd.c + channel) * xd.h + row) * xd.w + column]) *
-                   double(w[((k * wd.c + c) * wd.h + a) * wd.w + b]);
+            each(((n * xd.c + channel) * xd.h + row) * xd.w + column,
+                 ((k * wd.c + c) * wd.h + a) * wd.w + b, ((n * yd.c + k) * yd.h + r) * yd.w + q);
         }
-        y[((n * yd.c + k) * yd.h + r) * yd.w + q] = T(sum);
-    }
+}
+
+// One of three arrays from the other two, summed in double: which is 0 for x, 1 for w, 2 for y.
+template <class T>
+void computed(const cudnnTensorStruct &xd, const cudnnFilterStruct &wd, const cudnnConvolutionStruct &d,
+              const cudnnTensorStruct &yd, int which, const void *first, const void *second, void *result) {
+    const T *a = static_cast<const T *>(first), *b = static_cast<const T *>(second);
+    const int sizes[] = {xd.n * xd.c * xd.h * xd.w, wd.k * wd.c * wd.h * wd.w, yd.n * yd.c * yd.h * yd.w};
+    std::vector<double> sums(size_t(sizes[which]), 0.0);
+    products(xd, wd, d, yd, [&](int i, int j, int o) {
+        if (which == 0) sums[size_t(i)] += double(a[j]) * double(b[o]);       // w, gy
+        else if (which == 1) sums[size_t(j)] += double(a[i]) * double(b[o]);  // x, gy
+        else sums[size_t(o)] += double(a[i]) * double(b[j]);                  // x, w
+    });
+    for (size_t k = 0; k < sums.size(); ++k) static_cast<T *>(result)[k] = T(sums[k]);
+}
+
+cudnnStatus_t run(const char *name, cudnnHandle_t handle, const void *alpha, const cudnnTensorStruct &xd,
+                  const cudnnFilterStruct &wd, const cudnnConvolutionStruct &d, const cudnnTensorStruct &yd,
+                  int which, const void *first, const void *second, void *result, int algo, void *workspace,
+                  size_t bytes, const void *beta) {
+    const bool twice = xd.type == CUDNN_DATA_DOUBLE;
+    const double one = twice ? *(const double *)alpha : *(const float *)alpha;
+    const double zero = twice ? *(const double *)beta : *(const float *)beta;
+    std::memset(workspace, 0xAA, bytes);
+    if (twice) computed<double>(xd, wd, d, yd, which, first, second, result);
+    else computed<float>(xd, wd, d, yd, which, first, second, result);
+    return called(name, " %d %zu %g %g %p", algo, bytes, one, zero, (void *)handle->stream);
+}
+
+cudnnStatus_t workspace(const char *name, int algo, int mode, size_t *bytes) {
+    *bytes = 1000 + size_t(algo);
+    const cudnnStatus_t status = called(name, " %d", algo);
+    auto asked = statuses.find(std::to_string(algo) + " " + std::to_string(mode));
+    return asked == statuses.end() ? status : cudnnStatus_t(asked->second);
 }
 }  // namespace
 
@@ -154,10 +190,21 @@ cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t, const cudnn
                                                       const cudnnConvolutionDescriptor_t one,
                                                       const cudnnTensorDescriptor_t, cudnnConvolutionFwdAlgo_t algo,
                                                       size_t *bytes) {
-    *bytes = 1000 + size_t(algo);
-    const cudnnStatus_t status = called("GetWorkspace", " %d", int(algo));
-    auto asked = statuses.find(std::to_string(int(algo)) + " " + std::to_string(one->mode));
-    return asked == statuses.end() ? status : cudnnStatus_t(asked->second);
+    return workspace("GetWorkspace", int(algo), one->mode, bytes);
+}
+cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t, const cudnnFilterDescriptor_t,
+                                                           const cudnnTensorDescriptor_t,
+                                                           const cudnnConvolutionDescriptor_t one,
+                                                           const cudnnTensorDescriptor_t,
+                                                           cudnnConvolutionBwdDataAlgo_t algo, size_t *bytes) {
+    return workspace("GetDataWorkspace", int(algo), one->mode, bytes);
+}
+cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(cudnnHandle_t, const cudnnTensorDescriptor_t,
+                                                             const cudnnTensorDescriptor_t,
+                                                             const cudnnConvolutionDescriptor_t one,
+                                                             const cudnnFilterDescriptor_t,
+                                                             cudnnConvolutionBwdFilterAlgo_t algo, size_t *bytes) {
+    return workspace("GetFilterWorkspace", int(algo), one->mode, bytes);
 }
 cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, const cudnnTensorDescriptor_t,
                                                      const cudnnFilterDescriptor_t,
@@ -177,12 +224,20 @@ cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void *alpha, c
                                       const cudnnConvolutionDescriptor_t d, cudnnConvolutionFwdAlgo_t algo,
                                       void *workspace, size_t bytes, const void *beta,
                                       const cudnnTensorDescriptor_t yd, void *y) {
-    const bool twice = xd->type == CUDNN_DATA_DOUBLE;
-    const double one = twice ? *(const double *)alpha : *(const float *)alpha;
-    const double zero = twice ? *(const double *)beta : *(const float *)beta;
-    std::memset(workspace, 0xAA, bytes);
-    if (twice) convolve(*xd, (const double *)x, *wd, (const double *)w, *d, *yd, (double *)y);
-    else convolve(*xd, (const float *)x, *wd, (const float *)w, *d, *yd, (float *)y);
-    return called("Forward", " %d %zu %g %g %p", int(algo), bytes, one, zero, (void *)handle->stream);
+    return run("Forward", handle, alpha, *xd, *wd, *d, *yd, 2, x, w, y, int(algo), workspace, bytes, beta);
+}
+cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void *alpha, const cudnnFilterDescriptor_t wd,
+                                           const void *w, const cudnnTensorDescriptor_t yd, const void *dy,
+                                           const cudnnConvolutionDescriptor_t d, cudnnConvolutionBwdDataAlgo_t algo,
+                                           void *workspace, size_t bytes, const void *beta,
+                                           const cudnnTensorDescriptor_t xd, void *dx) {
+    return run("BackwardData", handle, alpha, *xd, *wd, *d, *yd, 0, w, dy, dx, int(algo), workspace, bytes, beta);
+}
+cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *alpha, const cudnnTensorDescriptor_t xd,
+                                             const void *x, const cudnnTensorDescriptor_t yd, const void *dy,
+                                             const cudnnConvolutionDescriptor_t d,
+                                             cudnnConvolutionBwdFilterAlgo_t algo, void *workspace, size_t bytes,
+                                             const void *beta, const cudnnFilterDescriptor_t wd, void *dw) {
+    return run("BackwardFilter", handle, alpha, *xd, *wd, *d, *yd, 1, x, dy, dw, int(algo), workspace, bytes, beta);
 }
 }

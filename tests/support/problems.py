@@ -55,7 +55,10 @@ problems = st.randoms(use_true_random=False).map(random_problem)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-    """A problem with data already rounded to its dtype (bfloat16 in float32), and its answer."""
+    """A problem with data already rounded to its dtype (bfloat16 in float32), and its answer.
+
+    x and w are its two operands: of a gradient that of the output, and w or x.
+    """
 
     problem: Problem
     x: np.ndarray
@@ -66,8 +69,8 @@ class Case:
 def case(problem: Problem, seed: int = 0, rank: int | None = None) -> Case:
     """Normal data; kernels of this rank at most, to within their rounding: see ``of_rank``."""
     rng = np.random.default_rng(seed)
-    x, w = (rng.standard_normal(shape) for shape in (problem.x_shape, problem.w_shape))
-    w = of_rank(w, rank)
+    x, w = (rng.standard_normal(shape) for shape in problem.shapes[:2])
+    w = of_rank(w, None if problem.direction == "grad_weight" else rank)
     x, w = (namespaces.round_to(values, problem.dtype) for values in (x, w))
     for array in (x, w):
         array.setflags(write=False)  # an algorithm that writes to its operands is caught
@@ -85,10 +88,11 @@ def of_rank(w: np.ndarray, rank: int | None) -> np.ndarray:
 
 
 @functools.cache
-def random_case(index: int, rank: int | None = None) -> Case:
+def random_case(index: int, rank: int | None = None, direction: str = "forward") -> Case:
     """The index-th of an endless seeded stream; all contenders meet the same one, those that take
     few kernels with such ones (``of_rank``)."""
-    return case(random_problem(random.Random(index)), index, rank)
+    problem = random_problem(random.Random(index))
+    return case(dataclasses.replace(problem, direction=direction), index, rank)
 
 
 FIXED = {

@@ -93,6 +93,11 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
             ("dtypes", "float16", "float32"),
         ),
         (
+            GRID + 'image_data = ["denormal"]\ndirections = ["grad_weight"]',
+            ("directions", "grad_weight", "forward"),
+        ),
+        (GRID + 'directions = ["back"]', ("direction is 'back'", "grad_input, grad_weight")),
+        (
             'sizes = [8]\nkernels = [9, 11]\nmodes = ["valid"]',
             ("kernels: all are larger than the images", "n <= N"),
         ),
@@ -302,3 +307,18 @@ def test_the_grids_that_come_along_reach_large_kernels(name: str) -> None:
         largest[N] = max(n, largest.get(N, 0))
     assert largest == {N: min(N - 1, 511) for N in largest}
     assert {64, 512, 4096} <= largest.keys()
+
+
+def test_directions_are_problems_of_their_own(tmp_path: Path) -> None:
+    """Of a filters' gradient, which has no kernel, one kind of kernel data."""
+    text = GRID + 'directions = ["forward", "grad_input", "grad_weight"]\n'
+    sweep = spec.load(write(tmp_path, text + 'kernel_data = ["normal", "box"]\n'))
+    found = [(problem.direction, kernel) for problem, _, kernel in sweep.cells()]
+    assert found == [
+        ("forward", "normal"),
+        ("forward", "box"),
+        ("grad_input", "normal"),
+        ("grad_input", "box"),
+        ("grad_weight", "normal"),
+    ]
+    assert {problem.direction for problem, _, _ in spec.load("quick").cells()} == {"forward"}

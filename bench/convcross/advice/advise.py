@@ -130,11 +130,12 @@ def advise(
         algorithm, namespace = find(Contender(name).algorithm), Contender(name).namespace
         phases = known.predict(name, problem)
         if phases is None:
-            refused[name] = str(algorithm.refuses(problem, namespace, known.key.device))
+            reason = algorithm.refuses(problem, namespace, known.key.device)
+            refused[name] = reason or f"the calibration has no {problem.direction}"
             continue
-        cost = algorithm.implementation.cost(problem)
+        cost = algorithm.cost(problem)
         parts[name] = cost, phases
-        error = fit.share_of_bound * float(algorithm.implementation.error_bound(problem))
+        error = fit.share_of_bound * algorithm.error_bound(problem)
         beyond = _beyond(error, cost.workspace, max_error, max_workspace)
         taken = total(phases, counted)
         found.append(Advised(name, algorithm.family, *taken, error, cost.workspace, beyond))

@@ -171,7 +171,7 @@ def _share_of_bound(contender: Contender) -> float | None:
                 data.kernel("normal", problem.w_shape, 0),
             )
         )
-        bound = float(contender.found.implementation.error_bound(problem))
+        bound = contender.found.error_bound(problem)
         with namespaces.on(*place):
             instance = contender.found.prepare(problem, *place)
             instance.load(namespaces.from_numpy(w, *place, problem.dtype))

@@ -115,7 +115,7 @@ def _curve(
             if algorithm.refuses(one, namespace, known.key.device) is None
         ]
         some = [problems[k] for k in taken]
-        costs = [algorithm.implementation.cost(one) for one in some]
+        costs = [algorithm.cost(one) for one in some]
         tables = [fit.phases[phase].predict_many(some, costs).tolist() for phase in PHASES]
         for place, *phases in zip(taken, *tables, strict=True):
             found[place][name] = total([Prediction(*row) for row in phases], counted)

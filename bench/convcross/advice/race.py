@@ -71,7 +71,7 @@ class Entry:
         return work * max((seconds / one for one, seconds in alike), default=UNKNOWN)
 
     def cost(self, problem: Problem) -> Cost:
-        return self.contender.found.implementation.cost(problem)
+        return self.contender.found.cost(problem)
 
     def add(self, problem: Problem, times: Times) -> None:
         self.problems.append(problem)

@@ -119,7 +119,7 @@ def _losses(
             if find(algorithm).refuses(problem, namespace, known.key.device) is None
         ]
         some = [problems[row] for row in rows]
-        costs = [find(algorithm).implementation.cost(problem) for problem in some]
+        costs = [find(algorithm).cost(problem) for problem in some]
         phases = known.contenders[name].phases
         seconds = sum(
             weight * phases[phase].predict_many(some, costs)[:, 0]

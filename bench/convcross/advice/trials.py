@@ -183,10 +183,7 @@ def _astray(problem: Problem, trials: Mapping[Contender, Trial]) -> dict[Contend
         return {}
     middle = np.median([trial.seen for trial in trials.values()], axis=0)
     size = float(np.linalg.norm(middle))
-    bounds = {
-        contender: float(contender.found.implementation.error_bound(problem))
-        for contender in trials
-    }
+    bounds = {contender: contender.found.error_bound(problem) for contender in trials}
     allowed = APART * (max(bounds.values()) + min(bounds.values()))
     found = {}
     for contender, trial in trials.items():

@@ -31,7 +31,8 @@ from convkernels.registry import LONGEST
 log = logging.getLogger("convcross")
 
 # What two cells must share to lie on one curve.
-CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data", "dimensions", "batch", "channels"]
+CONDITIONS = ["device", "regime", "dtype", "op", "mode", "data"]
+CONDITIONS += ["dimensions", "direction", "batch", "channels"]
 FLAGS = {
     "impossible": "its time lies below the floor of the hardware",
     "ran-fft": "of family direct, it executed an FFT kernel",
@@ -61,6 +62,7 @@ def _is_grid(problem: Problem) -> bool:
         op=problem.op,
         mode=problem.mode or "full",
         dtype=problem.dtype,
+        direction=problem.direction,
     )
     square = image[0] == image[1] and kernel[0] == kernel[1]
     return (square or is_line(problem)) and problem == plain
@@ -317,6 +319,7 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "batch": problem.batch,
         "channels": channels[0] if channels[0] == channels[1] else channels,
         "dimensions": 1 if is_line(problem) else 2,
+        "direction": problem.direction,
         "N": problem.image[1],
         "n": problem.kernel[1],
         "is_grid": is_grid,

@@ -17,6 +17,7 @@ from convcross.cli.options import (
     print_json,
 )
 from convcross.errors import BadInput
+from convkernels.problem import DIRECTIONS
 
 
 def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
@@ -36,6 +37,7 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
                 "family": algorithm.family,
                 "groups": groups_of(algorithm.name),
                 "namespaces": list(algorithm.namespaces),
+                "directions": list(algorithm.directions),
                 "arithmetic": algorithm.arithmetic,
                 "source": algorithm.source,
                 "bound": typical_bound(algorithm),
@@ -52,6 +54,8 @@ def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
             n = bound["kernel"]
             print(f"    error at most {bound['rel_l2']:.1e} on 512×512 by {n}×{n} of float32")
         print(f"    in {', '.join(row['groups'])}")
+        if row["directions"] != ["forward"]:
+            print(f"    directions {', '.join(row['directions'])}")
         for namespace, reason in row["reason"].items():
             print(f"    {namespace:6} {'yes' if reason is None else f'no: {reason}'}")
 
@@ -65,11 +69,14 @@ def check(
     kernel_data: Annotated[
         str, typer.Option(help="normal, gaussian, box, rank-1, rank-r.")
     ] = "normal",
+    direction: Annotated[
+        str, typer.Option(help="forward, grad_input, grad_weight: of those that each has.")
+    ] = ",".join(DIRECTIONS),
     device: Device = None,
     algorithms: Algorithms = None,
     as_json: Json = False,
 ) -> None:
-    """Verify every contender available here against SciPy in float64.
+    """Verify every contender available here against SciPy in float64, gradients by the definition.
 
     A fifth of the problems have sides at multiples of usual tiles, plus or minus one. A contender
     that refuses a kernel, as separable ones do, is given one of rank 3, of rank 1, or a box.
@@ -80,13 +87,18 @@ def check(
 
     image_kinds = parse_kinds("image-data", image_data, data.IMAGES)
     kernel_kinds = parse_kinds("kernel-data", kernel_data, data.KERNELS)
+    directions = parse_kinds("direction", direction, DIRECTIONS)
     load_algorithms(algorithms)
     devices = sorted({name for group in devices_named(device) for name in group})
     if device is None and devices != ["cpu"]:
         devices.append("cpu")
     chosen = matching((contenders or "all").split(","), available(devices))
     findings = checking.check(
-        chosen, problems=problems, image_data=image_kinds, kernel_data=kernel_kinds
+        chosen,
+        problems=problems,
+        image_data=image_kinds,
+        kernel_data=kernel_kinds,
+        directions=directions,
     )
     if as_json:
         print_json([finding.to_json() for finding in findings])

@@ -37,6 +37,7 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,
     mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
     op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
+    direction: Annotated[str | None, typer.Option(help="forward, grad_input, grad_weight.")] = None,
     regime: Annotated[str | None, typer.Option(help=f"{', '.join(REGIMES)}.")] = None,
     launches: Annotated[
         int | None, typer.Option(help="Fresh processes that each pass over the sweep.")
@@ -86,7 +87,8 @@ def run(
     if pair is not None and not find_crossover:
         raise BadInput("--pair is given without --find-crossover; allowed: both")
     paths = load_algorithms(algorithms)
-    lists = {"dtypes": dtype, "modes": mode, "ops": op, "contenders": contenders}
+    lists = {"dtypes": dtype, "modes": mode, "ops": op, "directions": direction}
+    lists["contenders"] = contenders
     overrides: dict[str, Any] = {
         key: parts for key, text in lists.items() if (parts := _parts(text)) is not None
     }

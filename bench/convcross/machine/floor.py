@@ -74,11 +74,13 @@ def _arithmetic(algorithm: Algorithm, problem: Problem, rates: Mapping[str, floa
     A library may choose a cheaper algorithm than the one it declares, and an algorithm of any
     other idea than the sum that declares no cost has the sum's by default: neither answers for it.
     """
-    cost = algorithm.implementation.cost
-    undeclared = cost is Implementation.cost and algorithm.family not in ("direct", "im2col")
+    undeclared = algorithm.implementation.cost is Implementation.cost and algorithm.family not in (
+        "direct",
+        "im2col",
+    )
     if algorithm.family == "library" or undeclared:
         return 0.0
-    flops = float(cost(problem).flops)
+    flops = float(algorithm.cost(problem).flops)
     if not 0 <= flops < math.inf:
         return None
     names = {problem.dtype, *(name.lower() for name in NAMED.findall(algorithm.arithmetic))}

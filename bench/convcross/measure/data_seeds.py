@@ -15,11 +15,8 @@ from convkernels import Problem, namespaces
 
 
 def operands(duel: Duel, problem: Problem, seed: int) -> tuple[accuracy.Floats, accuracy.Floats]:
-    """x and w of the duel's kinds of data, as float64 values that the storage type holds."""
-    drawn = (
-        data.image(duel.image_data, problem.x_shape, seed),
-        data.kernel(duel.kernel_data, problem.w_shape, seed),
-    )
+    """The operands of the duel's kinds of data, as float64 values that the storage type holds."""
+    drawn = data.operands(problem, (duel.image_data, duel.kernel_data), seed)
     x, w = (namespaces.round_to(values, problem.dtype).astype("float64") for values in drawn)
     return x, w
 
@@ -67,7 +64,7 @@ def _append_error(trial: Prepared, truth: accuracy.Truth, seed: int) -> None:
         instance.load(trial.b)
         y = instance.run(trial.a)
     trial.synchronize()
-    bound = trial.algorithm.implementation.error_bound(trial.problem)
+    bound = trial.algorithm.error_bound(trial.problem)
     if (reason := accuracy.verify(y, bound, truth)) is not None:
         trial.fail("wrong", f"seed {seed}: {reason}")
         return

@@ -58,10 +58,7 @@ def measure(duel: Duel) -> DuelResult:
     problem = duel.problem
     return _measure(
         duel,
-        lambda: (
-            data.image(duel.image_data, problem.x_shape, duel.seed),
-            data.kernel(duel.kernel_data, problem.w_shape, duel.seed),
-        ),
+        lambda: data.operands(problem, (duel.image_data, duel.kernel_data), duel.seed),
         ledger,
     )
 
@@ -165,7 +162,7 @@ def _ask(trial: Trial) -> None:
     reason = algorithm.refuses(trial.problem, contender.namespace, contender.device)
     if reason is not None:
         raise UnsupportedProblem(reason)
-    cost = algorithm.implementation.cost(trial.problem)
+    cost = algorithm.cost(trial.problem)
     workspace = float(cost.workspace)
     if not 0 <= workspace < math.inf:
         raise ValueError(f"cost's workspace is {workspace}; allowed: bytes >= 0")

@@ -19,7 +19,7 @@ from convcross.measure.timing.clock import Step
 from convcross.measure.trial import Measurement, Prepared, TooSlow, Trial
 from convcross.results.schema import Certificate, Provenance
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.problem import Size
+from convkernels.problem import Shape, Size
 from convkernels.registry import Implementation
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
@@ -28,6 +28,11 @@ FAR = 1000.0  # no contender is so much less efficient on a smaller problem
 SLACK = 4.0  # a contender may be so much less efficient than on any problem that it was timed on
 HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 
+OPERANDS = {
+    "forward": ("image", "kernel"),
+    "grad_input": ("gradient", "kernel"),
+    "grad_weight": ("gradient", "image"),
+}
 RUNS = 8  # of a contender in a duel, at least: the first, warm-up, samples, the last
 
 # Of this process: contender → its least FLOP/s; contender and kind → the problem refused that
@@ -84,7 +89,7 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
         if dtype != problem.dtype:
             trial.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
             return None
-        bound = trial.algorithm.implementation.error_bound(problem)
+        bound = trial.algorithm.error_bound(problem)
         reason = accuracy.verify(first, bound, truth)
         if truth.certificate:
             trial.record.provenance.reference = Certificate(**truth.certificate)
@@ -185,7 +190,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
 
     Raises TooSlow.
     """
-    problem, cost = trial.problem, trial.algorithm.implementation.cost
+    problem, cost = trial.problem, trial.algorithm.cost
     kind = _kind(trial)
     if kind in _refused:
         other, whole = _refused[kind]
@@ -206,9 +211,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
         del steps[0]
     known = trial.name in _slowest
     for smaller in steps:
-        x = truth.x if problem.is_image and problem.batch == 1 else truth.x[: smaller.batch]
-        x = x[..., : smaller.image[0], : smaller.image[1]].reshape(smaller.x_shape)
-        a, b = trial.operands(smaller, x, truth.w[..., : smaller.kernel[0], : smaller.kernel[1]])
+        a, b = trial.operands(smaller, *map(_corner, (truth.x, truth.w), smaller.shapes[:2]))
         instance = trial.algorithm.prepare(smaller, *place)
         instance.load(b)
         trial.synchronize()
@@ -232,6 +235,13 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
     return whole
 
 
+def _corner(array: Any, shape: Shape) -> Any:
+    """The first part of an operand that has this shape; of the batch the first image, where a
+    single one has no axis for it."""
+    array = array[0] if array.ndim > len(shape) else array
+    return array[tuple(map(slice, shape))]
+
+
 def _kind(trial: Trial) -> Hashable:
     """The contender and all of its problem but the kernel's size."""
     return trial.name, dataclasses.replace(trial.problem, kernel=(1, 1))
@@ -239,7 +249,7 @@ def _kind(trial: Trial) -> Hashable:
 
 def note_rate(trial: Trial, seconds: float) -> None:
     """Remember how many FLOP a second the contender did, where that is its least so far."""
-    rate = trial.algorithm.implementation.cost(trial.problem).flops / max(seconds, 1e-9)
+    rate = trial.algorithm.cost(trial.problem).flops / max(seconds, 1e-9)
     _slowest[trial.name] = min(rate, _slowest.get(trial.name, rate))
 
 
@@ -290,7 +300,7 @@ def verify_again(trial: Prepared, measurement: Measurement) -> None:
             with trial.stopwatch.hold():
                 y = run_on_negated()
             trial.synchronize()
-            bound = trial.algorithm.implementation.error_bound(trial.problem)
+            bound = trial.algorithm.error_bound(trial.problem)
             reason = accuracy.verify(-y, bound, truth)
     if reason is not None:
         trial.fail("wrong", f"after timing: {reason}")
@@ -300,7 +310,8 @@ def _modified(trial: Prepared, truth: accuracy.Truth) -> str | None:
     """What the contender has done to its inputs, or None."""
     xp = namespaces.namespace(trial.contender.namespace)
     fresh = trial.operands(trial.problem, truth.x, truth.w)
-    for name, now, before in zip(("image", "kernel"), (trial.a, trial.b), fresh, strict=True):
+    names = OPERANDS[trial.problem.direction]
+    for name, now, before in zip(names, (trial.a, trial.b), fresh, strict=True):
         if not bool(xp.all(now == before)):
             return f"it modified its input {name}"
     return None

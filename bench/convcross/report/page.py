@@ -245,16 +245,19 @@ def _column(row: Crossover) -> str:
 def _points(points: pd.DataFrame) -> Iterable[Mapping[str, Any]]:
     """Heading and cells of each table of points."""
     grid = points[points["is_grid"]]
-    layers = points[~points["is_grid"]].assign(dimensions="", batch="", channels="")
+    blank = dict.fromkeys(("dimensions", "batch", "channels", "direction"), "")
+    layers = points[~points["is_grid"]].assign(**blank)
     for part, own in (("N", grid), ("problem", layers)):
-        keys = [*SHARED, "dimensions", "batch", "channels"]
+        keys = [*SHARED, *blank]
         for values, group in own.groupby(keys, sort=False, dropna=False):
-            *shared, dimensions, batch, channels = values
+            *shared, dimensions, batch, channels, direction = values
             text = ", ".join(str(value) for value in shared if value is not None)
             if part == "N" and dimensions == 1:
                 text += f", {words.LINES}"
             if part == "N" and (batch, channels) != (1, 1):
                 text += f", batch {batch}, channels {channels}"
+            if part == "N" and direction != "forward":
+                text += f", direction {direction}"
             places = zip(group["N"], group["n"], strict=True)
             cells = [f"{N} · {n}" for N, n in places] if part == "N" else group["problem"]
             yield {

@@ -217,6 +217,8 @@ def _where(machine: str, conditions: dict[str, Any]) -> str:
         parts.append(LINES)
     if (conditions["batch"], conditions["channels"]) != (1, 1):
         parts.append(f"batch {conditions['batch']}, channels {conditions['channels']}")
+    if conditions["direction"] != "forward":
+        parts.append(f"direction {conditions['direction']}")
     return ", ".join(parts)
 
 
@@ -227,4 +229,6 @@ def _slug(conditions: dict[str, Any]) -> str:
         parts.append("lines")
     if (conditions["batch"], conditions["channels"]) != (1, 1):
         parts += [f"b{conditions['batch']}", f"c{conditions['channels']}"]
+    if conditions["direction"] != "forward":
+        parts.append(conditions["direction"])
     return slug("-".join(parts))

@@ -77,7 +77,7 @@ def typical_bound(algorithm: Algorithm) -> dict[str, float] | None:
     try:
         taken = (side for side in problems if algorithm.refuses(problems[side], *place) is None)
         side = next(taken, 7)
-        bound = float(algorithm.implementation.error_bound(problems[side]))
+        bound = algorithm.error_bound(problems[side])
     except Exception:  # whatever it raises
         return None
     return {"kernel": side, "rel_l2": bound} if math.isfinite(bound) else None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkernels.problem import one_of
+from convkernels.problem import Problem, one_of
 
 IMAGES = ("normal", "uniform", "photo", "high-dynamic-range", "impulses", "denormal")
 KERNELS = ("normal", "gaussian", "box", "rank-1", "rank-r", "denormal")
@@ -51,18 +51,19 @@ def luminance(pixels: NDArray[Any]) -> Floats:
     return values if values.ndim == 2 else values[..., :3] @ np.array([0.2126, 0.7152, 0.0722])
 
 
-def image(kind: str, shape: tuple[int, ...], seed: int) -> Floats:
+def image(kind: str, shape: tuple[int, ...], seed: int, what: str = "image") -> Floats:
     """Images of a kind, of any shape (…, H, W).
 
     normal: N(0, 1). uniform: [0, 1). photo: a photograph, tiled by reflection, with a fresh
     offset for each image. high-dynamic-range: a dark field of 1e-3 with one spot of 1e3 an image.
     impulses: one pixel in a thousand is N(0, 1), at least one, and the rest are 0. denormal:
-    N(0, 2⁻¹³⁰), subnormal in float32, as what fades out to silence or to black is.
+    N(0, 2⁻¹³⁰), subnormal in float32, as what fades out to silence or to black is. ``what`` tells
+    streams of one seed apart.
 
     Raises ValueError on an unknown kind.
     """
     one_of("image_data", kind, IMAGES)
-    random = generator(seed, "image", kind, shape)
+    random = generator(seed, what, kind, shape)
     if kind in ("normal", "denormal"):
         values: Floats = random.standard_normal(shape)
         return DENORMAL * values if kind == "denormal" else values
@@ -128,3 +129,20 @@ def _bell(size: int) -> Floats:
     offset = np.arange(size) - (size - 1) / 2
     bell: Floats = np.exp(-0.5 * (6 * offset / size) ** 2)
     return bell
+
+
+def operands(problem: Problem, kinds: tuple[str, str], seed: int) -> tuple[Floats, Floats]:
+    """The two operands of a problem, from kinds of image and of kernel data.
+
+    Forward x and w. Of a gradient that of the output, which is an image of the same kind, and w for
+    "grad_input" or x for "grad_weight".
+
+    Raises ValueError on an unknown kind.
+    """
+    first, second, _ = problem.shapes
+    if problem.direction == "forward":
+        return image(kinds[0], first, seed), kernel(kinds[1], second, seed)
+    gy = image(kinds[0], first, seed, "gradient")
+    if problem.direction == "grad_input":
+        return gy, kernel(kinds[1], second, seed)
+    return gy, image(kinds[0], second, seed)

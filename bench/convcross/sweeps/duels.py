@@ -132,7 +132,7 @@ class Duels(Sequence[Duel]):
         levels: dict[int, list[Cell]] = {}
         for cell in self._cells:
             levels.setdefault(of_kernel.get(cell[0].kernel[1], 0), []).append(cell)
-        cost = find("fft").implementation.cost
+        cost = find("fft").cost
 
         def distance(cell: Cell) -> float:
             return abs(math.log(max(1, cell[0].flops) / cost(cell[0]).flops))

@@ -24,7 +24,7 @@ from convcross.errors import BadInput, first_complaint
 from convcross.sweeps import data
 from convcross.sweeps.regimes import REGIMES
 from convcross.sweeps.shipped import FOLDER, shipped
-from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Problem, one_of
+from convkernels.problem import BOUNDARIES, DIRECTIONS, DTYPES, MODES, OPS, Problem, one_of
 
 LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
 MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
@@ -156,7 +156,7 @@ class Sweep(Strict):
     """A sweep's TOML: a grid of square images and kernels, or of lines, or layers, or both.
 
     A grid goes to n = N: kernels larger than their image are none of its cells. The problems are
-    the product of sizes × kernels (and layers) with ops, modes, dtypes and data.
+    the product of sizes × kernels (and layers) with ops, modes, dtypes, directions and data.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
@@ -168,6 +168,7 @@ class Sweep(Strict):
     ops: Annotated[Names, _each("op", OPS)] = ["convolution"]
     modes: Annotated[Names, _each("mode", MODES)] = ["same"]
     dtypes: Annotated[Names, _each("dtype", DTYPES)] = ["float32"]
+    directions: Annotated[Names, _each("direction", DIRECTIONS)] = ["forward"]
     boundary: str = "zero"
     image_data: Annotated[Names, _each("image_data", data.IMAGES)] = ["normal"]
     kernel_data: Annotated[Names, _each("kernel_data", data.KERNELS)] = ["normal"]
@@ -197,7 +198,13 @@ class Sweep(Strict):
             raise ValueError("sizes: the grid is empty; allowed: sizes and kernels, or layers")
         if "denormal" in (*self.image_data, *self.kernel_data) and self.dtypes != ["float32"]:
             raise ValueError(f"dtypes is {self.dtypes}; allowed with data denormal: float32")
-        lists = (self.ops, self.modes, self.dtypes, self.image_data, self.kernel_data)
+        if "denormal" in self.image_data and self.directions != ["forward"]:
+            # Of a gradient both operands may be images, whose products would all be 0.
+            raise ValueError(
+                f"directions is {self.directions}; allowed with image_data denormal: forward"
+            )
+        lists = [self.ops, self.modes, self.dtypes, self.image_data, self.kernel_data]
+        lists.append(self.directions)
         shapes = len(self.sizes) * len(self.kernels) + len(self.layers)
         if (count := shapes * math.prod(len(values) for values in lists)) > MOST:
             raise ValueError(f"sizes: the grid has {count} cells; allowed: up to {MOST}")
@@ -211,7 +218,9 @@ class Sweep(Strict):
         """
         seen: set[Problem] = set()
         for key, shape in self._shapes():
-            for op, mode, dtype in itertools.product(self.ops, self.modes, self.dtypes):
+            for op, mode, dtype, direction in itertools.product(
+                self.ops, self.modes, self.dtypes, self.directions
+            ):
                 padded = shape.get("padding") is not None  # in the place of a mode
                 try:
                     problem = Problem(
@@ -220,12 +229,16 @@ class Sweep(Strict):
                         mode=None if padded else mode,
                         dtype=dtype,
                         boundary=self.boundary,
+                        direction=direction,
                     )
                 except ValueError as error:
                     raise ValueError(f"{key}: {error}") from None
                 if problem not in seen:
                     seen.add(problem)
-                    for kinds in itertools.product(self.image_data, self.kernel_data):
+                    kernels = (
+                        self.kernel_data[:1] if direction == "grad_weight" else self.kernel_data
+                    )
+                    for kinds in itertools.product(self.image_data, kernels):  # which has no kernel
                         yield (problem, *kinds)
 
     def scaled_to(self, devices: Sequence[str]) -> Sweep:

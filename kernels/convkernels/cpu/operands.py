@@ -20,8 +20,6 @@ def refuses(problem: Problem, device: str) -> str | None:
     """Why such kernels refuse a problem, or None: what all of them leave out."""
     if device != "cpu":
         return "runs on the CPU alone"
-    if problem.direction != "forward":
-        return f"no direction {problem.direction}"
     if problem.stride != (1, 1):
         return "no stride"
     return "no dilation" if problem.dilation != (1, 1) else None
@@ -36,6 +34,13 @@ def address(array: Array) -> int:
     """Of a NumPy array's or a torch tensor's first number."""
     pointer = getattr(array, "data_ptr", None)
     return int(pointer() if pointer is not None else array.__array_interface__["data"][0])
+
+
+def contiguous(array: Array) -> Array:
+    """The array itself where it is, else a copy."""
+    if hasattr(array, "contiguous"):  # torch
+        return array.contiguous()
+    return array if array.flags.c_contiguous else array.copy()
 
 
 def padded_stride(columns: int, item: int) -> int:
@@ -86,9 +91,7 @@ class Planes:
             x = layout.images(a, self.problem, self.xp)
         if self.grown:
             x = layout.padded(x, self.problem, self.xp)
-        if hasattr(x, "contiguous"):  # torch
-            return x.contiguous()
-        return x if x.flags.c_contiguous else x.copy()
+        return contiguous(x)
 
     def filters_of(self, b: Array) -> Array:
         """(G, K/G, C/G, kh, kw) in NumPy, flipped for a convolution, in the arithmetic's dtype."""

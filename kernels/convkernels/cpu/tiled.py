@@ -70,7 +70,7 @@ class Tiled(Implementation):
         self.compile_seconds = self._driver.seconds + sum(seconds.values())
 
     def run(self, a: Any) -> Any:
-        x, y = self.planes.images(a), self.planes.outputs()
+        x, y = self.source(a), self.target()
         arrays = [operands.address(array) for array in (x, *self.weights, y)]
         numbers = (*self._kernels, *arrays, *self._constants)
 
@@ -80,4 +80,16 @@ class Tiled(Implementation):
 
         with stage(self.STAGE):
             self.tasks.share(work)
+        return self.finished(y)
+
+    def source(self, a: Any) -> Any:
+        """The array that the driver's x is the address of."""
+        return self.planes.images(a)
+
+    def target(self) -> Any:
+        """The array that the driver's y is the address of."""
+        return self.planes.outputs()
+
+    def finished(self, y: Any) -> Any:
+        """The result, from what the driver wrote."""
         return self.planes.result(y)

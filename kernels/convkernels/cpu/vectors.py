@@ -130,6 +130,15 @@ class Vectors:
         )
         return self.builder.call(function, [a, b, c])
 
+    def added(self, a: Value) -> Value:
+        """The sum of all lanes, pairwise: a vector of one lane."""
+        count = self.lanes
+        while count > 1:
+            count //= 2
+            low, high = (self.shuffle(a, a, range(first, first + count)) for first in (0, count))
+            a = self.builder.fadd(low, high)
+        return a
+
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """These lanes of a and, counted on, of b."""
         mask = ir.Constant(ir.VectorType(i32, len(lanes)), list(lanes))

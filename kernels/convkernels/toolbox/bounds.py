@@ -28,8 +28,12 @@ def summation(problem: Problem) -> float:
     return unit * (3 + 3 * math.sqrt(problem.terms)) + storage(problem)
 
 
-def fourier(problem: Problem, points: int) -> float:
-    """Of transforms over so many points (Schatzman 1996: O(log) in the mean square)."""
+def fourier(problem: Problem, points: int, spectra: int | None = None) -> float:
+    """Of transforms over so many points (Schatzman 1996: O(log) in the mean square).
+
+    ``spectra`` is how many products of spectra are summed: where it is not said, one for each input
+    channel of a group.
+    """
     unit = ROUNDOFF[compute_dtype(problem.dtype)]
-    channels = math.sqrt(problem.in_channels // problem.groups)
-    return unit * (4 + math.log2(points) + 3 * channels) + storage(problem)
+    summed = spectra or problem.in_channels // problem.groups
+    return unit * (4 + math.log2(points) + 3 * math.sqrt(summed)) + storage(problem)

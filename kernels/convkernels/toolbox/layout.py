@@ -35,6 +35,23 @@ def filters(w: Array, problem: Problem, xp: Any) -> Array:
     return xp.astype(xp.flip(w, axis=(-2, -1)), w.dtype, copy=True)
 
 
+def outputs(y: Array, problem: Problem, xp: Any) -> Array:
+    """y, or its gradient, as (B, G, K/G, OH, OW) in the dtype of the arithmetic."""
+    groups = problem.groups
+    y = xp.astype(y, getattr(xp, compute_dtype(problem.dtype)), copy=False)
+    shape = (problem.batch, groups, problem.out_channels // groups, *problem.output)
+    return xp.reshape(y, shape)
+
+
+def filters_result(w: Array, problem: Problem, xp: Any) -> Array:
+    """Filters' gradient (G, K/G, C/G, kh, kw), as of ``filters``, as the problem's w, in its
+    storage type."""
+    if problem.op == "convolution":
+        w = xp.astype(xp.flip(w, axis=(-2, -1)), w.dtype, copy=True)
+    w = xp.astype(w, getattr(xp, problem.dtype), copy=False)
+    return xp.reshape(w, problem.w_shape)
+
+
 def result(y: Array, problem: Problem, xp: Any) -> Array:
     """(B, G, K/G, OH, OW) as the problem's y, in its storage type."""
     y = xp.astype(y, getattr(xp, problem.dtype), copy=False)
@@ -52,6 +69,27 @@ def padded(x: Array, problem: Problem, xp: Any) -> Array:
         return xp.concat((x[..., width - left :], x, x[..., :right]), axis=-1)
     height, width = x.shape[-2:]
     return window(x, (-top, -left), (height + top + bottom, width + left + right), xp)
+
+
+def unpadded(x: Array, problem: Problem, xp: Any) -> Array:
+    """The gradient of an image from that of the ``padded`` one: what is zero has none, and what
+    wraps round has the sum of its copies'."""
+    (top, bottom), (left, right) = problem.pads
+    height, width = problem.image
+    inner = x[..., top : top + height, left : left + width]
+    if problem.boundary == "zero" or not (top or bottom or left or right):
+        return inner
+    rows = xp.astype(x[..., top : top + height, :], x.dtype, copy=True)
+    if top:
+        rows[..., height - top :, :] += x[..., :top, :]
+    if bottom:
+        rows[..., :bottom, :] += x[..., top + height :, :]
+    inner = xp.astype(rows[..., left : left + width], x.dtype, copy=True)
+    if left:
+        inner[..., width - left :] += rows[..., :left]
+    if right:
+        inner[..., :right] += rows[..., left + width :]
+    return inner
 
 
 def window(x: Array, corner: Size, size: Size, xp: Any) -> Array:

@@ -113,9 +113,9 @@ def test_a_family_is_its_fastest_contender_in_each_cell(tmp_path: Path) -> None:
 def test_rows_have_the_keys_of_the_design(tmp_path: Path) -> None:
     row = one(crossovers([swept(tmp_path, synthetic.fft(9.4))], pairs=PAIR)).to_json()
     keys = (
-        "kind machine device pair phase cost regime dtype op mode data dimensions batch channels "
+        "kind machine device pair phase cost regime dtype op mode data dimensions direction batch "
     )
-    keys += "N verdict n_star low high tie_low tie_high crossings representatives "
+    keys += "channels N verdict n_star low high tie_low tie_high crossings representatives "
     keys += "share_a share_b weak beaten_by"
     assert " ".join(row) == keys
     json.dumps(row, allow_nan=False)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import ctypes
-import functools
 import gc
 import random
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from convcross.measure.observers import kernels
@@ -19,13 +15,11 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.algorithms.libraries import _cudnn
 from convkernels.algorithms.libraries.cudnn_fft_tiling import tile, tiles
 from convkernels.discovery import algorithms, find
-from support import fakes
+from support.cudnn import STREAM, calls, planned, solved
 from support.problems import FIXED, case, random_problem
 from support.reference import relative_error
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
-xp = namespaces.namespace("torch")
-
 # Number, arithmetic (CUDNN_FMA_MATH, CUDNN_TENSOR_OP_MATH) and family of each.
 CONTENDERS = {
     "cudnn-implicit-gemm": (0, 3, "im2col"),
@@ -39,46 +33,6 @@ CONTENDERS = {
 LAYER = Problem(
     (10, 9), (3, 3), batch=2, in_channels=4, out_channels=6, groups=2, mode="same", op="correlation"
 )
-STREAM = 0x57
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.library("cudnn", tmp_path_factory.mktemp("cudnn"))
-
-
-@pytest.fixture
-def fake(built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ctypes.CDLL]:
-    """The stand-in in cuDNN's place, with tensor cores and nothing refused."""
-    monkeypatch.setattr(_cudnn, "NAME", str(built))
-    monkeypatch.setattr(_cudnn, "library", functools.cache(_cudnn.CuDNN))
-    monkeypatch.setattr(_cudnn, "current_stream", lambda device: STREAM)
-    stand_in = fakes.loaded(built)
-    stand_in.fake_forget()
-    stand_in.fake_tensor_cores(1)
-    yield stand_in
-    gc.collect()  # descriptors go before the stand-in forgets them
-
-
-def planned(name: str, problem: Problem) -> Any:
-    """On the CPU, where the stand-in computes."""
-    algorithm = find(name)
-    reason = algorithm.refuses(problem, "torch", "cuda:0")
-    if reason is not None:
-        raise UnsupportedProblem(reason)
-    instance = algorithm.implementation()
-    instance.plan(problem, xp, "cpu")
-    return instance
-
-
-def solved(instance: Any, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    dtype = instance.problem.dtype
-    instance.load(namespaces.from_numpy(w, "torch", "cpu", dtype))
-    return namespaces.to_numpy(instance.run(namespaces.from_numpy(x, "torch", "cpu", dtype)))
-
-
-def calls(fake: ctypes.CDLL) -> list[str]:
-    return fake.fake_calls().decode().splitlines()  # type: ignore[no-any-return]
 
 
 # ---- numbers: pads, ops, strides, groups reach the descriptors -------------------------------
@@ -285,7 +239,8 @@ def test_no_cpu_and_no_gradients(name: str) -> None:
 
 
 def test_every_contender_is_here() -> None:
-    assert {name for name in algorithms() if name.startswith("cudnn-")} == set(CONTENDERS)
+    known = {name for name in algorithms() if name.startswith("cudnn-")}
+    assert known == {*CONTENDERS, "cudnn-atomic-gemm"}  # which has no forward pass
 
 
 def test_without_the_library_it_says_what_to_install(

@@ -71,8 +71,8 @@ def cufft(monkeypatch: pytest.MonkeyPatch) -> CuFFT:
     monkeypatch.setattr(
         fft,
         "library",
-        lambda problem, name, xp, size, device: _libraries.library(
-            problem, "cupy", xp, size, "cuda:0"
+        lambda xp, size, dtype, device, forward, inverse: _libraries.CuPy(
+            size, dtype, forward, inverse
         ),
     )
     return stub

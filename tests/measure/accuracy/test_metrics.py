@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcross.measure.accuracy import reference, truth
+from convcross.measure.accuracy import sample as sampling
 from convcross.sweeps import data
 from convkernels import Problem, namespaces
 from convkernels.problem import DTYPES, OPS
@@ -171,8 +172,8 @@ def test_a_sample_tells_the_error_of_all_outputs(
     problem = Problem((120, 100), (5, 5), mode="same", dtype="float64")
     x, w = data.image(kind, problem.x_shape, 0), data.kernel("normal", problem.w_shape, 0)
     everywhere = truth.truth(problem, x, w, 0)
-    monkeypatch.setattr(truth, "FEWEST", 1000)
-    monkeypatch.setattr(truth, "POINTS", 1000)
+    monkeypatch.setattr(sampling, "FEWEST", 1000)
+    monkeypatch.setattr(sampling, "POINTS", 1000)
     sampled = truth.truth(problem, x, w, 0)
     assert everywhere.certificate["error_points"] == 4096  # of 12,000
     assert sampled.certificate["error_points"] == 1000
@@ -188,15 +189,15 @@ def test_a_sample_tells_the_error_of_all_outputs(
 
 def test_the_estimate_is_not_biased(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of Σ e², over many samples, where a few outputs have most of it."""
-    monkeypatch.setattr(truth, "FEWEST", 100)
-    monkeypatch.setattr(truth, "POINTS", 100)
+    monkeypatch.setattr(sampling, "FEWEST", 100)
+    monkeypatch.setattr(sampling, "POINTS", 100)
     problem = Problem((40, 40), (3, 3), mode="same", dtype="float64")
     x, w = data.image("high-dynamic-range", (40, 40), 0), data.kernel("normal", (3, 3), 0)
     scale = reference.magnitudes(problem, x, w)
     squares = (scale + np.median(scale)) ** 2  # as errors that have a part of either kind
     estimates = []
     for seed in range(400):
-        sample = truth._sample(problem, x, w, scale, np.random.default_rng(seed))
+        sample = sampling.draw(problem, x, w, scale, np.random.default_rng(seed))
         estimates.append(float(np.sum(sample.weight * squares.ravel()[sample.index])))
     standard_error = np.std(estimates) / np.sqrt(len(estimates))
     assert standard_error < 0.02 * squares.sum()
@@ -212,6 +213,6 @@ def test_a_large_kernel_is_summed_at_fewer_outputs(
     )
     problem = Problem((256, 256), (kernel, kernel), mode="same", dtype="float64")
     x, w = np.ones((256, 256)), np.ones((kernel, kernel))
-    sample = truth._sample(problem, x, w, np.ones((256, 256)), np.random.default_rng(0))
+    sample = sampling.draw(problem, x, w, np.ones((256, 256)), np.random.default_rng(0))
     assert len(sample.index) == points
     assert len(np.unique(sample.index)) > 0.9 * points

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convcross.measure.accuracy import arrays, reference
+from convcross.measure.accuracy import sample as sampling
 from convcross.measure.accuracy import truth as accuracy
 from convcross.sweeps import data
 from convkernels import Problem, namespaces
@@ -234,8 +235,8 @@ def test_truths_agree_wherever_they_lie(name: str, place: arrays.Place) -> None:
 def test_samples_agree_wherever_they_lie(
     place: arrays.Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accuracy, "FEWEST", 500)
-    monkeypatch.setattr(accuracy, "POINTS", 500)
+    monkeypatch.setattr(sampling, "FEWEST", 500)
+    monkeypatch.setattr(sampling, "POINTS", 500)
     problem = Problem((30, 30), (4, 3), batch=2, in_channels=2, out_channels=2, dtype="float64")
     there, known = placed(problem, place)
     mine, numpys = there.sample, known.sample
@@ -303,8 +304,9 @@ def test_only_windows_and_samples_leave_the_card(
 ) -> None:
     problem = Problem((64, 64), (5, 5), mode="same", in_channels=2, out_channels=3, dtype=dtype)
     given_ = case(problem)
-    for limit in ("SAMPLED", "FEWEST", "POINTS"):
-        monkeypatch.setattr(accuracy, limit, 100)
+    monkeypatch.setattr(accuracy, "SAMPLED", 100)
+    for limit in ("FEWEST", "POINTS"):
+        monkeypatch.setattr(sampling, limit, 100)
     known = accuracy.truth(problem, given_.x.astype(float), given_.w.astype(float), 0)
     player = {"torch": "torch", "cupy": "numpy"}
     x, w = (

@@ -83,7 +83,8 @@ class Subject:
 def subjects(results: Results) -> list[Subject]:
     """Of each device, the conditions with the most cells of direct sums and FFTs, float32 first."""
     grid = results.grid
-    grid = grid[grid["dimensions"] == 2]  # the theory speaks of N² pixels
+    # The theory speaks of N² pixels, and of what is convolved.
+    grid = grid[(grid["dimensions"] == 2) & (grid["direction"] == "forward")]
     found = []
     for device, rows in grid.groupby("device", sort=True):
         theirs = rows["family"].isin(FAMILIES)

@@ -36,7 +36,7 @@ def ratios(results: Results) -> pd.DataFrame:
     """
     frame = results.frame
     layers = frame["problem"].map(lambda problem: not problem.is_image)
-    rows = frame[frame["usable"] & layers]
+    rows = frame[frame["usable"] & layers & (frame["direction"] == "forward")]
     found = []
     names = _names(results)
     for values, own in rows.groupby([*WHERE, "problem"], sort=False):

@@ -48,6 +48,7 @@ class Crossover(BaseModel):
     mode: str
     data: str
     dimensions: int
+    direction: str
     batch: int
     channels: int | tuple[int, int]
     N: int
@@ -170,7 +171,8 @@ def of_results(
 def _floors(results: Results, found: Sequence[Crossover]) -> Iterable[Crossover]:
     """Where the floors cross, beside the best of each image size that they are known of."""
     for row in found:
-        if row.kind != "best" or row.dimensions == 1:  # their arithmetic is that of squares
+        # Their arithmetic is that of squares, forward.
+        if row.kind != "best" or row.dimensions == 1 or row.direction != "forward":
             continue
         for pair, n_star in floors.crossings(results, row.device, row.dtype, row.N):
             yield row.model_copy(

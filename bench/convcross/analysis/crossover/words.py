@@ -69,6 +69,8 @@ def heading(row: Crossover) -> str:
         parts.append(LINES)
     if (row.batch, row.channels) != (1, 1):
         parts.append(f"batch {row.batch}, channels {row.channels}")
+    if row.direction != "forward":
+        parts.append(f"direction {row.direction}")
     parts.append(f"phase {row.phase} ({PHASES[row.phase].words})")
     if row.cost != "time":
         parts.append(f"cost {row.cost}")

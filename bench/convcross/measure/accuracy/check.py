@@ -22,7 +22,7 @@ from convcross.measure.trial import classify
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.problem import BOUNDARIES, DTYPES, MODES, OPS, Size
+from convkernels.problem import BOUNDARIES, DIRECTIONS, DTYPES, MODES, OPS, Size
 from convkernels.registry import Implementation
 
 PROBLEMS = 500
@@ -57,7 +57,7 @@ class CheckResult:
 
 
 def random_problem(random: np.random.Generator) -> Problem:
-    """A problem of any kind that ``Problem`` allows, forward, small or at tiles."""
+    """A problem of any kind that ``Problem`` allows, forward; small or at tiles."""
     sizes = _at_tiles if random.random() < AT_TILES else _small
     while True:
         image, kernel = sizes(random)
@@ -123,6 +123,7 @@ def check(
     problems: int = PROBLEMS,
     image_data: Sequence[str] = ("normal",),
     kernel_data: Sequence[str] = ("normal",),
+    directions: Sequence[str] = DIRECTIONS,
     seed: int = 0,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[CheckResult]:
@@ -135,15 +136,19 @@ def check(
     Parameters
     ----------
     image_data, kernel_data : kinds of ``sweeps.data``, from which each problem's are drawn
+    directions : of which each problem's is drawn, where the contender has it
     """
     findings = []
     for contender in contenders:
         finding = CheckResult(str(contender))
         random = data.generator(seed, "check")
+        ways = [way for way in contender.found.directions if way in directions]
         for _ in range(TRIES * problems):
-            if finding.problems == problems:
+            if finding.problems == problems or not ways:
                 break
             problem = random_problem(random)
+            if ways != ["forward"]:
+                problem = dataclasses.replace(problem, direction=str(random.choice(ways)))
             kinds = str(random.choice(image_data)), str(random.choice(kernel_data))
             _try(contender, problem, kinds, finding, int(random.integers(1 << 31)))
         findings.append(finding)
@@ -163,11 +168,10 @@ def _try(
     try:
         if algorithm.refuses(problem, *place) is not None:
             return
-        bound = float(algorithm.implementation.error_bound(problem))
+        bound = algorithm.error_bound(problem)
         with namespaces.on(*place):
             instance = algorithm.prepare(problem, *place)
-            w = _loaded(instance, problem, place, kinds[1], seed)
-            x = _rounded(data.image(kinds[0], problem.x_shape, seed), problem)
+            x, w = _loaded(instance, problem, place, kinds, seed)
             result = instance.run(namespaces.from_numpy(x, *place, problem.dtype))
             found = namespaces.to_numpy(result)
     except Exception as error:
@@ -189,16 +193,24 @@ def _try(
 
 
 def _loaded(
-    instance: Implementation, problem: Problem, place: tuple[str, str], kind: str, seed: int
-) -> Floats:
-    """Load a kernel of this kind or of the first of ``FITTING`` that is not refused; the kernel."""
+    instance: Implementation,
+    problem: Problem,
+    place: tuple[str, str],
+    kinds: tuple[str, str],
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Load a kernel of this kind or of the first of ``FITTING`` that is not refused.
 
-    def load(kind: str) -> Floats:
-        w = _rounded(data.kernel(kind, problem.w_shape, seed), problem)
-        instance.load(namespaces.from_numpy(w, *place, problem.dtype))
-        return w
+    Returns both operands.
+    """
 
-    *first, last = (kind, *FITTING)
+    def load(kind: str) -> tuple[Floats, Floats]:
+        drawn = data.operands(problem, (kinds[0], kind), seed)
+        a, b = (_rounded(values, problem) for values in drawn)
+        instance.load(namespaces.from_numpy(b, *place, problem.dtype))
+        return a, b
+
+    *first, last = (kinds[1], *FITTING)
     for offered in first:
         with contextlib.suppress(UnsupportedProblem):
             return load(offered)

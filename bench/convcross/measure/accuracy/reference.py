@@ -18,7 +18,7 @@ from convcross.measure.accuracy import arrays
 from convcross.measure.accuracy.arrays import Array, norm
 from convkernels import Problem, namespaces
 from convkernels.discovery import find
-from convkernels.toolbox import bounds
+from convkernels.toolbox import bounds, directions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,14 +29,16 @@ TILES = (32, 64, 256)  # sides of usual tiles: 16 and 128 divide or hold them
 def whole_image(problem: Problem, x: Array, w: Array) -> tuple[Array, float]:
     """The answer at every output, by FFT in float64, and its own a-priori relative L2 bound.
 
-    x and w are float64 arrays of one library on one device, as is the answer; they have the
-    problem's shapes and the values that its storage type holds. The FFT is that library's (cuFFT
-    on a card), and the bound is that of the size which it was padded to there.
+    x and w, its two operands in any direction, are float64 arrays of one library on one device, as
+    is the answer; they have the problem's shapes and the values that its storage type holds. The
+    FFT is that library's (cuFFT on a card), and the bound is that of the size which it was padded
+    to there.
     """
     double = dataclasses.replace(problem, dtype="float64")
     instance = find("fft").prepare(double, *namespaces.of(x))
     instance.load(w)
-    return instance.run(x), bounds.fourier(double, math.prod(instance.provenance()["padded"]))
+    points = math.prod(instance.provenance()["padded"])
+    return instance.run(x), bounds.fourier(directions.exchange(double).solved, points)
 
 
 def magnitudes(problem: Problem, x: Array, w: Array) -> Array:
@@ -261,12 +263,15 @@ def certify(
 
 
 def by_scipy(problem: Problem, x: NDArray[Any], w: NDArray[Any]) -> Floats:
-    """The answer in float64 by ``scipy.signal``'s direct sums, one plane at a time.
+    """The answer in float64 by ``scipy.signal``'s direct sums, one plane at a time; that of a
+    gradient by the definition (``gradient``).
 
     It shares no code with the algorithms: op, mode and boundary are SciPy's, and what SciPy lacks
     (channels, stride, dilation, padding, the circular boundary from the origin) is spelt out here.
     Slow: for small problems.
     """
+    if problem.direction != "forward":
+        return gradient(problem, x, w)
     groups, kernel = problem.groups, problem.kernel
     ins, outs = problem.in_channels // groups, problem.out_channels // groups
     images = np.asarray(x, float).reshape(problem.batch, groups, ins, *problem.image)
@@ -282,6 +287,39 @@ def by_scipy(problem: Problem, x: NDArray[Any], w: NDArray[Any]) -> Floats:
     ]
     y: Floats = np.asarray(planes)[..., ::down, ::across].reshape(problem.y_shape)
     return y
+
+
+def gradient(problem: Problem, gy: NDArray[Any], b: NDArray[Any]) -> Floats:
+    """A gradient in float64 by the definition: each product of the forward sum is handed back to
+    its factor, one kernel element at a time.
+
+    Parameters
+    ----------
+    gy : of y's shape
+    b : w for "grad_input", x for "grad_weight"
+    """
+    groups = problem.groups
+    ins, outs = problem.in_channels // groups, problem.out_channels // groups
+    gy = np.asarray(gy, float).reshape(problem.batch, groups, outs, *problem.output)
+    image = (problem.batch, groups, ins, *problem.image)
+    filters = (groups, outs, ins, *problem.kernel)
+    towards_w = problem.direction == "grad_weight"
+    b = np.asarray(b, float).reshape(image if towards_w else filters)
+    found: Floats = np.zeros(filters if towards_w else image)
+    (rows, above), (columns, beside) = (
+        _places(problem, axis, np.arange(problem.output[axis])) for axis in (0, 1)
+    )
+    for row, column in np.ndindex(*problem.kernel):
+        met = np.ix_(above[:, row], beside[:, column])
+        places = np.ix_(rows[above[:, row], row], columns[beside[:, column], column])
+        part = gy[..., met[0], met[1]]
+        if towards_w:
+            read = b[..., places[0], places[1]]
+            found[..., row, column] = np.einsum("bgkij,bgcij->gkc", part, read)
+        else:
+            back = np.einsum("gkc,bgkij->bgcij", b[..., row, column], part)
+            found[..., places[0], places[1]] += back  # each place once
+    return found.reshape(problem.shapes[2])
 
 
 def _plane(x: Floats, w: Floats, problem: Problem) -> Floats:

@@ -30,12 +30,13 @@ from convcross.measure.accuracy.arrays import (
     sum_of_squares,
 )
 from convcross.measure.accuracy.reach import widened
+from convcross.measure.accuracy.sample import Sample, as_forward, draw
 from convcross.results.schema import Errors
 from convcross.sweeps import data
 from convkernels import Problem, namespaces
 from convkernels.discovery import find
 from convkernels.problem import ROUNDOFF
-from convkernels.toolbox import bounds
+from convkernels.toolbox import bounds, directions
 
 Floats = NDArray[np.float64]
 
@@ -51,38 +52,10 @@ SPACING = 2.0**-149  # of float32's subnormal numbers
 NORMAL = 2.0**-100  # from here on a spacing is no matter
 RATE = 1e9  # FLOP/s of a transform in float64 on a CPU, at least
 SAMPLED = 1 << 18
-# Outputs of a float64 problem at which errors are measured: at most, at least, and between them so
-# many that this many products are summed (some 0.4 s on a CPU). The standard error of the relative
-# L2 error is about 1 % with the most, 5 % with the least.
-POINTS, FEWEST, PRODUCTS = 4096, 256, 1 << 23
 
 
 class ReferenceDisagrees(RuntimeError):
     """The float64 reference is not what exact sums say: nothing can be verified against it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """Outputs that are known to twice the digits of float64, where the truth lies.
-
-    One half is drawn evenly. The other is drawn with probability ∝ (|x|*|w|)², as the squares of
-    rounding errors of a direct sum are distributed: beside a bright spot, a few outputs in a
-    million can hold all of them. Weighted by how often it is to be expected in either half, each
-    output stands for its like (Horvitz & Thompson 1952; Veach & Guibas 1995, balance heuristic).
-
-    Attributes
-    ----------
-    index : (count,) places in the flattened output; all of them where they are few
-    high, low : (count,) the outputs, as unevaluated sums
-    weight : (count,) such that Σ weight·e² estimates Σ e² over all outputs
-    even : how many of them, the first, are drawn evenly
-    """
-
-    index: Array
-    high: Array
-    low: Array
-    weight: Array
-    even: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +66,8 @@ class Truth:
 
     Attributes
     ----------
-    x, w : values that the storage type holds, of the problem's shapes
+    x, w : its two operands (in a gradient gy, and w or x): values that the storage type holds, of
+        the problem's shapes
     y : float64 reference
     scale : |x|*|w| at every output
     norm : what relative L2 errors are relative to: max(‖y‖, ‖x‖·‖w‖ over these outputs)
@@ -161,7 +135,7 @@ def require_memory(problem: Problem, place: Place) -> None:
     """Raise MemoryError where ``truth`` would not fit: a system that overcommits would kill the
     process instead."""
     double = dataclasses.replace(problem, dtype="float64")
-    need = 4.0 * double.min_bytes + find("fft").implementation.cost(double).workspace
+    need = 4.0 * double.min_bytes + find("fft").cost(double).workspace
     free = memory.free(*place)
     if need > free:
         raise MemoryError(
@@ -171,7 +145,7 @@ def require_memory(problem: Problem, place: Place) -> None:
 
 def expected_seconds(problem: Problem) -> float:
     """Of ``truth`` on a CPU, roughly: two convolutions by FFT in float64."""
-    cost = find("fft").implementation.cost(dataclasses.replace(problem, dtype="float64"))
+    cost = find("fft").cost(dataclasses.replace(problem, dtype="float64"))
     return 2 * (cost.flops + cost.once_flops) / RATE
 
 
@@ -193,7 +167,8 @@ def truth(
 
     Parameters
     ----------
-    x, w : float64, of the problem's shapes, with values that its storage type holds
+    x, w : float64, its two operands of the problem's shapes, with values that its storage type
+        holds
     place : (namespace, device) where the reference is computed and results will be compared, such
         as ("torch", "cuda:0"); by default where x is
     certified : False where the same reference was certified before, and errors were measured
@@ -211,7 +186,8 @@ def truth(
         if not certified:
             return Truth(problem, x, w, y, scale, size, bound, {})
         random = data.generator(seed, "certificate", problem)
-        certificate = reference.certify(problem, x, w, y, scale, random)
+        forward, image, filters, result, sums = as_forward(problem, x, w, y, scale)
+        certificate = reference.certify(forward, image, filters, result, sums, random)
         if not certificate["worst"] <= CERTIFIED * bound:
             raise ReferenceDisagrees(
                 f"the reference is off by {certificate['worst']:.1e} of its scale at one of "
@@ -220,36 +196,9 @@ def truth(
         sample = None
         certificate["error_points"] = math.prod(y.shape)
         if problem.dtype == "float64":
-            sample = _sample(problem, x, w, scale, data.generator(seed, "sample", problem))
+            sample = draw(problem, x, w, scale, data.generator(seed, "sample", problem))
             certificate["error_points"] = sample.index.shape[0]
         return Truth(problem, x, w, y, scale, size, bound, certificate, sample)
-
-
-def _sample(
-    problem: Problem, x: Array, w: Array, scale: Array, random: np.random.Generator
-) -> Sample:
-    xp = namespaces.namespace(namespaces.of(scale)[0])
-    size = math.prod(scale.shape)
-    count = max(FEWEST, min(POINTS, PRODUCTS // reference.reads_each(problem)))
-    places: NDArray[np.int64]
-    weight: Floats
-    if count >= size:
-        even, places, weight = size, np.arange(size), np.ones(size)
-    else:
-        even = count // 2
-        flat = xp.reshape(scale, (-1,))
-        sums = xp.cumulative_sum(flat * flat)
-        whole = float(sums[-1])
-        aims = xp.asarray(random.random(count - even) * whole, device=scale.device)
-        large = namespaces.to_numpy(xp.searchsorted(sums, aims, side="right"))
-        places = np.concatenate([random.integers(size, size=even), np.minimum(large, size - 1)])
-        drawn = namespaces.to_numpy(xp.take(flat, xp.asarray(places, device=scale.device)))
-        weight = 1.0 / (even / size + (count - even) * drawn**2 / whole)
-    full = (problem.batch, problem.out_channels, *problem.output)
-    outputs = np.stack(np.unravel_index(places, full), axis=1)
-    high, low = reference.compensated(problem, x, w, outputs)
-    index, weights = (xp.asarray(array, device=scale.device) for array in (places, weight))
-    return Sample(index, high, low, weights, even)
 
 
 def given(problem: Problem, x: Array, w: Array, y: Array) -> Truth:
@@ -262,6 +211,7 @@ def given(problem: Problem, x: Array, w: Array, y: Array) -> Truth:
 
 def _norm(problem: Problem, x: Array, w: Array, y: Array) -> float:
     """Where the sum cancels, ‖y‖ is not what rounding errors are relative to: ‖x‖·‖w‖ is."""
+    problem = directions.exchange(problem).solved
     share = min(1.0, math.prod(problem.output) / math.prod(problem.image))
     product = norm(x) * norm(w) * math.sqrt(share / problem.groups)
     return max(norm(y), product, float(np.finfo(np.float64).tiny))

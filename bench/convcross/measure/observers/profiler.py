@@ -103,9 +103,8 @@ def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:
     problem = duel.problem
     place = contender.namespace, contender.device
     with namespaces.on(*place):
-        x = data.image(duel.image_data, problem.x_shape, duel.seed)
-        w = data.kernel(duel.kernel_data, problem.w_shape, duel.seed)
-        a, b = (namespaces.from_numpy(values, *place, problem.dtype) for values in (x, w))
+        drawn = data.operands(problem, (duel.image_data, duel.kernel_data), duel.seed)
+        a, b = (namespaces.from_numpy(values, *place, problem.dtype) for values in drawn)
         instance = contender.found.prepare(problem, *place)
         instance.load(b)
         instance.run(a)

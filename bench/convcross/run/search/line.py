@@ -241,7 +241,7 @@ def _declared(cell: Duel, sides: Sides) -> float:
         costs = []
         for contender in side:
             with contextlib.suppress(Exception):  # a contender's own code: measuring it will tell
-                costs.append(contender.found.implementation.cost(problem).flops)
+                costs.append(contender.found.cost(problem).flops)
         flops.append(max(1.0, min(costs, default=1.0)))
     return math.log(flops[0] / flops[1])
 

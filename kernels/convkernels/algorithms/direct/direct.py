@@ -8,13 +8,17 @@ summation (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 
 Costs 2·n²·N² FLOP. On a GPU every tap is one launch over the image, n² + n in all, so that this
 contender is bound by memory, 3·n²·N² elements of traffic, and on small images by the launches; on a
 CPU the image is taken in strips of rows that stay in the cache.
+
+The filters' gradient has a sum of its own (``_weights``); an image's is this one with the roles of
+the operands exchanged.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from convkernels.problem import ITEMSIZE, Problem
+from convkernels.algorithms.direct._weights import DirectWeights
+from convkernels.problem import DIRECTIONS, ITEMSIZE, Problem
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import channels, layout
 from convkernels.toolbox.stages import stage
@@ -29,8 +33,11 @@ STRIP = 1 << 15
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="the definition; row partial sums after Higham 2002, section 4.2",
+    directions=DIRECTIONS,
 )
 class Direct(Implementation):
+    apart = {"grad_weight": DirectWeights}  # noqa: RUF012
+
     @staticmethod
     def cost(problem: Problem) -> Cost:
         outputs = problem.batch * problem.out_channels * problem.output[0] * problem.output[1]

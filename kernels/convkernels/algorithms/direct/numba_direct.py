@@ -8,6 +8,9 @@ twice that, 73 to 84 % from n = 15 on, and below n = 9 the image moves at 85 % o
 
 Compiled for this processor: LLVM code of explicit vectors for the block, kept on disk by kernel
 size, and one driver by Numba. Refuses strides and dilation.
+
+An image's gradient is the same with the roles of the operands exchanged. The filters' gradient, few
+sums over whole images, has a block and tiles of its own (``_weight_kernel``, ``_weight_tiles``).
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.algorithms.direct import _micro_kernel as micro
+from convkernels.algorithms.direct._numba_weights import NumbaWeights
 from convkernels.cpu import operands
 from convkernels.cpu.tiled import Tiled
-from convkernels.problem import Problem
+from convkernels.problem import DIRECTIONS, Problem
 from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
 
@@ -30,8 +34,11 @@ TILE = (32, 256)  # outputs, rounded to blocks
     namespaces=("numpy", "torch"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="register blocking: Van Zee & van de Geijn 2015; sums: Higham 2002, section 4.2",
+    directions=DIRECTIONS,
 )
 class NumbaDirect(Tiled):
+    apart = {"grad_weight": NumbaWeights}  # noqa: RUF012
+
     STAGE = "sum"
 
     @staticmethod

@@ -53,6 +53,7 @@ def _together(problem: Problem) -> int:
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="a filter as a banded Toeplitz matrix: Gray 2006, chapter 1",
+    directions=("forward", "grad_input"),
 )
 class ToeplitzGemm(Implementation):
     spreads = True

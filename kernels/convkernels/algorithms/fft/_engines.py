@@ -11,7 +11,7 @@ from typing import Any
 
 from convkernels.algorithms.fft._libraries import COMPLEX, Library
 from convkernels.algorithms.fft.fft import FFT
-from convkernels.problem import Problem, Shape, Size
+from convkernels.problem import Shape, Size
 
 Array = Any
 
@@ -83,10 +83,3 @@ class EngineFFT(FFT):
         groups = problem.groups
         image, _ = self.library.pair((problem.batch, groups, problem.out_channels // groups))
         return y.copy() if self.xp.may_share_memory(y, image) else y  # where nothing was cropped
-
-
-def batches(problem: Problem) -> tuple[Shape, Shape, Shape]:
-    """Batch shapes that ``FFT`` transforms: of images, of filters, and back of products."""
-    groups = problem.groups
-    ins, outs = problem.in_channels // groups, problem.out_channels // groups
-    return (problem.batch, groups, ins), (groups, outs, ins), (problem.batch, groups, outs)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from convkernels.problem import Problem, Shape, Size
-from convkernels.toolbox.bounds import compute_dtype
 
 Array = Any
 AXES = (-2, -1)
@@ -216,14 +215,25 @@ class CuPy:
         )
 
 
-def library(problem: Problem, namespace: str, xp: Any, size: Size, device: str) -> Library:
-    """The transforms that a problem's arrays of this namespace go through."""
+def batches(problem: Problem) -> tuple[Shape, Shape, Shape]:
+    """Batch shapes that ``FFT`` transforms: of images, of filters, and back of products."""
+    groups = problem.groups
+    ins, outs = problem.in_channels // groups, problem.out_channels // groups
+    return (problem.batch, groups, ins), (groups, outs, ins), (problem.batch, groups, outs)
+
+
+def library(
+    xp: Any, size: Size, dtype: str, device: str, forward: Sequence[Shape], inverse: Sequence[Shape]
+) -> Library:
+    """The transforms that arrays of a namespace go through, of real numbers of this dtype.
+
+    Parameters
+    ----------
+    forward, inverse : batch shapes that will be transformed, for the library that plans
+    """
+    namespace = xp.__name__.rpartition(".")[2]
     if namespace == "numpy":
         return SciPy(size)
     if namespace == "cupy":
-        groups = problem.groups
-        inputs, outputs = problem.in_channels // groups, problem.out_channels // groups
-        images, filters = (problem.batch, groups, inputs), (groups, outputs, inputs)
-        products = (problem.batch, groups, outputs)
-        return CuPy(size, compute_dtype(problem.dtype), (images, filters), (products,))
+        return CuPy(size, dtype, forward, inverse)
     return ArrayAPI(xp, size, divides=device == "cpu")

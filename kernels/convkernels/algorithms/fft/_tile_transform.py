@@ -11,6 +11,9 @@ Kernels, each for one length M:
     columns         transforms a column, multiplies by the filter's spectrum, transforms back
     inverse_rows    transforms back, transposes, stores rows
     add_row         adds a row of numbers to another
+    partial_rows    forward_rows, with zeros from some column on
+    column_sums     transforms a column of two groups of tiles and adds the product to sums
+    add_lanes       the sum of each vector's lanes
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from convkernels.cpu.instructions import Instructions
+from convkernels.problem import Size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,6 +106,20 @@ def column_kernel(side: int, dtype: str, instructions: Instructions) -> Compiled
     return _compiled(kernels, side, dtype, instructions)
 
 
+@functools.cache
+def sum_kernels(side: Size, dtype: str, instructions: Instructions) -> tuple[Compiled, Compiled]:
+    """Of rows ``partial_rows`` (row addresses, scratch, work, factors, columns); of columns
+    ``column_sums`` (work of conjugates, work, numbers between elements, scratch of two columns,
+    sums one after another, factors) and ``add_lanes`` (vectors, numbers, count), compiled."""
+    across, down = radices(side[1], instructions), radices(side[0], instructions)
+    rows = {"partial_rows": (5, functools.partial(_partial_rows, across))}
+    columns = {"column_sums": (6, functools.partial(_column_sums, down)), "add_lanes": (3, _lanes)}
+    return (
+        _compiled(rows, side[1], dtype, instructions),
+        _compiled(columns, side[0], dtype, instructions),
+    )
+
+
 def _compiled(
     kernels: dict[str, tuple[int, Any]], side: int, dtype: str, instructions: Instructions
 ) -> Compiled:
@@ -120,13 +138,20 @@ def _compiled(
 
 
 def _forward_rows(passes: Sequence[int], v: Vectors, arguments: Sequence[Any]) -> None:
-    rows, scratch, work, factors = arguments
+    _partial_rows(passes, v, [*arguments, None])
+
+
+def _partial_rows(passes: Sequence[int], v: Vectors, arguments: Sequence[Any]) -> None:
+    rows, scratch, work, factors, columns = arguments
     step = 2 * v.lanes
     with v.loop(math.prod(passes), v.lanes) as column:
         for half in (0, v.lanes):  # real parts, then imaginary parts
             addresses = [v.at(v.word(rows, half + k), column) for k in range(v.lanes)]
             for k, pixels in enumerate(_load_transposed(v, addresses)):
                 v.store(pixels, scratch, v.plus(v.times(v.plus(column, k), step), half))
+    if columns is not None:
+        with v.loop(v.times(v.minus(math.prod(passes), columns), step), v.lanes) as k:
+            v.store(v.constant(0.0), scratch, v.plus(v.times(columns, step), k))
     last = len(passes) - 1
     for number in range(last + 1):
         target = work if number == last else scratch
@@ -161,6 +186,27 @@ def _column(passes: Sequence[int], v: Vectors, arguments: Sequence[Any]) -> None
     _pass(v, passes, last, source, target, factors, inverse=False, spectrum=spectrum)
     for number in range(last - 1, -1, -1):
         _pass(v, passes, number, near, near if number else far, factors, inverse=True)
+
+
+def _column_sums(passes: Sequence[int], v: Vectors, arguments: Sequence[Any]) -> None:
+    conjugates, work, stride, scratch, sums, factors = arguments
+    length, step = math.prod(passes), 2 * v.lanes
+    near = [(v.at(scratch, number * length * step), step) for number in (0, 1)]
+    for far, own in zip((conjugates, work), near, strict=True):
+        for number in range(len(passes)):
+            source = own if number else (far, stride)
+            _pass(v, passes, number, source, own, factors, inverse=False)
+    with v.loop(length) as place:
+        a, b = (_load(v, own, place) for own in near)
+        real, imaginary = _load(v, (sums, step), place)
+        real = v.fma(a[0], b[0], v.fma(a[1], b[1], real))
+        imaginary = v.fma(a[0], b[1], v.fma(v.builder.fneg(a[1]), b[0], imaginary))
+        _store(v, (real, imaginary), (sums, step), place)
+
+
+def _lanes(v: Vectors, arguments: Sequence[Any]) -> None:
+    with v.loop(arguments[2]) as k:
+        v.store(v.added(v.load(arguments[0], v.times(k, v.lanes))), arguments[1], k)
 
 
 def _add_row(v: Vectors, arguments: Sequence[Any]) -> None:

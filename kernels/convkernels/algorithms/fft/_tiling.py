@@ -5,6 +5,9 @@ Tiles are a batch of small images, which ``fft`` convolves. An axis that is one 
 round. So many tiles are worked on at once as stay in a CPU's cache, or on a GPU, which wants many,
 in a bounded part of its memory: some of a row of tiles, some rows, or some images.
 
+The filters' gradient is summed over the same tiles (``_tile_sums``); an image's gradient is the
+forward problem with the roles exchanged, which has tiles of its own.
+
 The tile, chosen for each axis among SIDES and the whole, is the one of the least work:
 
     tiles · [ points · ( images · pace · (5·log2 points + PASSES) / 2 + 4 · pairs ) + TILE ]
@@ -21,13 +24,15 @@ import dataclasses
 import functools
 import itertools
 import math
-import sys
 from typing import Any, ClassVar, NamedTuple
 
+from convkernels import exchanged
+from convkernels.algorithms.fft import _tile_sums as tile_sums
+from convkernels.algorithms.fft._tiles import Block, gathered, runs
 from convkernels.algorithms.fft.fft import FFT, least_size, padded_size, unwrapped
 from convkernels.problem import ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, Implementation, workspace_bytes
-from convkernels.toolbox import bounds, layout
+from convkernels.toolbox import bounds, directions, layout
 from convkernels.toolbox.stages import stage
 
 Array = Any
@@ -50,18 +55,6 @@ class Axis(NamedTuple):
     pads: Size
     step: int
     tiles: int
-
-
-class Block(NamedTuple):
-    """Tiles that are worked on at once: rows and columns of tiles, images of the batch."""
-
-    rows: range
-    columns: range
-    images: range
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return len(self.rows), len(self.columns), len(self.images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,21 +91,16 @@ class Tiling:
         of_tile = 2.0 * (part.in_channels + part.out_channels) * points
         limit = max(limit, workspace_bytes(part, filters))
         most = int(limit / workspace_bytes(part, of_tile))
-        columns = _runs(self.tiles[1], most)
-        rows = _runs(self.tiles[0], most // len(columns[0]))
-        images = _runs(self.whole.batch, most // (len(columns[0]) * len(rows[0])))
+        columns = runs(self.tiles[1], most)
+        rows = runs(self.tiles[0], most // len(columns[0]))
+        images = runs(self.whole.batch, most // (len(columns[0]) * len(rows[0])))
         return [Block(row, column, image) for image in images for row in rows for column in columns]
-
-
-def _runs(count: int, most: int) -> list[range]:
-    """So many things in runs of one length, at most so long; the last may be shorter."""
-    length = -(-count // -(-count // max(1, most)))
-    return [range(first, min(count, first + length)) for first in range(0, count, length)]
 
 
 class TiledFFT(Implementation):
     """Gives all but what a tile is, where it comes from, and where its result goes."""
 
+    native = ("forward", "grad_weight")
     tile: ClassVar[Size | None] = None  # (rows, columns) of a transform; None for the cheapest
 
     @staticmethod
@@ -130,6 +118,23 @@ class TiledFFT(Implementation):
         """What is cut into tiles: the problem with a boundary of zeros."""
         return unwrapped(problem)
 
+    @staticmethod
+    def side(problem: Problem, axis: int, size: int, step: int) -> tile_sums.Side:
+        """The tiles of an axis, of so many pixels of the image and so far apart, as the filters'
+        gradient takes them."""
+        raise NotImplementedError
+
+    @classmethod
+    def sides(cls, problem: Problem, tiling: Tiling) -> tuple[tile_sums.Side, tile_sums.Side]:
+        """Rows and columns of an uncut problem's filters' gradient."""
+        rows, columns = (
+            cls.side(problem, axis, tiling.part.image[axis], tiling.step[axis])
+            if tiling.step[axis]
+            else tile_sums.uncut(problem, axis)
+            for axis in (0, 1)
+        )
+        return rows, columns
+
     @classmethod
     def tiling(cls, problem: Problem) -> Tiling:
         return cls._tiling(problem, cls.tile)
@@ -142,7 +147,7 @@ class TiledFFT(Implementation):
                 f"tile is {cls.tile[0]}×{cls.tile[1]}; "
                 f"allowed for this kernel: {least[0]}×{least[1]} or more"
             )
-        return FFT.refuses(problem, namespace, device)
+        return None
 
     @classmethod
     def cost(cls, problem: Problem) -> Cost:
@@ -167,10 +172,16 @@ class TiledFFT(Implementation):
     @classmethod
     @functools.lru_cache(4096)
     def _cost(cls, problem: Problem, tile: Size | None) -> Cost:
-        """``fft``'s of all tiles; bytes count for less as smaller tiles are nearer in the caches,
-        by the model above."""
-        tiling = cls._tiling(problem, tile)
+        """That of ``_tile_sums``, or ``fft``'s of all tiles, of which bytes count for less as
+        smaller tiles are nearer in the caches, by the model above."""
+        tiling = cls._tiling(directions.forward_of(problem), tile)
         first = tiling.blocks(CACHE)[0]
+        if problem.direction == "grad_weight":
+            if tiling.step == (0, 0):
+                return exchanged.cost(FFT, problem)
+            whole = unwrapped(directions.forward_of(problem))
+            tiles = problem.batch * math.prod(tiling.tiles)
+            return tile_sums.cost(whole, cls.sides(whole, tiling), tiles, first)
         tiles = problem.batch * math.prod(tiling.tiles)
         every = FFT.cost(dataclasses.replace(tiling.part, batch=tiles))
         block = FFT.cost(dataclasses.replace(tiling.part, batch=math.prod(first.shape)))
@@ -182,20 +193,44 @@ class TiledFFT(Implementation):
 
     @classmethod
     def error_bound(cls, problem: Problem) -> float:
-        return bounds.fourier(problem, cls.tiling(problem).points)
+        tiling = cls.tiling(directions.forward_of(problem))
+        if problem.direction == "forward":
+            return bounds.fourier(problem, tiling.points)
+        if tiling.step == (0, 0):
+            return FFT.error_bound(exchanged.solved(FFT, problem))
+        whole = unwrapped(directions.forward_of(problem))
+        points = math.prod(tile_sums.size_of(cls.sides(whole, tiling), "numpy"))
+        return bounds.fourier(problem, points, problem.batch * math.prod(tiling.tiles))
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp = problem, xp
-        self.cuts = self.tiling(problem)
+        self.gradient: Implementation | None = None
+        self.cuts = self.tiling(directions.forward_of(problem))
         self.blocks = self.cuts.blocks(CACHE if device == "cpu" else CARD)
+        if problem.direction == "grad_weight":
+            self.gradient = self._planned_gradient(device)
+            return
         self.fft = FFT()
         tiles = math.prod(self.blocks[0].shape)
         self.fft.plan(dataclasses.replace(self.cuts.part, batch=tiles), xp, device)
 
+    def _planned_gradient(self, device: str) -> Implementation:
+        """Of the filters: where nothing is cut, by ``fft``."""
+        if self.cuts.step == (0, 0):
+            whole = exchanged.instance(FFT, self.problem)
+            whole.plan(self.problem, self.xp, device)
+            return whole
+        sums = tile_sums.TileSums()
+        sums.plan(directions.forward_of(self.problem), self.xp, device)
+        sums.cut(self.sides(sums.whole, self.cuts), self.blocks)
+        return sums
+
     def load(self, b: Any) -> None:
-        self.fft.load(b)
+        (self.gradient or self.fft).load(b)
 
     def run(self, a: Any) -> Any:
+        if self.gradient is not None:
+            return self.gradient.run(a)
         problem, xp = self.problem, self.xp
         x = layout.images(a, problem, xp)
         if problem.boundary == "circular":
@@ -204,7 +239,8 @@ class TiledFFT(Implementation):
         y = self.canvas(x)
         for block in self.blocks:
             with stage("gather"):
-                tiles = self._gather(x, block)
+                step = (self.cuts.step[0] or 1, self.cuts.step[1] or 1)
+                tiles = gathered(x, block, self.origin(), self.cuts.part.image, step, xp)
             with stage("forward"):
                 spectra = self.fft.forward(tiles)
             parts = self.fft.filtered(spectra)
@@ -229,51 +265,14 @@ class TiledFFT(Implementation):
         raise NotImplementedError
 
     def provenance(self) -> dict[str, Any]:
+        if self.gradient is not None:
+            return self.gradient.provenance() | {"tiles": list(self.cuts.tiles)}
         return {"tile": list(self.fft.size), "tiles": list(self.cuts.tiles)}
-
-    def _gather(self, x: Array, block: Block) -> Array:
-        """(B, G, C/G, H, W) → (tiles, G, C/G, height, width), in the order of a block's shape; a
-        view where one row of tiles of one plane can be one."""
-        (top, left), size = self.origin(), self.cuts.part.image
-        down, across = (step or 1 for step in self.cuts.step)
-        rows, columns = len(block.rows), len(block.columns)
-        strip = layout.window(
-            x[block.images.start : block.images.stop, ...],
-            (top + block.rows.start * down, left + block.columns.start * across),
-            ((rows - 1) * down + size[0], (columns - 1) * across + size[1]),
-            self.xp,
-        )
-        tiles = overlapping(strip, (rows, columns), size, (down, across), self.xp)
-        tiles = self.xp.permute_dims(tiles, (3, 4, 0, 1, 2, 5, 6))
-        return self.xp.reshape(tiles, (rows * columns * tiles.shape[2], *tiles.shape[3:]))
 
     def _apart(self, parts: Array, block: Block) -> Array:
         """(tiles, G, K/G, height, width) → (images, G, K/G, rows, height, columns, width)"""
         parts = self.xp.reshape(parts, (*block.shape, *parts.shape[1:]))
         return self.xp.permute_dims(parts, (2, 3, 4, 0, 5, 1, 6))
-
-
-def overlapping(x: Array, count: Size, size: Size, step: Size, xp: Any) -> Array:
-    """(…, H, W) → (…, rows, columns, height, width): so many tiles of one size, a step apart.
-
-    A view of x where the library has such views, else a copy.
-    """
-    namespace = xp.__name__.rpartition(".")[2]
-    if namespace == "torch":
-        return x.unfold(-2, size[0], step[0]).unfold(-2, size[1], step[1])
-    if namespace in ("numpy", "cupy"):
-        *lead, down, across = x.strides
-        return sys.modules[namespace].lib.stride_tricks.as_strided(
-            x,
-            (*x.shape[:-2], *count, *size),
-            (*lead, down * step[0], across * step[1], down, across),
-        )
-    tiles = [
-        x[..., top : top + size[0], left : left + size[1]]
-        for top in range(0, count[0] * step[0], step[0])
-        for left in range(0, count[1] * step[1], step[1])
-    ]
-    return xp.reshape(xp.stack(tiles, axis=-3), (*x.shape[:-2], *count, *size))
 
 
 def pace(points: int, item: int) -> float:

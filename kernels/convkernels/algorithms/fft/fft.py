@@ -24,13 +24,14 @@ from typing import Any, ClassVar
 
 from convkernels.algorithms.fft._libraries import (
     Library,
+    batches,
     good_size,
     largest_prime,
     levels,
     library,
 )
 from convkernels.namespaces import NAMES
-from convkernels.problem import ITEMSIZE, Problem, Size
+from convkernels.problem import DIRECTIONS, ITEMSIZE, Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import bounds, layout
 from convkernels.toolbox.scaling import exponent, scaled
@@ -103,6 +104,7 @@ def padded_size(problem: Problem, engine: str, padding: Padding = NEXT_FAST) -> 
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
     source="Cooley & Tukey 1965; Mathieu, Henaff & LeCun 2013",
+    directions=DIRECTIONS,
 )
 class FFT(Implementation):
     padding: ClassVar[Padding] = NEXT_FAST
@@ -154,7 +156,9 @@ class FFT(Implementation):
         """The padded size and the transforms at it: what another engine's file replaces."""
         namespace = xp.__name__.rpartition(".")[2]
         size = padded_size(problem, namespace, self.padding)
-        return size, library(problem, namespace, xp, size, self.device)
+        images, filters, products = batches(problem)
+        dtype = bounds.compute_dtype(problem.dtype)
+        return size, library(xp, size, dtype, self.device, (images, filters), (products,))
 
     def load(self, b: Any) -> None:
         problem, xp = self.problem, self.xp

@@ -12,7 +12,7 @@ from convkernels import optional
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
 from convkernels.algorithms.fft._libraries import AXES
 from convkernels.algorithms.fft.fft import least_size, transformed_whole
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
 from convkernels.toolbox.bounds import compute_dtype
@@ -49,6 +49,7 @@ class Ducc(Kept):
     namespaces=("numpy",),
     arithmetic="ieee, float32 for 16-bit storage",
     source="ducc0.fft.r2c, c2r",
+    directions=DIRECTIONS,
 )
 class FFTByDucc(EngineFFT):
     library: Ducc

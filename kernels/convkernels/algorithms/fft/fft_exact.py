@@ -16,7 +16,7 @@ from __future__ import annotations
 from convkernels.algorithms.fft._libraries import largest_prime
 from convkernels.algorithms.fft.fft import FFT, Padding, padded_size
 from convkernels.namespaces import NAMES
-from convkernels.problem import ROUNDOFF, Problem
+from convkernels.problem import DIRECTIONS, ROUNDOFF, Problem
 from convkernels.registry import algorithm
 from convkernels.toolbox.bounds import compute_dtype
 
@@ -27,6 +27,7 @@ from convkernels.toolbox.bounds import compute_dtype
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
     source="Cooley & Tukey 1965; Bluestein 1970",
+    directions=DIRECTIONS,
 )
 class ExactFFT(FFT):
     padding = Padding(rounded=lambda least, engine, real: least, whole=lambda side: True)

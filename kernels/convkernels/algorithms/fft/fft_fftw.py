@@ -17,10 +17,10 @@ import sys
 from typing import Any
 
 from convkernels import optional
-from convkernels.algorithms.fft._engines import EngineFFT, Kept, batches
-from convkernels.algorithms.fft._libraries import AXES
+from convkernels.algorithms.fft._engines import EngineFFT, Kept
+from convkernels.algorithms.fft._libraries import AXES, batches
 from convkernels.algorithms.fft.fft import padded_size
-from convkernels.problem import Problem, Shape, Size
+from convkernels.problem import DIRECTIONS, Problem, Shape, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
 from convkernels.toolbox.bounds import compute_dtype
@@ -87,6 +87,7 @@ class FFTW(Kept):
     namespaces=("numpy",),
     arithmetic="ieee, float32 for 16-bit storage",
     source="pyfftw.FFTW (Frigo & Johnson 2005)",
+    directions=DIRECTIONS,
 )
 class FFTByFFTW(EngineFFT):
     library: FFTW

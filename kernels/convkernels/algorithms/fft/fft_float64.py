@@ -12,7 +12,7 @@ from typing import Any
 
 from convkernels.algorithms.fft.fft import FFT
 from convkernels.namespaces import NAMES
-from convkernels.problem import ROUNDOFF, Problem
+from convkernels.problem import DIRECTIONS, ROUNDOFF, Problem
 from convkernels.registry import Cost, Implementation, algorithm
 from convkernels.toolbox import bounds
 
@@ -27,6 +27,7 @@ def in_float64(problem: Problem) -> Problem:
     namespaces=NAMES,
     arithmetic="float64",
     source="Cooley & Tukey 1965; Mathieu, Henaff & LeCun 2013",
+    directions=DIRECTIONS,
 )
 class Float64FFT(Implementation):
     @staticmethod

@@ -17,7 +17,7 @@ from convkernels import optional
 from convkernels.algorithms.fft._engines import EngineFFT, Kept
 from convkernels.algorithms.fft.fft import padded_size
 from convkernels.algorithms.libraries import _mkl
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import threads
 from convkernels.toolbox.bounds import compute_dtype
@@ -49,6 +49,7 @@ class MKL(Kept):
     namespaces=("numpy",),
     arithmetic="ieee, float32 for 16-bit storage",
     source="mkl_fft.rfft2, ifft, irfft",
+    directions=DIRECTIONS,
 )
 class FFTByMKL(EngineFFT):
     library: MKL

@@ -22,7 +22,7 @@ from typing import Any
 from convkernels.algorithms.fft._libraries import COMPLEX, Complex, good_size
 from convkernels.algorithms.fft.fft import FFT, NEXT_FAST, padded_size, unwrapped
 from convkernels.namespaces import NAMES
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import Cost, Implementation, algorithm, workspace_bytes
 from convkernels.toolbox import bounds, layout
 from convkernels.toolbox.stages import stage
@@ -64,6 +64,7 @@ class ComplexFFT(FFT):
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
     source="Cooley, Lewis & Welch 1970; Press et al., Numerical Recipes, section 12.3",
+    directions=DIRECTIONS,
 )
 class PackedFFT(Implementation):
     @staticmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from convkernels.algorithms.fft.fft import FFT, Padding
 from convkernels.namespaces import NAMES
+from convkernels.problem import DIRECTIONS
 from convkernels.registry import algorithm
 
 
@@ -19,6 +20,7 @@ from convkernels.registry import algorithm
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
     source="Cooley & Tukey 1965",
+    directions=DIRECTIONS,
 )
 class PowerOfTwoFFT(FFT):
     padding = Padding(

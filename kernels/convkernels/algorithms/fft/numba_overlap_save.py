@@ -8,6 +8,9 @@ complex tile, and the filter's spectrum, made in ``load``, has the order that th
 The tile is the one that a cost model finds cheapest; a subclass may set ``side`` to another. A
 kernel may have up to half the largest tile, 128 rows or columns. Refuses strides and dilation.
 
+An image's gradient is the same with the roles of the operands exchanged; for the filters' gradient
+products of spectra are summed over tiles (``_numba_sums``).
+
 Overlap-save: Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
 """
 
@@ -19,9 +22,10 @@ import math
 from typing import Any
 
 from convkernels.algorithms.fft import _tile_transform as transform
+from convkernels.algorithms.fft._numba_sums import NumbaSums
 from convkernels.cpu import operands
 from convkernels.cpu.tiled import Tiled
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
 from convkernels.toolbox.scaling import exponent, scaled
@@ -98,8 +102,10 @@ def _places(side: Size, lanes: int, item: int) -> tuple[int, ...]:
     namespaces=("numpy", "torch"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3",
+    directions=DIRECTIONS,
 )
 class NumbaOverlapSave(Tiled):
+    apart = {"grad_weight": NumbaSums}  # noqa: RUF012
     side: Size | None = None  # None for the cheapest tile
 
     @staticmethod

@@ -22,9 +22,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from convkernels.algorithms.fft._tiling import Array, Axis, Block, TiledFFT
+from convkernels.algorithms.fft._tile_sums import Cut, Side
+from convkernels.algorithms.fft._tiles import Block
+from convkernels.algorithms.fft._tiling import Array, Axis, TiledFFT
 from convkernels.namespaces import NAMES
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import layout
 
@@ -35,6 +37,7 @@ from convkernels.toolbox import layout
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
     source="Stockham 1966; Helms 1967; Oppenheim & Schafer, section 8.7.3",
+    directions=DIRECTIONS,
 )
 class OverlapAdd(TiledFFT):
     @staticmethod
@@ -46,6 +49,12 @@ class OverlapAdd(TiledFFT):
         overlap = problem.extent[axis] - 1
         block = side - overlap
         return Axis(block, (overlap, overlap), block, -(-problem.image[axis] // block))
+
+    @staticmethod
+    def side(problem: Problem, axis: int, size: int, step: int) -> Side:
+        overlap = problem.extent[axis] - 1
+        met = Cut(problem.pads[axis][0] - overlap, size + overlap, step)
+        return Side(Cut(0, size, step), met, overlap, size + overlap)
 
     @staticmethod
     def uncut(problem: Problem) -> Problem:

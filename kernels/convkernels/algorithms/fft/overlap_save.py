@@ -21,9 +21,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from convkernels.algorithms.fft._tiling import Array, Axis, Block, TiledFFT
+from convkernels.algorithms.fft._tile_sums import Cut, Side
+from convkernels.algorithms.fft._tiles import Block
+from convkernels.algorithms.fft._tiling import Array, Axis, TiledFFT
 from convkernels.namespaces import NAMES
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import algorithm
 from convkernels.toolbox import layout
 
@@ -34,6 +36,7 @@ from convkernels.toolbox import layout
     namespaces=NAMES,
     arithmetic="ieee, float32 for 16-bit storage",
     source="Stockham 1966; Helms 1967; Oppenheim & Schafer, section 8.7.3",
+    directions=DIRECTIONS,
 )
 class OverlapSave(TiledFFT):
     @staticmethod
@@ -45,6 +48,11 @@ class OverlapSave(TiledFFT):
         stride = problem.stride[axis]
         outputs = (side - problem.extent[axis]) // stride + 1
         return Axis(side, (0, 0), outputs * stride, -(-problem.output[axis] // outputs))
+
+    @staticmethod
+    def side(problem: Problem, axis: int, size: int, step: int) -> Side:
+        before, stride = problem.pads[axis][0], problem.stride[axis]
+        return Side(Cut(-before, size, step), Cut(0, step - stride + 1, step), 0, size)
 
     def origin(self) -> Size:
         return self.cuts.before

@@ -31,6 +31,7 @@ CHUNK = 4 << 20  # bytes of P: it fits in a last-level cache, and its rows are w
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="Chellapilla, Puri & Simard 2006; a tile at a time: Chetlur et al. 2014, section 3",
+    directions=("forward", "grad_input"),
 )
 class Im2colChunked(Blocked):
     @staticmethod

@@ -59,6 +59,7 @@ def _strip(problem: Problem) -> int:
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="Vasudevan, Anderson & Gregg 2017, kn2row",
+    directions=("forward", "grad_input"),
 )
 class Kn2row(Implementation):
     @staticmethod

@@ -45,6 +45,7 @@ def _rows(problem: Problem, rows: int) -> int:
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="Cho & Brand 2017, section 3",
+    directions=("forward", "grad_input"),
 )
 class MEC(Blocked):
     @staticmethod

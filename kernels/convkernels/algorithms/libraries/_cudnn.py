@@ -1,4 +1,4 @@
-"""cuDNN's forward convolutions, each algorithm by its number, through ctypes.
+"""cuDNN's convolutions and their gradients, each algorithm by its number, through ctypes.
 
 cuDNN chooses by itself wherever it is called through PyTorch. The calls of its first years take the
 algorithm as an argument, and version 9 still exports them (cudnn_cnn.h): so a label here names what
@@ -8,6 +8,9 @@ The library is the one that PyTorch has loaded. Tensors are (B, C, H, W), contig
 is PyTorch's memory, of the current stream as the call is. A convolution is the descriptor's own
 mode where the algorithm has it, else its kernel is flipped in ``load``. cuDNN pads both ends of an
 axis alike: other padding is done before it, in each run.
+
+A gradient has numbers of its own (cudnnConvolutionBwdDataAlgo_t, cudnnConvolutionBwdFilterAlgo_t):
+a contender has those of the idea that its forward number stands for, by the manual.
 
 What an algorithm takes is cuDNN's to say, in ``plan``, by the status with which it answers how much
 workspace it needs; what its manual excludes is refused before. Chetlur et al. 2014.
@@ -20,6 +23,7 @@ import functools
 import math
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,8 +31,9 @@ from convkernels import namespaces
 from convkernels.algorithms.libraries._torch_layer import TorchLayer
 from convkernels.algorithms.libraries._wheels import shared_library
 from convkernels.cuda import driver
-from convkernels.problem import ITEMSIZE, Problem, UnsupportedProblem
-from convkernels.registry import Cost, forward_only
+from convkernels.problem import DIRECTIONS, ITEMSIZE, Problem, Shape, UnsupportedProblem
+from convkernels.registry import Cost
+from convkernels.toolbox import directions
 from convkernels.toolbox.planes import single_step
 
 NAME = "libcudnn.so.9"
@@ -40,10 +45,12 @@ TENSOR_OP_MATH, FMA_MATH = 1, 3
 ALGORITHMS = 16  # room for what a list of them may hold: 8, and those with tensor cores again
 NOT_SUPPORTED = 3  # thousands of cudnnStatus_t
 TF32 = 2.0**-9  # of a product of two operands, each of them cut to 10 bits of fraction
+CALLED = {"forward": "Forward", "grad_input": "BackwardData", "grad_weight": "BackwardFilter"}
 REFUSALS = (2, NOT_SUPPORTED)  # of an algorithm: what it does not take may also read as BAD_PARAM
 
 _P, _I, _S = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
-_SHAPES = (_P, _P, _P, _P, _P)  # handle, x, w, convolution, y
+_SHAPES = (_P, _P, _P, _P, _P)  # handle, both operands, convolution, result
+_RUN = (_P, _P, _P, _P, _P, _P, _P, _I, _P, _S, _P, _P, _P)
 # Arguments as cudnn_graph.h, cudnn_ops.h and cudnn_cnn.h of cuDNN 9 declare them; each returns a
 # status. Every descriptor is a pointer.
 CALLS: dict[str, tuple[type[Any], ...]] = {
@@ -63,7 +70,11 @@ CALLS: dict[str, tuple[type[Any], ...]] = {
     "cudnnSetConvolutionMathType": (_P, _I),
     "cudnnGetConvolutionForwardWorkspaceSize": (*_SHAPES, _I, _P),
     "cudnnGetConvolutionForwardAlgorithm_v7": (*_SHAPES, _I, _P, _P),
-    "cudnnConvolutionForward": (_P, _P, _P, _P, _P, _P, _P, _I, _P, _S, _P, _P, _P),
+    "cudnnConvolutionForward": _RUN,
+    "cudnnGetConvolutionBackwardDataWorkspaceSize": (*_SHAPES, _I, _P),
+    "cudnnConvolutionBackwardData": _RUN,
+    "cudnnGetConvolutionBackwardFilterWorkspaceSize": (*_SHAPES, _I, _P),
+    "cudnnConvolutionBackwardFilter": _RUN,
 }
 
 
@@ -174,11 +185,12 @@ def current_stream(device: str) -> int:
 class Convolution(TorchLayer):
     """One algorithm, in one arithmetic, on PyTorch's tensors."""
 
-    number: ClassVar[int]  # cudnnConvolutionFwdAlgo_t
+    numbers: ClassVar[Mapping[str, int]]  # direction → cudnnConvolutionFwdAlgo_t, …
     arithmetic: ClassVar[int] = FMA_MATH
     devices = ("cuda",)
     settled = False
     gradients = False
+    native = DIRECTIONS
 
     @staticmethod
     def missing(namespace: str) -> str | None:
@@ -188,7 +200,7 @@ class Convolution(TorchLayer):
     def refuses(cls, problem: Problem, namespace: str, device: str) -> str | None:
         if cls.arithmetic == TENSOR_OP_MATH and problem.dtype != "float32":
             return f"TF32 is of float32, not {problem.dtype}"
-        return forward_only(problem) or cls.excludes(problem)
+        return cls.excludes(directions.forward_of(problem))
 
     @staticmethod
     def excludes(problem: Problem) -> str | None:
@@ -197,13 +209,18 @@ class Convolution(TorchLayer):
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         super().plan(problem, xp, device)
+        self.number, self.called = self.numbers[problem.direction], CALLED[problem.direction]
         self.cudnn, self.device = library(), device
         self.stored = TYPES[problem.dtype]
         self.computed = TYPES["float64" if problem.dtype == "float64" else "float32"]
         scalar = ctypes.c_double if problem.dtype == "float64" else ctypes.c_float
         self.one, self.zero = scalar(1.0), scalar(0.0)
-        self.y4 = (problem.batch, problem.out_channels, *problem.output)
-        self.image, self.filter, self.result = self._tensors()
+        x, w, y = self._tensors()
+        self.operands, self.result = {
+            "forward": ((x, w), y),
+            "grad_input": ((w, y), x),
+            "grad_weight": ((x, y), w),
+        }[problem.direction]
         self.convolution = self.cudnn.made("ConvolutionDescriptor", self)
         self.workspace = self._asked()
         if self.arithmetic == TENSOR_OP_MATH:
@@ -211,12 +228,9 @@ class Convolution(TorchLayer):
 
     def _tensors(self) -> list[ctypes.c_void_p]:
         """Descriptors of x, as it is when the layer meets it, w and y."""
-        batch, channels, *image = self.x4
-        if not self.even:
-            image = [size + sum(pads) for size, pads in zip(image, self.problem.pads, strict=True)]
         described = []
         for what, shape in (
-            ("Tensor", (batch, channels, *image)),
+            ("Tensor", self.met),
             ("Filter", self.w4),
             ("Tensor", self.y4),
         ):
@@ -236,7 +250,7 @@ class Convolution(TorchLayer):
         for mode in (CONVOLUTION, CROSS_CORRELATION) if convolution else (CROSS_CORRELATION,):
             self._describe(mode)
             status = self.cudnn.status(
-                "cudnnGetConvolutionForwardWorkspaceSize",
+                f"cudnnGetConvolution{self.called}WorkspaceSize",
                 *self._shapes(),
                 self.number,
                 ctypes.byref(size),
@@ -244,7 +258,8 @@ class Convolution(TorchLayer):
             if status == 0:
                 self.flipped = convolution and mode == CROSS_CORRELATION
                 return size.value
-        told = f"cuDNN's algorithm {self.number} does not take it: {self.cudnn.told(status)}"
+        what = "" if self.called == "Forward" else f" of {self.called}"
+        told = f"cuDNN's algorithm {self.number}{what} does not take it: {self.cudnn.told(status)}"
         raise (UnsupportedProblem if status // 1000 in REFUSALS else RuntimeError)(told)
 
     def _describe(self, mode: int) -> None:
@@ -258,7 +273,7 @@ class Convolution(TorchLayer):
 
     def _shapes(self) -> tuple[ctypes.c_void_p, ...]:
         handle = self.cudnn.handle(self.device)
-        return (handle, self.image, self.filter, self.convolution, self.result)
+        return (handle, *self.operands, self.convolution, self.result)
 
     def _require_tensor_cores(self) -> None:
         """Raises UnsupportedProblem where cuDNN does not list the algorithm with them."""
@@ -279,13 +294,22 @@ class Convolution(TorchLayer):
             )
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
-        torch, x = self.torch, x.contiguous()
-        y = torch.empty(self.y4, dtype=x.dtype, device=x.device)
-        work = torch.empty(self.workspace, dtype=torch.uint8, device=x.device)
+        return self._computed(x.contiguous(), self.w, self.y4)
+
+    def backward(self, gy: Any, padding: tuple[int, int]) -> Any:
+        if self.wanted[0]:
+            return self._computed(self.w, gy.contiguous(), self.met)
+        return self._computed(self.x, gy.contiguous(), self.w4)
+
+    def _computed(self, first: Any, second: Any, shape: Shape) -> Any:
+        torch = self.torch
+        y = torch.empty(shape, dtype=first.dtype, device=first.device)
+        work = torch.empty(self.workspace, dtype=torch.uint8, device=first.device)
+        one, two = self.operands
         self.cudnn.call(
-            "cudnnConvolutionForward",
+            f"cudnnConvolution{self.called}",
             self.cudnn.handle(self.device),
-            *(ctypes.byref(self.one), self.image, x.data_ptr(), self.filter, self.w.data_ptr()),
+            *(ctypes.byref(self.one), one, first.data_ptr(), two, second.data_ptr()),
             *(self.convolution, self.number, work.data_ptr(), self.workspace),
             *(ctypes.byref(self.zero), self.result, y.data_ptr()),
         )
@@ -312,6 +336,7 @@ def copied_bytes(problem: Problem) -> float:
 
 def products(problem: Problem) -> float:
     """FLOP of the sums, products with padding included."""
+    problem = directions.forward_of(problem)
     outputs = problem.batch * problem.out_channels * math.prod(problem.output)
     return 2.0 * outputs * problem.terms
 
@@ -326,6 +351,14 @@ def excludes_transforms(problem: Problem, what: str) -> str | None:
     if problem.dtype == "float64":
         return f"{what} has no float64"
     return single_step(problem, what)
+
+
+def summed(problem: Problem, tiles: int) -> int:
+    """Products of spectra or of points that are summed, where there are so many tiles an image."""
+    if problem.direction == "grad_weight":
+        return problem.batch * tiles
+    channels = problem.in_channels if problem.direction == "forward" else problem.out_channels
+    return channels // problem.groups
 
 
 def transformed(problem: Problem, points: int, tiles: int) -> Cost:

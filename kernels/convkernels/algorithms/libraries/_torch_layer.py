@@ -1,4 +1,8 @@
-"""Layers of PyTorch as contenders: (B, C, H, W) with (K, C/groups, kh, kw), correlating."""
+"""Layers of PyTorch as contenders: (B, C, H, W) with (K, C/groups, kh, kw), correlating.
+
+Of the gradients, what ``torch.nn.functional.pad`` put around x before the call is taken off after
+it, and w's is flipped for a convolution.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 from convkernels.problem import Problem
 from convkernels.registry import Implementation
 from convkernels.surroundings import precision
+from convkernels.toolbox import layout
 from convkernels.toolbox.settings import Held, attribute
 
 PLANS = 10  # that are timed where cuDNN may time, PyTorch's own limit
@@ -37,7 +42,8 @@ def _cudnn(benchmark: bool) -> Held:
 class TorchLayer(Implementation):
     """A subclass gives ``layer``: from x and zeros to put at both ends of an axis, to y.
 
-    Other padding (even kernels, circular) is done before it, in each run.
+    Other padding (even kernels, circular) is done before it, in each run. One that has gradients
+    gives ``backward`` too.
     """
 
     benchmark = False  # whether cuDNN may time its plans, at the first run of a shape
@@ -45,7 +51,7 @@ class TorchLayer(Implementation):
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         import torch
 
-        self.problem, self.torch = problem, torch
+        self.problem, self.torch, self.xp = problem, torch, xp
         # On the CPU there is nothing to hold: cuDNN's settings are none of oneDNN's.
         self.settings = contextlib.nullcontext() if device == "cpu" else _cudnn(self.benchmark)
         self.x4 = (problem.batch, problem.in_channels, *problem.image)
@@ -54,20 +60,54 @@ class TorchLayer(Implementation):
         self.pads = (left, right, top, bottom)
         self.even = top == bottom and left == right and problem.boundary == "zero"
         self.flipped = problem.op == "convolution"
+        self.y4 = (problem.batch, problem.out_channels, *problem.output)
+        self.forward = problem.direction == "forward"
+        self.wanted = (problem.direction == "grad_input", problem.direction == "grad_weight")
+        self.padding = (top, left) if self.even else (0, 0)
 
     def load(self, b: Any) -> None:
+        if self.wanted[1]:
+            x = self._padded(b.reshape(self.x4))
+            self.x = x.clone(memory_format=self.torch.contiguous_format)
+            return
         w = b.reshape(self.w4)
         w = w.flip(-2, -1) if self.flipped else w
         # Of its own in any case: flip keeps the strides of what it is given, and clone would.
         self.w = w.clone(memory_format=self.torch.contiguous_format)
 
     def run(self, a: Any) -> Any:
-        problem = self.problem
-        x, padding = a.reshape(self.x4), (self.pads[2], self.pads[0])
+        if not self.forward:
+            return self._gradient(a.reshape(self.y4))
+        y = self.layer(self._padded(a.reshape(self.x4)), self.padding)
+        return y.reshape(self.problem.y_shape)
+
+    @property
+    def met(self) -> tuple[int, int, int, int]:
+        """Shape of x as the layer meets it."""
+        rows, columns = self.problem.image
         if not self.even:
-            mode = "circular" if problem.boundary == "circular" else "constant"
-            x, padding = self.torch.nn.functional.pad(x, self.pads, mode=mode), (0, 0)
-        return self.layer(x, padding).reshape(problem.y_shape)
+            rows, columns = layout.grown_size(self.problem)
+        return (*self.x4[:2], rows, columns)
+
+    def _padded(self, x: Any) -> Any:
+        """x as the layer meets it."""
+        if self.even:
+            return x
+        mode = "circular" if self.problem.boundary == "circular" else "constant"
+        return self.torch.nn.functional.pad(x, self.pads, mode=mode)
+
+    def _gradient(self, gy: Any) -> Any:
+        problem = self.problem
+        found = self.backward(gy, self.padding)
+        if self.wanted[0]:
+            found = found if self.even else layout.unpadded(found, problem, self.xp)
+        elif self.flipped:
+            found = found.flip(-2, -1)
+        return found.contiguous().reshape(problem.shapes[2])
+
+    def backward(self, gy: Any, padding: tuple[int, int]) -> Any:
+        """The gradient that is wanted: of x, as the layer meets it, or of the filters."""
+        raise NotImplementedError
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
         raise NotImplementedError

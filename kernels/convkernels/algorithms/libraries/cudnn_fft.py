@@ -4,7 +4,7 @@ Images and filters are transformed in each run, at sizes that are powers of two 
 names of its kernels (fft2d_r2c_32x32); channels are summed as a complex matrix product at each
 frequency. By its manual it takes padded images to 256×256, padding less than the kernel, no stride,
 no dilation and no float64. The workspace holds every spectrum. Mathieu, Henaff & LeCun 2013;
-Vasilache et al. 2015.
+Vasilache et al. 2015. Of its gradients: algorithms 2 of backward data and of backward filter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from convkernels.algorithms.libraries import _cudnn
-from convkernels.problem import Problem, Size
+from convkernels.problem import DIRECTIONS, Problem, Size
 from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
 
@@ -38,9 +38,10 @@ def transform_size(problem: Problem) -> Size:
     namespaces=("torch",),
     arithmetic="ieee (TF32 off), float32 for 16-bit storage",
     source="cudnnConvolutionForward, CUDNN_CONVOLUTION_FWD_ALGO_FFT; Mathieu, Henaff & LeCun 2013",
+    directions=DIRECTIONS,
 )
 class CuDNNFFT(_cudnn.Convolution):
-    number = 4
+    numbers = {"forward": 4, "grad_input": 2, "grad_weight": 2}  # noqa: RUF012
 
     @staticmethod
     def excludes(problem: Problem) -> str | None:
@@ -56,4 +57,5 @@ class CuDNNFFT(_cudnn.Convolution):
 
     @staticmethod
     def error_bound(problem: Problem) -> float:
-        return bounds.fourier(problem, math.prod(transform_size(problem)))
+        points = math.prod(transform_size(problem))
+        return bounds.fourier(problem, points, _cudnn.summed(problem, 1))

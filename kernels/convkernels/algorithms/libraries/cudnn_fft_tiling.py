@@ -4,6 +4,7 @@ As algorithm 4, with the image cut into overlapping tiles: less memory where ima
 its manual it takes kernels to 32×32 (to 256 of one row or column), padding less than the kernel, no
 stride, no dilation. The tile is not in the manual: the names of its kernels have 32×32
 (fft2d_r2c_32x32), and the cost here takes a power of two that is at least 32 and twice the kernel.
+Of its gradients: backward data's algorithm 3 and backward filter's 6.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 
 from convkernels.algorithms.libraries import _cudnn
-from convkernels.problem import Problem
+from convkernels.problem import DIRECTIONS, Problem
 from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
 
@@ -40,9 +41,10 @@ def tiles(problem: Problem) -> int:
     namespaces=("torch",),
     arithmetic="ieee (TF32 off), float32 for 16-bit storage",
     source="cudnnConvolutionForward, CUDNN_CONVOLUTION_FWD_ALGO_FFT_TILING; Vasilache et al. 2015",
+    directions=DIRECTIONS,
 )
 class CuDNNFFTTiling(_cudnn.Convolution):
-    number = 5
+    numbers = {"forward": 5, "grad_input": 3, "grad_weight": 6}  # noqa: RUF012
 
     @staticmethod
     def excludes(problem: Problem) -> str | None:
@@ -60,4 +62,5 @@ class CuDNNFFTTiling(_cudnn.Convolution):
 
     @staticmethod
     def error_bound(problem: Problem) -> float:
-        return bounds.fourier(problem, math.prod(tile(problem)))
+        points = math.prod(tile(problem))
+        return bounds.fourier(problem, points, _cudnn.summed(problem, tiles(problem)))

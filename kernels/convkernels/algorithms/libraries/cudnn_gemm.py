@@ -21,7 +21,7 @@ from convkernels.registry import Cost, algorithm
     source="cudnnConvolutionForward, CUDNN_CONVOLUTION_FWD_ALGO_GEMM; Chellapilla et al. 2006",
 )
 class CuDNNGemm(_cudnn.Convolution):
-    number = 2
+    numbers = {"forward": 2}  # noqa: RUF012
 
     @staticmethod
     def cost(problem: Problem) -> Cost:

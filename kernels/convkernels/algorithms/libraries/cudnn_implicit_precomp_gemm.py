@@ -2,6 +2,9 @@
 
 A table of offsets in the workspace takes the index arithmetic out of the product's inner loop: it
 is what cuDNN's heuristics take for most layers. Chetlur et al. 2014, section 3.
+
+Of its gradients backward filter's algorithm 3, algorithm 0 with some indices computed before: its
+sums are atomic, and so not deterministic.
 """
 
 from __future__ import annotations
@@ -18,9 +21,10 @@ from convkernels.registry import Cost, algorithm
     arithmetic="ieee (TF32 off), float32 for 16-bit storage",
     source="cudnnConvolutionForward, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM; Chetlur et "
     "al. 2014",
+    directions=("forward", "grad_weight"),
 )
 class CuDNNImplicitPrecompGemm(_cudnn.Convolution):
-    number = 1
+    numbers = {"forward": 1, "grad_weight": 3}  # noqa: RUF012
 
     @staticmethod
     def cost(problem: Problem) -> Cost:

@@ -25,7 +25,7 @@ from convkernels.toolbox import bounds
     "CUDNN_TENSOR_OP_MATH",
 )
 class CuDNNImplicitPrecompGemmTF32(_cudnn.Convolution):
-    number = 1
+    numbers = {"forward": 1}  # noqa: RUF012
     arithmetic = _cudnn.TENSOR_OP_MATH
 
     @staticmethod

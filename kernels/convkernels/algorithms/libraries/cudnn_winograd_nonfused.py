@@ -11,6 +11,9 @@ The error: with normal data each of the α² products of a tile comes with a rou
 size, which Aᵀ weighs, so that in one dimension the mean square of an output's error is that of a
 plain sum times γ = mean_p Σ_i A²_pi ‖G_i‖² ‖B_i‖² / r, and in two dimensions γ². For the points 0,
 ±1, ±2, ∞ of F(4, 3) γ is 10.8; for F(5, 5), with ±1/2 and 4 added, 170.
+
+Of its gradients: algorithms 5 of backward data and of backward filter. The tiles of the filter's
+are not in the manual either; its sum over tiles is bounded as one over channels.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 import math
 
 from convkernels.algorithms.libraries import _cudnn
-from convkernels.problem import ROUNDOFF, Problem
+from convkernels.problem import DIRECTIONS, ROUNDOFF, Problem
 from convkernels.registry import Cost, algorithm
 from convkernels.toolbox import bounds
 
@@ -33,9 +36,10 @@ TILES = {3: (4, 10.8), 5: (5, 170.0)}
     arithmetic="ieee (TF32 off), float32 for 16-bit storage",
     source="cudnnConvolutionForward, CUDNN_CONVOLUTION_FWD_ALGO_WINOGRAD_NONFUSED; Lavin & Gray "
     "2016",
+    directions=DIRECTIONS,
 )
 class CuDNNWinogradNonfused(_cudnn.Convolution):
-    number = 7
+    numbers = {"forward": 7, "grad_input": 5, "grad_weight": 5}  # noqa: RUF012
 
     @staticmethod
     def excludes(problem: Problem) -> str | None:
@@ -64,5 +68,7 @@ class CuDNNWinogradNonfused(_cudnn.Convolution):
     @staticmethod
     def error_bound(problem: Problem) -> float:
         _, gamma = TILES[problem.kernel[0]]
-        channels = math.sqrt(problem.in_channels // problem.groups)
-        return ROUNDOFF["float32"] * gamma * (2 + channels) + bounds.storage(problem)
+        m, _ = TILES[problem.kernel[0]]
+        tiles = math.prod(math.ceil(size / m) for size in problem.output)
+        terms = math.sqrt(_cudnn.summed(problem, tiles))
+        return ROUNDOFF["float32"] * gamma * (2 + terms) + bounds.storage(problem)

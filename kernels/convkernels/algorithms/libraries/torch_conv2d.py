@@ -4,6 +4,8 @@ TF32 is off. On CUDA ``torch.backends.cudnn.benchmark`` is as PyTorch has it by 
 cuDNN's heuristics pick the engine. What they pick can change from one size to the next, so this
 contender is of family ``library`` and stands for no idea.
 
+Gradients are those of its autograd, by the same call (aten.convolution_backward).
+
 Refuses what oneDNN 3.12 gets wrong on processors with AMX (pytorch#169688; ``check`` found it too).
 """
 
@@ -12,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from convkernels.algorithms.libraries._torch_layer import TorchLayer
-from convkernels.problem import Problem
-from convkernels.registry import algorithm, forward_only
+from convkernels.problem import DIRECTIONS, Problem
+from convkernels.registry import algorithm
 
 
 @algorithm(
@@ -22,12 +24,13 @@ from convkernels.registry import algorithm, forward_only
     namespaces=("torch",),
     arithmetic="ieee (TF32 off)",
     source="torch.nn.functional.conv2d",
+    directions=DIRECTIONS,
 )
 class TorchConv2d(TorchLayer):
+    native = DIRECTIONS
+
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
-        if reason := forward_only(problem):
-            return reason
         strided = problem.output[1] == 1 and problem.stride[1] > 1
         if problem.dtype == "bfloat16" and device == "cpu" and strided:
             return (
@@ -46,3 +49,29 @@ class TorchConv2d(TorchLayer):
                 dilation=problem.dilation,
                 groups=problem.groups,
             )
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        super().plan(problem, xp, device)
+        like = {"dtype": getattr(self.torch, problem.dtype), "device": device}
+        if problem.direction == "grad_input":  # what else the call takes, without values
+            self.x = self.torch.empty(self.met, **like)
+        elif problem.direction == "grad_weight":
+            self.w = self.torch.empty(self.w4, **like)
+
+    def backward(self, gy: Any, padding: tuple[int, int]) -> Any:
+        problem = self.problem
+        with self.settings:
+            gx, gw, _ = self.torch.ops.aten.convolution_backward(
+                gy,
+                self.x,
+                self.w,
+                None,
+                problem.stride,
+                padding,
+                problem.dilation,
+                False,
+                (0, 0),
+                problem.groups,
+                (*self.wanted, False),
+            )
+        return gx if self.wanted[0] else gw

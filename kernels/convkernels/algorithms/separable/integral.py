@@ -57,6 +57,7 @@ def _splitter(problem: Problem) -> float:
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, sums in float64",
     source="Crow 1984; Viola & Jones 2001, section 2; exact parts: Rump, Ogita & Oishi 2008",
+    directions=("forward", "grad_input"),
 )
 class Integral(Implementation):
     gradients = False  # of a constant kernel's elements only their value is left

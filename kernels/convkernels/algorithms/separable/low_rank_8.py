@@ -19,6 +19,7 @@ from convkernels.registry import algorithm
     namespaces=("numpy", "torch", "cupy"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="Treitel & Shanks 1971; factors by SVD: Eckart & Young 1936",
+    directions=("forward", "grad_input"),
 )
 class LowRank8(LowRank):
     RANK = 8

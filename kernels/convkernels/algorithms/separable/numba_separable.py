@@ -28,6 +28,7 @@ TILE = (64, 256)  # outputs, rounded to blocks
     namespaces=("numpy", "torch"),
     arithmetic="ieee, float32 for 16-bit storage",
     source="two passes: Treitel & Shanks 1971; register blocking: Van Zee & van de Geijn 2015",
+    directions=("forward", "grad_input"),
 )
 class NumbaSeparable(Tiled):
     STAGE = "two passes"

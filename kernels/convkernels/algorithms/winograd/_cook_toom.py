@@ -21,6 +21,7 @@ import functools
 import math
 import operator
 from fractions import Fraction
+from typing import Any
 
 Row = tuple[Fraction, ...]
 Matrix = tuple[Row, ...]
@@ -54,9 +55,25 @@ class Transforms:
         import numpy as np
 
         at, g, bt = (np.asarray(matrix, dtype=np.float64) for matrix in (self.at, self.g, self.bt))
-        spread = np.linalg.norm(at, axis=0)
-        gram = np.outer(spread, spread) * (g @ g.T) * (bt @ bt.T)
-        return float(np.linalg.norm(gram, 2))
+        return _growth(at.T, g, bt)
+
+    @functools.cached_property
+    def weight_growth(self) -> float:
+        """The same of the filters' gradient Gᵀ ((A gy) ⊙ (Bᵀ d)), where A and G have changed
+        places: λ_max(Σ_i |G_i|² t_i t_iᵀ), with t_i = A_i ⊗ B_i."""
+        import numpy as np
+
+        at, g, bt = (np.asarray(matrix, dtype=np.float64) for matrix in (self.at, self.g, self.bt))
+        return _growth(g, at.T, bt)
+
+
+def _growth(spreading: Any, first: Any, second: Any) -> float:
+    """Of matrices with a row for each point: of the one that spreads products, of their factors."""
+    import numpy as np
+
+    spread = np.linalg.norm(spreading, axis=1)
+    gram = np.outer(spread, spread) * (first @ first.T) * (second @ second.T)
+    return float(np.linalg.norm(gram, 2))
 
 
 @functools.cache

@@ -12,19 +12,24 @@ Costs α²/m² products for an output and an input channel, where the sum has r�
 numbers a pixel and channel several times, which few channels do not pay for. The filter is
 transformed in ``load``, in float64. On a CPU so many tiles are taken at once as its caches hold.
 
+The filters' gradient is the adjoint, gw = Gᵀ [ Σ_tiles (A gy Aᵀ) ⊙ (Bᵀ d B) ] G: tiles of the
+output's gradient that do not overlap, the same tiles of x, and one product at each point with all
+images and tiles along the sum. An image's gradient is the forward pass with the roles exchanged.
+
 Lavin & Gray 2016, Fast Algorithms for Convolutional Neural Networks, section 4.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from convkernels.algorithms.winograd._cook_toom import Matrix, transforms
 from convkernels.problem import ITEMSIZE, ROUNDOFF, Problem, Size
-from convkernels.registry import Cost, Implementation, forward_only, workspace_bytes
-from convkernels.toolbox import bounds, layout
+from convkernels.registry import Cost, Implementation, workspace_bytes
+from convkernels.toolbox import bounds, directions, layout
 from convkernels.toolbox.bounds import compute_dtype
 from convkernels.toolbox.planes import single_step
 from convkernels.toolbox.scaling import exponent, scaled
@@ -42,20 +47,24 @@ CHUNK = 1 << 17  # numbers of a filter's transform at once
 class Winograd(Implementation):
     """A subclass gives m and r of F(m×m, r×r)."""
 
+    native = ("forward", "grad_weight")
     m: int
     r: int
 
     @classmethod
     def refuses(cls, problem: Problem, namespace: str, device: str) -> str | None:
         (kh, kw), r = problem.kernel, cls.r
-        if reason := forward_only(problem):
-            return reason
         if (kh, kw) != (r, r):
             return f"takes kernels of {r}×{r} only; this is {kh}×{kw}"
         return single_step(problem, "minimal filtering")
 
     @classmethod
     def cost(cls, problem: Problem) -> Cost:
+        if problem.direction == "grad_weight":  # its steps are the forward pass's, backwards
+            found = cls.cost(directions.forward_of(problem))
+            gy = problem.batch * problem.out_channels * math.prod(problem.output)
+            more = workspace_bytes(problem, 4.0 * gy)
+            return dataclasses.replace(found, workspace=found.workspace + more)
         m, r, alpha = cls.m, cls.r, cls.m + cls.r - 1
         (down, across), (height, width) = cls._tiles(problem), cls._grid(problem)
         ins, outs = problem.batch * problem.in_channels, problem.batch * problem.out_channels
@@ -96,10 +105,15 @@ class Winograd(Implementation):
         each: the tests have them one by one, and the whole is 7 to 11 % less than said here.
         """
         alpha = cls.m + cls.r - 1
+        unit = ROUNDOFF[compute_dtype(problem.dtype)]
+        if problem.direction == "grad_weight":
+            # Products are summed over tiles, and α² of a tile's become r².
+            summed = problem.batch * math.prod(cls._tiles(problem)) + alpha
+            growth = alpha / cls.r * transforms(cls.m, cls.r).weight_growth
+            return unit * growth * math.sqrt(summed / 3) + bounds.storage(problem)
         filtered = cls.r**2 if problem.dtype == "float64" else 1
         roundings = filtered + problem.in_channels // problem.groups + alpha
         growth = alpha / cls.m * transforms(cls.m, cls.r).growth
-        unit = ROUNDOFF[compute_dtype(problem.dtype)]
         return unit * growth * math.sqrt(roundings / 3) + bounds.storage(problem)
 
     @classmethod
@@ -128,7 +142,9 @@ class Winograd(Implementation):
         return (max(1, min(problem.batch, limit // (row * strip))), strip)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
-        self.problem, self.xp = problem, xp
+        self.gradient = problem.direction == "grad_weight"
+        self.problem = problem = directions.forward_of(problem)
+        self.xp = xp
         self.by_value = device == "cpu"  # on a GPU, looking at the filter would wait for it
         self.alpha, self.tiles = self.m + self.r - 1, self._tiles(problem)
         self.images, self.strip = self._chunk(problem, CACHED if device == "cpu" else LIMIT)
@@ -143,6 +159,9 @@ class Winograd(Implementation):
 
     def load(self, b: Any) -> None:
         problem, xp = self.problem, self.xp
+        if self.gradient:
+            self._load_image(b)
+            return
         w = layout.filters(b, problem, xp)
         self.power = exponent(w, xp) if self.by_value else 0
         if self.power:
@@ -164,12 +183,11 @@ class Winograd(Implementation):
 
     def run(self, a: Any) -> Any:
         problem, xp, m = self.problem, self.xp, self.m
+        if self.gradient:
+            return self._filters_gradient(layout.outputs(a, problem, xp))
         down, across = self.tiles
-        x = layout.images(a, problem, xp)
         with stage("pad"):
-            if self.wraps:
-                x = layout.padded(x, problem, xp)
-            x = layout.padded(x, self.growth, xp)
+            x = self._grown(a)
         channels = (problem.groups, problem.out_channels // problem.groups)
         shape = (problem.batch, *channels, down, m, across, m)
         y = xp.empty(shape, dtype=x.dtype, device=x.device)
@@ -193,6 +211,45 @@ class Winograd(Implementation):
                 part, cropped = scaled(part, self.power), False
             part = xp.astype(part, getattr(xp, problem.dtype), copy=cropped)
             return layout.result(part, problem, xp)
+
+    def _grown(self, x: Any) -> Array:
+        """x as (B, G, C/G, H, W), grown to whole blocks."""
+        x = layout.images(x, self.problem, self.xp)
+        if self.wraps:
+            x = layout.padded(x, self.problem, self.xp)
+        return layout.padded(x, self.growth, self.xp)
+
+    def _load_image(self, b: Any) -> None:
+        found = transforms(self.m, self.r)
+        self.x = self._grown(b)
+        self.a, self.bt = (
+            self._array(matrix, self.x.dtype, self.x)
+            for matrix in (tuple(zip(*found.at, strict=True)), found.bt)
+        )
+        self.gt = self._array(tuple(zip(*found.g, strict=True)), self.xp.float64, self.x)
+
+    def _filters_gradient(self, gy: Array) -> Any:
+        """gy (B, G, K/G, OH, OW) → the filters' gradient in the problem's shape."""
+        problem, xp, m, alpha = self.problem, self.xp, self.m, self.alpha
+        down, across = self.tiles
+        gy = layout.window(gy, (0, 0), (down * m, across * m), xp)
+        gy = xp.reshape(gy, (*gy.shape[:3], down, m, across, m))
+        total = None
+        for images, rows in self._chunks():
+            with stage("forward"):
+                tiles = self._to_points(self.x[images, ...], rows)
+                # (column, row, G, K/G, images, rows of tiles, tiles)
+                part = xp.permute_dims(gy[images, :, :, rows, ...], (6, 4, 1, 2, 0, 3, 5))
+                shape = (alpha**2, *part.shape[2:4], -1)
+                points = xp.reshape(self._both(self.a, xp.reshape(part, (m, m, -1))), shape)
+            with stage("multiply"):  # (α², G, K/G, tiles) · (α², G, tiles, C/G)
+                product = xp.matmul(points, xp.matrix_transpose(tiles))
+                total = product if total is None else total + product
+        with stage("inverse"):
+            planes = xp.reshape(xp.astype(total, xp.float64), (alpha, alpha, -1))
+            gw = xp.astype(self._both(self.gt, planes), self.x.dtype)
+            gw = xp.reshape(gw, (self.r, self.r, *product.shape[1:]))
+            return layout.filters_result(xp.permute_dims(gw, (2, 3, 4, 1, 0)), problem, xp)
 
     def _chunks(self) -> Iterator[tuple[slice, slice]]:
         """Images and rows of tiles that are taken at once."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from convkernels.algorithms.winograd._winograd import ARITHMETIC, SOURCE, Winograd
 from convkernels.namespaces import NAMES
+from convkernels.problem import DIRECTIONS
 from convkernels.registry import algorithm
 
 
@@ -16,6 +17,7 @@ from convkernels.registry import algorithm
     namespaces=NAMES,
     arithmetic=ARITHMETIC,
     source=SOURCE,
+    directions=DIRECTIONS,
 )
 class Winograd6x6Of3x3(Winograd):
     m, r = 6, 3
