@@ -100,8 +100,8 @@ WEIGH = $(BIN)/python -m pip install --quiet --dry-run --no-deps --report - $(CO
   2>/dev/null | $(BIN)/python -c "$$HEAVY" || true
 define HEAVY
 import json, sys
-(found,) = json.load(sys.stdin)["install"]
-needs = found["metadata"].get("requires_dist", [])
+found = json.load(sys.stdin)["install"]  # none where torch is here already
+needs = [need for one in found for need in one["metadata"].get("requires_dist", [])]
 if any(need.startswith(("nvidia-", "cuda-")) for need in needs):
     print(
         "note: the package index has no CPU build of torch for this Python: gigabytes of CUDA "
