@@ -25,7 +25,7 @@ from convkernels.toolbox import threads
 if TYPE_CHECKING:
     from convkernels.prediction import CostModel, Prediction
 
-KIND, SCHEMA = "calibration", 1
+KIND, SCHEMA = "calibration", 2
 PHASES = ("plan", "load", "run")
 COMMAND = "convcross calibrate"  # which makes and renews it
 
@@ -58,10 +58,12 @@ class Fit:
     ----------
     phases : a cost model of each of PHASES, by its name
     share_of_bound : the largest error that was measured, over the one that it promises
+    spare : wherever it is fast others are as fast, so that a choice does without it
     """
 
     phases: Mapping[str, CostModel]
     share_of_bound: float
+    spare: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Calibration:
     held_out: tuple[HeldOut, ...] = ()
     slower: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def leading(self) -> list[str]:
+        """The contenders that a choice takes, in order of their names."""
+        return sorted(name for name, fit in self.contenders.items() if not fit.spare)
+
     def predict(self, contender: str, problem: Problem) -> list[Prediction] | None:
         """What each of PHASES of a contender that it knows will take, in seconds; None where the
         contender refuses the problem, and for a gradient: its problems were forward ones."""
@@ -113,6 +119,7 @@ class Calibration:
             name: {
                 "phases": {phase: model.to_json() for phase, model in fit.phases.items()},
                 "error": {"share_of_bound": fit.share_of_bound},
+                "spare": fit.spare,
             }
             for name, fit in self.contenders.items()
         }
@@ -157,7 +164,7 @@ def _fit(data: Any) -> Fit:
     from convkernels.prediction import CostModel
 
     phases = {phase: CostModel.from_json(data["phases"][phase]) for phase in PHASES}
-    return Fit(phases, float(data["error"]["share_of_bound"]))
+    return Fit(phases, float(data["error"]["share_of_bound"]), bool(data["spare"]))
 
 
 def _held_out(data: Any) -> HeldOut:

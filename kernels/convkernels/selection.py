@@ -65,7 +65,8 @@ def ranked(
     calls: int = 1,
     calibration: calibrations.Calibration | None = None,
 ) -> Ranking:
-    """Every algorithm of the namespace: first what fits in memory, the least time before the more.
+    """Every algorithm of the namespace: first what fits in memory, there what the calibration does
+    not call spare, the least time before the more.
 
     Parameters
     ----------
@@ -90,7 +91,9 @@ def ranked(
         _ranked(candidates[name], problem, costs[name], fits.get(name), calls)
         for name in sorted(costs, key=lambda name: (costs[name].bytes, name))
     ]
-    return Ranking(sorted(taken, key=lambda one: (not one.fits, one.seconds)), refusals)
+    spare = {name for name, fit in fits.items() if fit.spare}
+    taken.sort(key=lambda one: (not one.fits, one.algorithm.name in spare, one.seconds))
+    return Ranking(taken, refusals)
 
 
 def never(candidate: Algorithm) -> str | None:

@@ -158,6 +158,23 @@ def test_contenders_are_chosen_by_patterns(known: Calibration) -> None:
         among(known, "fftt")
 
 
+def test_spare_contenders_come_last_unless_they_are_named(known: Calibration) -> None:
+    problem = Problem((512, 512), (31, 31), mode="same")
+    fits = {
+        name: dataclasses.replace(fit, spare=name == "fft/numpy")
+        for name, fit in known.contenders.items()
+    }
+    spared = dataclasses.replace(known, contenders=fits)
+
+    def order(among_: Calibration) -> list[str]:
+        return [one.contender for one in advise(problem, among_, (0, 0, 1)).ranked]
+
+    assert order(known)[0] == "fft/numpy" == order(spared)[-1]
+    assert spared.leading() == sorted(fits.keys() - {"fft/numpy"})
+    assert order(among(spared, "*/numpy"))[-1] == "fft/numpy"
+    assert order(among(spared, "fft/numpy,direct/numpy"))[0] == "fft/numpy"
+
+
 def test_json_is_json(known: Calibration) -> None:
     told = json.loads(json.dumps(advise(square(512, 7), known, FIRST).to_json(), allow_nan=False))
     assert told["weights"] == {"plan": 1.0, "load": 1.0, "run": 1.0}

@@ -71,10 +71,37 @@ def test_larger_problems_come_step_by_step() -> None:
     assert field.hopeful(huge) == [DIRECT]
 
 
+def settled(seconds: dict[Contender, list[float]]) -> list[Contender]:
+    """Who goes on after so many seconds on problems."""
+    field = Race(list(seconds), lambda *_: 0.0)
+    for row in zip(*seconds.values(), strict=True):
+        side = 64 + len(field.entries[DIRECT].times)
+        times = {one: Times(0.0, 0.0, value) for one, value in zip(seconds, row, strict=True)}
+        field.add(Problem((side, side), (3, 3), mode="same"), times)
+    field.settle()
+    return [one for one, entry in field.entries.items() if not entry.spare]
+
+
+def test_those_go_on_who_together_are_as_fast_as_all() -> None:
+    assert settled({DIRECT: [1.0, 9.0], FFT: [9.0, 1.0], SAVE: [0.999, 0.999]}) == [SAVE]
+    assert settled({DIRECT: [1.0, 9.0], FFT: [9.0, 1.0], SAVE: [1.1, 1.1]}) == [DIRECT, FFT]
+    assert settled({DIRECT: [1.0, 1.0], FFT: [1.0, 1.2], SAVE: [3.0, 3.0]}) == [DIRECT]
+
+
+def test_who_alone_was_measured_goes_on() -> None:
+    field = Race([DIRECT, FFT], lambda *_: 0.0)
+    field.add(Problem((64, 64), (3, 3), mode="same"), {DIRECT: Times(0.0, 0.0, 1.0)})
+    field.add(Problem((65, 65), (3, 3), mode="same"), {FFT: Times(0.0, 0.0, 1.0)})
+    field.settle()
+    assert not any(entry.spare for entry in field.entries.values())
+
+
 def test_who_refuses_or_is_lost_is_not_asked() -> None:
     field = Race([DIRECT, Contender("winograd-4x4-3x3/numpy@cpu")], lambda *_: 0.0)
     assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == [DIRECT]
     field.entries[DIRECT].lost = "it raised"
+    assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == []
+    field.entries[DIRECT].lost, field.entries[DIRECT].spare = None, True
     assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == []
 
 

@@ -236,16 +236,8 @@ def test_list_as_json(convcross: Any) -> None:
     assert len(rows) >= 8
     for row in rows:
         assert set(row) == {
-            "name",
-            "family",
-            "groups",
-            "namespaces",
-            "directions",
-            "arithmetic",
-            "source",
-            "bound",
-            "available",
-            "reason",
+            *("name", "family", "groups", "namespaces", "directions", "arithmetic", "source"),
+            *("bound", "available", "reason"),
         }
         assert set(row["available"]) == set(row["reason"]) == set(row["namespaces"])
         for namespace, here in row["available"].items():

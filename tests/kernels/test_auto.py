@@ -299,6 +299,16 @@ def test_auto_follows_the_calibration() -> None:
     assert [picked(calls=calls) for calls in (1, 7, 9)] == ["direct", "direct", "fft"]
 
 
+def test_a_spare_contender_is_taken_last() -> None:
+    known = made({"direct/numpy": (0.0, 0.0, 2e-3), "fft/numpy": (0.0, 0.0, 1e-3)})
+    spare = dataclasses.replace(known.contenders["fft/numpy"], spare=True)
+    calibration.write(
+        dataclasses.replace(known, contenders={**known.contenders, "fft/numpy": spare})
+    )
+    found = [one.name for one in preferred(Problem((64, 64), (5, 5)), "numpy", "cpu")]
+    assert found == ["direct", "fft"]
+
+
 def test_auto_goes_by_arithmetic_where_none_holds() -> None:
     without = picked()
     calibration.write(made({"fft/numpy": (0.0, 0.0, 0.0)}))

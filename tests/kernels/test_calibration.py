@@ -53,13 +53,14 @@ def test_what_is_written_is_read() -> None:
 
 def test_the_file_is_the_json_that_is_promised() -> None:
     data = json.loads(calibration.write(CALIBRATION).read_text())
-    assert (data["kind"], data["schema"]) == ("calibration", 1)
+    assert (data["kind"], data["schema"]) == ("calibration", 2)
     parts = {"key", "made_at", "commit", "contenders", "held_out", "slower"}
     assert set(data) == {"kind", "schema"} | parts
     assert set(data["key"]) == {"machine", "device", "threads", "versions"}
     entry = data["contenders"]["fft/numpy"]
     assert set(entry["phases"]) == {"plan", "load", "run"}
     assert entry["error"] == {"share_of_bound": 0.5}
+    assert entry["spare"] is False
 
 
 def test_a_phase_predicts_as_before() -> None:
@@ -82,7 +83,7 @@ def test_without_a_file_there_is_none() -> None:
         ({"key.threads": 99}, "threads is 99; allowed: "),
         ({"key.device": "cuda:0"}, "device is 'cuda:0'; allowed: 'cpu'"),
         ({"key.versions": {"scipy": "0.1"}}, "numpy is None; allowed: '"),
-        ({"schema": 2}, "is damaged: kind is 'calibration', schema 2; allowed: calibration, 1"),
+        ({"schema": 1}, "is damaged: kind is 'calibration', schema 1; allowed: calibration, 2"),
         ({"kind": "record"}, "is damaged: kind is 'record'"),
         ({"contenders": {"fft/numpy": {}}}, "is damaged: it has no 'phases'"),
         ({"contenders": []}, "is damaged: "),

@@ -54,7 +54,8 @@ class Advice:
 
     Attributes
     ----------
-    ranked : first those within the limits, the fastest first
+    ranked : first those within the limits, the fastest first; of these the last are those in whose
+        place others are as fast wherever they are (``calibration.Fit.spare``)
     refused : why contenders that have a fit do not take the problem
     slower : why others have no fit
     """
@@ -95,12 +96,20 @@ def require(device: str) -> Calibration:
 
 
 def among(known: Calibration, patterns: str | None) -> Calibration:
-    """The calibration of those contenders that match. Raises BadInput where none does."""
+    """The calibration of those contenders that match; one that is named in full is not spare.
+
+    Raises BadInput where none does.
+    """
     if patterns is None:
         return known
+    named = patterns.split(",")
     there = [Contender(f"{name}@{known.key.device}") for name in known.contenders]
-    chosen = {contender.short for contender in matching(patterns.split(","), there)}
-    kept = {name: fit for name, fit in known.contenders.items() if name in chosen}
+    chosen = {contender.short for contender in matching(named, there)}
+    kept = {
+        name: dataclasses.replace(fit, spare=fit.spare and name not in named)
+        for name, fit in known.contenders.items()
+        if name in chosen
+    }
     return dataclasses.replace(known, contenders=kept)
 
 
@@ -142,7 +151,8 @@ def advise(
     if not found:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise BadInput(f"no contender takes it: {reasons}")
-    found.sort(key=lambda one: (one.beyond is not None, one.seconds))
+    spare = {name for name, fit in known.contenders.items() if fit.spare}
+    found.sort(key=lambda one: (one.beyond is not None, one.contender in spare, one.seconds))
     if found[0].beyond is not None:
         raise BadInput(_nearest(found, max_error, max_workspace))
     best = found[0]

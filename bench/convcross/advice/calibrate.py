@@ -30,7 +30,7 @@ from convkernels.prediction import CostModel
 from convkernels.selection import never
 
 BUDGET = 80.0  # seconds: with the libraries' start and the end, 90 in all
-HELD_OUT, FITS = 0.15, 0.1  # of the budget
+SCOUTING, HELD_OUT, FITS = 0.4, 0.15, 0.1  # of the budget
 FIRST = 8  # problems that come first, the smallest of so many times as many
 LEAST = 8  # samples of a contender whose phases are fitted
 PROGRESS = 5.0  # seconds between two lines of progress
@@ -75,9 +75,13 @@ def calibrate(
     operands, order = Operands(seed), random.Random(seed)
     held_out: list[HeldOut] = []
     told, end = begin, begin + (1 - FITS) * budget
+    settled = False
     for number, problem in enumerate(_problems(seed)):
         if time.perf_counter() > end:
             break
+        if not settled and time.perf_counter() > begin + SCOUTING * budget:
+            settled = True
+            race.settle()
         chosen = race.hopeful(problem)
         if not chosen:
             continue
@@ -155,7 +159,7 @@ def _fitted(entry: Entry) -> Fit | None:
         seconds = [max(getattr(times, phase), 1e-9) for times in entry.times]
         phases[phase] = fit.fit(entry.problems, entry.costs, seconds)
     share = _share_of_bound(entry.contender)
-    return None if share is None else Fit(phases, share)
+    return None if share is None else Fit(phases, share, entry.spare)
 
 
 def _share_of_bound(contender: Contender) -> float | None:

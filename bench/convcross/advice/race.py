@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
 from convcross.advice import fit
 from convcross.advice.trials import Times
@@ -22,6 +23,8 @@ from convkernels.prediction import CostModel, Prediction
 from convkernels.registry import Cost
 
 MARGIN = 1.3
+SPARED = 0.01  # mean log loss for which contenders are done without
+UNMEASURED = 3.0  # times the fastest's time, of a problem on which none of those kept was measured
 HOPE = 15.0  # a contender of n samples may be 1 + HOPE/n times as fast as predicted
 FEW = 12  # samples, up to which a model's length scales are found anew
 LONGEST = 0.06  # seconds of a call of a contender that is measured
@@ -44,6 +47,7 @@ class Entry:
     problems, costs, times : of each sample
     nearest : least warm time over that of the fastest of its namespace, of all problems
     lost : that reason for which it is in the race no more
+    spare : others are as fast wherever it is: it is in the race no more
     """
 
     contender: Contender
@@ -52,6 +56,7 @@ class Entry:
     times: list[Times] = dataclasses.field(default_factory=list)
     nearest: float = float("inf")
     lost: str | None = None
+    spare: bool = False
     warm: CostModel | None = None
     first: CostModel | None = None
     _fitted: int = 0
@@ -59,7 +64,8 @@ class Entry:
     def takes(self, problem: Problem) -> bool:
         contender = self.contender
         refusal = contender.found.refuses(problem, contender.namespace, contender.device)
-        return self.lost is None and refusal is None and self._slowest(problem) <= PATIENCE
+        out = self.lost is not None or self.spare or refusal is not None
+        return not out and self._slowest(problem) <= PATIENCE
 
     def _slowest(self, problem: Problem) -> float:
         """Seconds of a call at the slowest rate of its kind."""
@@ -97,6 +103,16 @@ class Entry:
 def _work(cost: Cost) -> float:
     """FLOP and bytes of a call."""
     return max(1.0, cost.flops + cost.bytes + cost.once_flops + cost.once_bytes)
+
+
+def _loss(found: Collection[Mapping[Contender, float]], kept: Set[Contender]) -> float:
+    """Mean log loss of the fastest of those kept, over problems with their measured times."""
+    lost = 0.0
+    for seconds in found:
+        left = [seconds[one] for one in seconds.keys() & kept]
+        over = min(left) / min(seconds.values()) if left else UNMEASURED
+        lost += math.log(min(over, UNMEASURED))
+    return lost / len(found)
 
 
 class Race:
@@ -144,6 +160,31 @@ class Race:
             )
 
         return [entry for entry in entries if may_win(entry)]
+
+    def settle(self) -> None:
+        """Go on with those contenders alone that together are as fast as all, but for SPARED.
+
+        One after the other the contender that is missed least goes, as in backward elimination: to
+        choose between fewer is to err less, and their samples are more.
+        """
+        problems: dict[str, dict[Problem, dict[Contender, float]]] = collections.defaultdict(dict)
+        for entry in self.entries.values():
+            for problem, times in zip(entry.problems, entry.times, strict=True):
+                measured = problems[entry.contender.namespace].setdefault(problem, {})
+                measured[entry.contender] = times.warm
+        for namespace, found in problems.items():
+            kept = {
+                contender
+                for contender, entry in self.entries.items()
+                if contender.namespace == namespace and entry.lost is None and entry.times
+            }
+            while len(kept) > 1:
+                losses = {one: _loss(found.values(), kept - {one}) for one in sorted(kept)}
+                least = min(losses, key=lambda one: losses[one])
+                if losses[least] > SPARED:
+                    break
+                kept.remove(least)
+                self.entries[least].spare = True
 
     def add(self, problem: Problem, times: Mapping[Contender, Times]) -> None:
         """What was measured of a problem."""

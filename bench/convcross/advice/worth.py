@@ -107,7 +107,7 @@ def words(known: Calibration) -> list[str]:
         return ["No problem was held out: what it is worth is not told."]
     lines = [f"Of {count} times of held-out runs {inside / count:.0%} lie in their 90 % intervals."]
     for namespace in sorted({name.partition("/")[2] for name in known.contenders}):
-        among = [name for name in known.contenders if name.endswith(f"/{namespace}")]
+        among = [name for name in known.leading() if name.endswith(f"/{namespace}")]
         for phase, what in (("fresh", "with its plan kept"), ("first", "a first call")):
             weights = PHASE_WEIGHTS[phase]
             told = loss(predicted(known, weights), known.held_out, among, weights)

@@ -131,7 +131,7 @@ def _export(known: Calibration, counted: Weights, form: str) -> None:
 
     if form not in FORMATS:
         raise BadInput(f"export is {form!r}; allowed: {', '.join(FORMATS)}")
-    print(FORMATS[form](rule.grow(known, sorted(known.contenders), counted), known))
+    print(FORMATS[form](rule.grow(known, known.leading(), counted), known))
 
 
 def _pair(what: str, text: str) -> tuple[int, int]:
