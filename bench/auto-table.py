@@ -199,7 +199,7 @@ def main() -> None:
     results = {}
     problems = list(itertools.islice(design.problems(SEED, KINDS, ["float32"]), count))
     for namespace in RIVALS:
-        among = [name for name in known.contenders if name.endswith(f"/{namespace}")]
+        among = [name for name in known.leading() if name.endswith(f"/{namespace}")]
         if not among:
             continue
         grown = rule.grow(known, among, WARM)

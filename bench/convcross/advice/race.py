@@ -22,10 +22,10 @@ from convkernels import Problem
 from convkernels.prediction import CostModel, Prediction
 from convkernels.registry import Cost
 
-MARGIN = 1.3
+MARGIN = 1.2
 SPARED = 0.01  # mean log loss for which contenders are done without
 UNMEASURED = 3.0  # times the fastest's time, of a problem on which none of those kept was measured
-HOPE = 15.0  # a contender of n samples may be 1 + HOPE/n times as fast as predicted
+HOPE = 10.0  # a contender of n samples may be 1 + HOPE/n times as fast as predicted
 FEW = 12  # samples, up to which a model's length scales are found anew
 LONGEST = 0.06  # seconds of a call of a contender that is measured
 # A call is begun that would take no more seconds at the slowest rate of those that did at least
@@ -127,12 +127,15 @@ class Race:
         self.entries = {contender: Entry(contender) for contender in contenders}
         self.floor = floor
 
+    def takers(self, problem: Problem) -> list[Contender]:
+        """Those still in the race that take the problem."""
+        return [entry.contender for entry in self.entries.values() if entry.takes(problem)]
+
     def hopeful(self, problem: Problem) -> list[Contender]:
-        """Those that take the problem and may be among the fastest of their namespace."""
+        """Of those the ones that may be among the fastest of their namespace."""
         there: dict[str, list[Entry]] = collections.defaultdict(list)
-        for entry in self.entries.values():
-            if entry.takes(problem):
-                there[entry.contender.namespace].append(entry)
+        for contender in self.takers(problem):
+            there[contender.namespace].append(self.entries[contender])
         return [
             entry.contender
             for entries in there.values()

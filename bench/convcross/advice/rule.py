@@ -26,7 +26,7 @@ from convkernels.discovery import find
 
 PROBLEMS, SEED = 1500, 101  # that the tree is grown on
 LEAVES = 6  # at most: ten lines
-GAIN = 0.004  # of the mean log loss
+GAIN = 0.002  # of the mean log loss
 FEWEST = 15  # problems of a leaf
 REFUSED = math.log(1e3)  # log loss of a contender that does not take the problem
 
@@ -68,14 +68,21 @@ class Rule:
 
 
 def sizes(problem: Problem) -> dict[str, float]:
-    """What a rule asks: N and n are sides of squares of the same area, channels of a group."""
+    """What a rule asks, as Python and C write it: N and n are sides of squares of the same area,
+    channels and filters those of a group; what an output sums, and how it is shared."""
+    N, n = math.sqrt(math.prod(problem.image)), math.sqrt(math.prod(problem.kernel))
+    channels = problem.in_channels / problem.groups
+    filters = problem.out_channels / problem.groups
     return {
-        "N": math.sqrt(math.prod(problem.image)),
-        "n": math.sqrt(math.prod(problem.kernel)),
+        "N": N,
+        "n": n,
         "batch": problem.batch,
-        "channels": problem.in_channels / problem.groups,
-        "filters": problem.out_channels / problem.groups,
+        "channels": channels,
+        "filters": filters,
         "groups": problem.groups,
+        "N / n": N / n,
+        "channels * n * n": channels * n * n,
+        "channels * filters": channels * filters,
     }
 
 
