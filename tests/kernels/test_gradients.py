@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels.algorithms.fft.fft_gemm import GemmFFT
 from convkernels.discovery import algorithms
 from support.acceptance import FEW, REFUSES, SLOW, accepted
 from support.contenders import STRICT, Contender, contenders
@@ -27,6 +29,7 @@ WANTED = {
     ),
     **dict.fromkeys(("overlap-add", "overlap-save"), ("grad_input", "grad_weight")),
     **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), ("grad_input", "grad_weight")),
+    "fft-gemm": ("grad_input", "grad_weight"),
 }
 
 
@@ -165,3 +168,17 @@ def test_a_record_says_how_a_gradient_was_solved() -> None:
     instance = algorithms()["fft"].prepare(problem, "numpy", "cpu")
     assert instance.provenance()["solved_as"] == "7×7 with 8×8"
     assert "padded" in instance.provenance()
+
+
+def test_a_pass_of_fft_gemm_costs_its_product_and_three_transforms() -> None:
+    fields: dict[str, Any] = {"batch": 2, "in_channels": 8, "out_channels": 24, "mode": "same"}
+    algorithm = algorithms()["fft-gemm"]
+    loaded = {"forward": "w", "grad_input": "w", "grad_weight": "x"}
+    for direction, operand in loaded.items():
+        problem = Problem((20, 20), (5, 5), direction=direction, **fields)
+        tiling = GemmFFT.tiling(problem)
+        transforms = {which: tiling.transform_flops(which) for which in "xwy"}
+        found = algorithm.cost(problem)
+        assert found.once_flops == transforms[operand]
+        whole = tiling.product_flops + sum(transforms.values())
+        assert found.flops + found.once_flops == pytest.approx(whole)

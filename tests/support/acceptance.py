@@ -45,7 +45,7 @@ REFUSES: dict[str, Callable[[Problem], bool]] = {
         lambda problem: False,
     ),
     "integral": lambda p: p.dilation != (1, 1),
-    **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-mkl"), lambda problem: False),
+    **dict.fromkeys(("fft-ducc", "fft-fftw", "fft-gemm", "fft-mkl"), lambda problem: False),
     **dict.fromkeys(
         ("fft-exact", "fft-packed", "fft-power-of-two", "overlap-add", "overlap-save"),
         lambda problem: False,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from convcross.errors import BadInput
 from convcross.sweeps import data, spec
 from convcross.sweeps.shipped import shipped
+from convkernels import Problem
 from convkernels.problem import OPS
 
 GRID = "sizes = [16]\nkernels = [3]\n"
@@ -37,6 +38,9 @@ def complaint(folder: Path, text: str, overrides: dict[str, Any] | None = None) 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        (GRID + "outputs = [2]\n", ("outputs: there are sizes too", "one of the two")),
+        ("outputs = [2]\nkernels = [3]\n", ("modes is ['same']", "with outputs: valid")),
+        ('outputs = [2]\nmodes = ["valid"]\n', ("kernels: the grid is empty",)),
         ("sizes = [16", ("not TOML", "Unclosed array")),
         (GRID.replace("\n", "\r\r\n"), ("not TOML", "Expected newline")),
         ("a = " + "[" * 3000 + "]" * 3000, ("not TOML",)),
@@ -154,6 +158,37 @@ def test_defaults_are_one_setting_and_a_file_names_its_sweep(tmp_path: Path) -> 
     assert (problem.op, problem.mode, problem.dtype) == ("convolution", "same", "float32")
     assert (image_data, kernel_data) == ("normal", "normal")
     assert sweep.error_seeds == 1
+
+
+OUTPUTS = 'outputs = [1, 4]\nkernels = [3, 5]\nmodes = ["valid"]\n'
+
+
+def test_a_grid_by_outputs_has_images_that_give_them(tmp_path: Path) -> None:
+    sweep = spec.load(write(tmp_path, OUTPUTS + "batches = [2]\nchannels = [3, 8]\n"))
+    problems = [problem for problem, *_ in sweep.cells()]
+    assert {(p.output[0], p.kernel[0], p.in_channels) for p in problems} == {
+        (output, kernel, channels) for output in (1, 4) for kernel in (3, 5) for channels in (3, 8)
+    }
+    assert {(p.batch, p.in_channels == p.out_channels) for p in problems} == {(2, True)}
+    assert all(sweep.has(problem) for problem in problems)
+    assert not sweep.has(Problem((9, 9), (3, 3), mode="valid"))
+
+
+def test_a_grid_is_scaled_to_a_cpu_in_proportion(tmp_path: Path) -> None:
+    keys = "batches = [16, 128]\nchannels = [1, 64]\ncpu_batch = 8\ncpu_channels = 32\n"
+    sweep = spec.load(write(tmp_path, OUTPUTS + keys))
+    scaled = sweep.scaled_to(["cpu"])
+    assert (scaled.batches, scaled.channels) == ([1, 8], [1, 32])
+    told = {scaled.said_of(problem) for problem, *_ in scaled.cells()}
+    assert "batch 1, channels 32; in the sweep's grid 16, 64" in told
+    assert len(told) == 4
+    assert sweep.scaled_to(["cpu", "cuda:0"]) is sweep
+    assert spec.Sweep.model_validate(scaled.model_dump(mode="json")).scaled_to(["cpu"]) == scaled
+
+
+def test_sizes_take_the_place_of_outputs(tmp_path: Path) -> None:
+    sweep = spec.load(write(tmp_path, OUTPUTS), {"sizes": "16"})
+    assert {problem.image for problem, *_ in sweep.cells()} == {(16, 16)}
 
 
 def test_cells_are_the_whole_product(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class Duels(Sequence[Duel]):
         """What ran is asked of the smallest, the middle and the largest kernel of each image size,
         of all where they are few, and of layers."""
         sweep = self._sweep
-        on_grid = problem.image[1] in sweep.sizes and problem.kernel[1] in sweep.kernels
+        on_grid = sweep.has(problem)
         made = Duel(
             id=_id(problem, image_data, kernel_data),
             problem=problem,

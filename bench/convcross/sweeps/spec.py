@@ -155,8 +155,10 @@ class Layer(Strict):
 class Sweep(Strict):
     """A sweep's TOML: a grid of square images and kernels, or of lines, or layers, or both.
 
-    A grid goes to n = N: kernels larger than their image are none of its cells. The problems are
-    the product of sizes × kernels (and layers) with ops, modes, dtypes, directions and data.
+    A grid goes to n = N: kernels larger than their image are none of its cells. In the place of
+    image sizes it may have sizes of outputs, of valid convolutions as layers have them. The
+    problems are the product of sizes × kernels × batches × channels (and layers) with ops, modes,
+    dtypes, directions and data.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
@@ -165,6 +167,9 @@ class Sweep(Strict):
     kernels: Sizes = Field(default_factory=list)
     dimensions: Literal[1, 2] = 2  # 1: the grid is of images 1 × N with kernels 1 × n
     layers: list[Layer] = Field(default_factory=list)
+    outputs: Sizes = Field(default_factory=list)  # in mode valid: of images N = output + n − 1
+    batches: Sizes = [1]
+    channels: Sizes = [1]  # of the grid's images, and as many of their outputs
     ops: Annotated[Names, _each("op", OPS)] = ["convolution"]
     modes: Annotated[Names, _each("mode", MODES)] = ["same"]
     dtypes: Annotated[Names, _each("dtype", DTYPES)] = ["float32"]
@@ -182,19 +187,27 @@ class Sweep(Strict):
     contenders: Names = ["*"]
     # Fresh processes that each pass over the sweep; they share the limits' seconds and samples.
     launches: int = Field(3, strict=True, ge=1, le=MOST_LAUNCHES)
-    cpu_batch: Whole | None = None  # of layers on a CPU, at most: a card's would take it minutes
+    # The largest batch and channels on a CPU, which a card's would take minutes: layers have no
+    # more, a grid has all in proportion.
+    cpu_batch: Whole | None = None
+    cpu_channels: Whole | None = None  # of the grid
+    grid_of: dict[str, list[Whole]] = {}  # batches and channels that were scaled to these
     energy: bool = Field(False, strict=True)  # measure it too, some 4 s for each contender
     limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _not_empty(self) -> Sweep:
         one_of("boundary", self.boundary, BOUNDARIES)
-        if bool(self.sizes) != bool(self.kernels):
-            empty = "kernels" if self.sizes else "sizes"
+        if self.sizes and self.outputs:
+            raise ValueError("outputs: there are sizes too; allowed: one of the two")
+        if self.outputs and self.modes != ["valid"]:
+            raise ValueError(f"modes is {self.modes}; allowed with outputs: valid")
+        if bool(self.sizes or self.outputs) != bool(self.kernels):
+            empty = "sizes" if self.kernels else "kernels"
             raise ValueError(f"{empty}: the grid is empty; allowed: at least one whole number >= 1")
         if self.sizes and min(self.kernels) > max(self.sizes):
             raise ValueError("kernels: all are larger than the images; allowed: n <= N")
-        if not self.sizes and not self.layers:
+        if not self.kernels and not self.layers:
             raise ValueError("sizes: the grid is empty; allowed: sizes and kernels, or layers")
         if "denormal" in (*self.image_data, *self.kernel_data) and self.dtypes != ["float32"]:
             raise ValueError(f"dtypes is {self.dtypes}; allowed with data denormal: float32")
@@ -205,7 +218,8 @@ class Sweep(Strict):
             )
         lists = [self.ops, self.modes, self.dtypes, self.image_data, self.kernel_data]
         lists.append(self.directions)
-        shapes = len(self.sizes) * len(self.kernels) + len(self.layers)
+        shapes = (len(self.sizes) + len(self.outputs)) * len(self.kernels)
+        shapes = shapes * len(self.batches) * len(self.channels) + len(self.layers)
         if (count := shapes * math.prod(len(values) for values in lists)) > MOST:
             raise ValueError(f"sizes: the grid has {count} cells; allowed: up to {MOST}")
         return self
@@ -242,19 +256,33 @@ class Sweep(Strict):
                         yield (problem, *kinds)
 
     def scaled_to(self, devices: Sequence[str]) -> Sweep:
-        """The sweep with its layers' batches as these devices can bear."""
-        if self.cpu_batch is None or any(device != "cpu" for device in devices):
+        """The sweep with batches and channels as these devices can bear."""
+        if any(device != "cpu" for device in devices):
             return self
-        layers = [
-            layer
-            if layer.batch <= self.cpu_batch
-            else layer.model_copy(update={"batch": self.cpu_batch, "batch_of": layer.batch})
-            for layer in self.layers
-        ]
-        return self.model_copy(update={"layers": layers})
+        most = self.cpu_batch
+        changed: dict[str, Any] = {}
+        if most is not None:
+            changed["layers"] = [
+                layer
+                if layer.batch <= most
+                else layer.model_copy(update={"batch": most, "batch_of": layer.batch})
+                for layer in self.layers
+            ]
+        grid_of = dict(self.grid_of)
+        for key, limit in (("batches", most), ("channels", self.cpu_channels)):
+            values: list[int] = getattr(self, key)
+            if self.kernels and limit is not None and max(values) > limit:
+                scaled = {max(1, value * limit // max(values)): value for value in values}
+                changed[key], grid_of[key] = list(scaled), list(scaled.values())
+        return self.model_copy(update={**changed, "grid_of": grid_of})
+
+    def has(self, problem: Problem) -> bool:
+        """Whether a problem is on the grid, and not of a layer."""
+        size = problem.output[1] if self.outputs else problem.image[1]
+        return size in (self.outputs or self.sizes) and problem.kernel[1] in self.kernels
 
     def said_of(self, problem: Problem) -> str | None:
-        """How a problem differs from the layer that it stands for, in words."""
+        """How a problem differs from the layer, or the cell, that it stands for, in words."""
         for layer in self.layers:
             if layer.batch_of is None or layer.batch != problem.batch:
                 continue
@@ -262,14 +290,28 @@ class Sweep(Strict):
             pairs = {"stride": _both(layer.stride), "dilation": _both(layer.dilation)}
             if fields == layer.fields() | pairs:
                 return f"batch {layer.batch}; in the sweep's layer {layer.batch_of}"
-        return None
+        if not self.grid_of or not self.has(problem):
+            return None
+        here = {"batches": problem.batch, "channels": problem.in_channels}
+        words = {"batches": "batch", "channels": "channels"}
+        there = {
+            key: dict(zip(getattr(self, key), values, strict=True))[here[key]]
+            for key, values in self.grid_of.items()
+        }
+        told = ", ".join(f"{words[key]} {here[key]}" for key in there)
+        return f"{told}; in the sweep's grid {', '.join(map(str, there.values()))}"
 
     def _shapes(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(the key that a complaint names, fields of the problem) of grid and layers."""
-        for size, kernel in itertools.product(self.sizes, self.kernels):
-            if kernel <= size:
-                height, kh = (1, 1) if self.dimensions == 1 else (size, kernel)
-                yield "kernels", {"image": (height, size), "kernel": (kh, kernel)}
+        for size, kernel, batch, channels in itertools.product(
+            self.outputs or self.sizes, self.kernels, self.batches, self.channels
+        ):
+            N = size + kernel - 1 if self.outputs else size
+            if kernel <= N:
+                height, kh = (1, 1) if self.dimensions == 1 else (N, kernel)
+                shape = {"image": (height, N), "kernel": (kh, kernel)}
+                many = {"batch": batch, "in_channels": channels, "out_channels": channels}
+                yield "kernels", {**shape, **many}
         for layer in self.layers:
             yield f"layer {layer.name!r}", layer.fields()
 
@@ -299,6 +341,8 @@ def load(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Sweep
     if overrides and ("sizes" in overrides or "kernels" in overrides):
         if not keys.get("sizes") and not keys.get("kernels"):
             raise BadInput(f"sweep {name_or_path!r}: it lists layers; there is no grid to override")
+        if "sizes" in overrides:
+            keys["outputs"] = []
         keys["layers"] = []
     return validated(keys, f"sweep {name_or_path!r}")
 
@@ -310,7 +354,7 @@ def validated(keys: Mapping[str, Any], where: str) -> Sweep:
     except ValidationError as error:
         raise BadInput(f"{where}: {_allowed(first_complaint(error), error)}") from None
     # The grid's kernels fit their images: one cell of it tells whether the rest of it is sound.
-    corner = {"sizes": sorted(sweep.sizes)[:1], "kernels": sorted(sweep.kernels)[:1]}
+    corner = {key: sorted(getattr(sweep, key))[:1] for key in ("sizes", "outputs", "kernels")}
     try:
         for _ in sweep.model_copy(update=corner).cells():
             pass

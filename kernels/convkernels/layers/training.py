@@ -141,7 +141,7 @@ class TorchTraining:
                 y = sums.forward(x, w, problem)
                 return (y.detach(), *torch.autograd.grad(y, (x, w), given["gy"]))
         gy = given["gy"]
-        shapes = _shapes(problem)
+        shapes = operand_shapes(problem)
         # The one that is not given is not read, but its shape is.
         x, w = (given.get(key, gy.new_empty(1).expand(shapes[key])) for key in ("x", "w"))
         wanted = (name == "grad_input", name == "grad_weight")
@@ -149,7 +149,7 @@ class TorchTraining:
         return found[0] if wanted[0] else found[1]
 
 
-def _shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
+def operand_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
     """Of a layer's arrays with all four axes, of single images too."""
     filters, channels = problem.out_channels, problem.in_channels
     return {
@@ -161,7 +161,7 @@ def _shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
 
 def _given(problem: Problem, name: str, operands: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """The operands of a pass by their names, with all four axes."""
-    shapes, named = _shapes(problem), zip(OPERANDS[name], operands, strict=True)
+    shapes, named = operand_shapes(problem), zip(OPERANDS[name], operands, strict=True)
     return {key: value.reshape(shapes[key]) for key, value in named}
 
 

@@ -4,8 +4,9 @@ Channels are summed as a matrix product at each frequency, as in ``fft``; that w
 outermost and channels innermost, the other way round than a library's transform leaves them. So the
 transforms are products with the DFT's matrix, which put them there as they go, leave out rows of
 zeros and rows that would be cropped away, and run at near the peak: for tiles of some 16 to 64
-points that outweighs their O(M³) instead of O(M² log M) (``layers.transforms``). Forward alone of
-what ``convkernels.torch.FFTConv2d`` and ``layers.training.FFTTraining`` do for all three passes.
+points that outweighs their O(M³) instead of O(M² log M) (``layers.transforms``). Each pass apart of
+what ``convkernels.torch.FFTConv2d`` and ``layers.training.FFTTraining`` do on shared spectra: the
+gradients are sums over the same spectra, with no exchange of roles (``layers.spectra``).
 
 It is for layers: between single images the product has nothing to sum.
 """
@@ -13,14 +14,19 @@ It is for layers: between single images the product has nothing to sum.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from convkernels.layers import tiles
 from convkernels.layers.spectra import SharedSpectra
-from convkernels.layers.training import room
-from convkernels.problem import ITEMSIZE, ROUNDOFF, Problem
+from convkernels.layers.training import OPERANDS, operand_shapes, room
+from convkernels.problem import DIRECTIONS, ITEMSIZE, ROUNDOFF, Problem
 from convkernels.registry import Cost, Implementation, algorithm
 from convkernels.toolbox.bounds import compute_dtype, storage
+from convkernels.toolbox.directions import forward_of
+
+PLANES = {"x": "x", "w": "w", "gy": "y"}  # operand → what a tiling calls it
+RESULTS = dict(zip(DIRECTIONS, ("y", "x", "w"), strict=True))  # of each pass, likewise
 
 
 @algorithm(
@@ -29,30 +35,40 @@ from convkernels.toolbox.bounds import compute_dtype, storage
     namespaces=("torch",),
     arithmetic="ieee, float32 for 16-bit storage",
     source="Mathieu, Henaff & LeCun 2013, section 2; transforms as products with the DFT's matrix",
+    directions=DIRECTIONS,
 )
 class GemmFFT(Implementation):
     gradients = False  # it computes in memory that it keeps; ``FFTConv2d`` has them
 
+    native = DIRECTIONS
+
+    @staticmethod
+    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
+        return None
+
     @staticmethod
     def tiling(problem: Problem) -> tiles.Tiling:
         """By what all three passes take, as the layers that train have it."""
-        return tiles.cheapest(problem, room(problem))
+        forward = forward_of(problem)
+        return tiles.cheapest(forward, room(forward))
 
     @classmethod
     def cost(cls, problem: Problem) -> Cost:
         tiling = cls.tiling(problem)
-        numbers = 3 * sum(map(tiling.passing_bytes, "xy")) + problem.min_bytes
+        a, b = (PLANES[operand] for operand in OPERANDS[problem.direction])
+        result = RESULTS[problem.direction]
+        numbers = 3 * sum(map(tiling.passing_bytes, (a, result))) + problem.min_bytes
         spectra = sum(map(tiling.spectrum_bytes, "xwy"))
         item = max(4, ITEMSIZE[problem.dtype])
-        results = item * math.prod(problem.y_shape)
+        results = item * math.prod(problem.shapes[2])
         passing = tiling.most_passing_bytes
         return Cost(
-            tiling.product_flops + sum(map(tiling.transform_flops, "xy")),
+            tiling.product_flops + sum(map(tiling.transform_flops, (a, result))),
             # Each spectrum is read twice, for the real and the imaginary part of a product.
             numbers + 3 * spectra,
             workspace=spectra + passing + results,
-            once_flops=tiling.transform_flops("w"),
-            once_bytes=2 * tiling.passing_bytes("w") + tiling.spectrum_bytes("w"),
+            once_flops=tiling.transform_flops(b),
+            once_bytes=2 * tiling.passing_bytes(b) + tiling.spectrum_bytes(b),
         )
 
     @classmethod
@@ -62,22 +78,34 @@ class GemmFFT(Implementation):
         tiling = cls.tiling(problem)
         unit = ROUNDOFF[compute_dtype(problem.dtype)]
         terms = 2 * (tiling.rows.points + tiling.columns.points)
-        terms += 2 * (problem.in_channels // problem.groups)
+        terms += 2 * cls._summed(tiling, problem.direction)
         return unit * (4 + math.sqrt(terms)) + storage(problem)
+
+    @staticmethod
+    def _summed(tiling: tiles.Tiling, direction: str) -> int:
+        """Terms of the product: input channels, output channels, tiles of the batch."""
+        problem = tiling.problem
+        if direction == "grad_weight":
+            return tiling.images
+        channels = problem.in_channels if direction == "forward" else problem.out_channels
+        return channels // problem.groups
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem = problem
-        self.spectra = SharedSpectra(self.tiling(problem), device, keep=True)
+        spectra = SharedSpectra(self.tiling(problem), device, keep=True)
+        of = {"x": spectra.images, "w": spectra.filters, "gy": spectra.gradients}
+        self.shapes = [operand_shapes(problem)[operand] for operand in OPERANDS[problem.direction]]
+        self.transforms = [of[operand] for operand in OPERANDS[problem.direction]]
+        self.product: Callable[[Any, Any], Any] = getattr(spectra, problem.direction)
+        self.axes = spectra.tiling.rows, spectra.tiling.columns
 
     def load(self, b: Any) -> None:
-        self.filters = self.spectra.filters(b.reshape(1, 1, *b.shape) if b.ndim == 2 else b)
+        self.loaded = self.transforms[1](b.reshape(self.shapes[1]))
 
     def run(self, a: Any) -> Any:
-        problem = self.problem
-        images = self.spectra.images(a.reshape(problem.batch, -1, *problem.image))
-        y = self.spectra.forward(images, self.filters)
-        return y.to(a.dtype).reshape(problem.y_shape)
+        result = self.product(self.transforms[0](a.reshape(self.shapes[0])), self.loaded)
+        return result.to(a.dtype).reshape(self.problem.shapes[2])
 
     def provenance(self) -> dict[str, Any]:
-        rows, columns = self.spectra.tiling.rows, self.spectra.tiling.columns
+        rows, columns = self.axes
         return {"tile": [rows.points, columns.points], "tiles": [rows.tiles, columns.tiles]}
