@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import operator
 from collections.abc import Mapping
@@ -171,13 +172,13 @@ class Problem:
 
     # ---- shapes ------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def extent(self) -> Size:
         """Rows and columns that the dilated kernel spans."""
         kernel, dilation = self.kernel, self.dilation
         return ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
 
-    @property
+    @functools.cached_property
     def pads(self) -> tuple[Size, Size]:
         """((top, bottom), (left, right)) by which the image grows, with zeros or by wrapping.
 
@@ -196,7 +197,7 @@ class Problem:
             before, after = extent - 1, 0 if self.boundary == "circular" else extent - 1
         return (before, after) if self.op == "convolution" else (after, before)
 
-    @property
+    @functools.cached_property
     def output(self) -> Size:
         """(OH, OW)"""
         (top, bottom), (left, right) = self.pads

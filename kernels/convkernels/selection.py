@@ -65,8 +65,8 @@ def ranked(
     calls: int = 1,
     calibration: calibrations.Calibration | None = None,
 ) -> Ranking:
-    """Every algorithm of the namespace: first what fits in memory, there what the calibration does
-    not call spare, the least time before the more.
+    """Every algorithm of the namespace: first what fits in memory, the least time before the more;
+    without those that the calibration calls spare, where one of the others fits in memory.
 
     Parameters
     ----------
@@ -87,13 +87,16 @@ def ranked(
         for name in candidates.keys() - fits:
             refusals[name] = f"the calibration does not know it; {calibrations.COMMAND} makes one"
     costs = {name: candidates[name].cost(problem) for name in fits or candidates}
+    leading = {name for name, fit in fits.items() if not fit.spare}
+    if any(costs[name].workspace <= room(problem) for name in leading):
+        for name in fits.keys() - leading:
+            refusals[name] = "spare: others are as fast wherever it is"
+            del costs[name]
     taken = [
         _ranked(candidates[name], problem, costs[name], fits.get(name), calls)
         for name in sorted(costs, key=lambda name: (costs[name].bytes, name))
     ]
-    spare = {name for name, fit in fits.items() if fit.spare}
-    taken.sort(key=lambda one: (not one.fits, one.algorithm.name in spare, one.seconds))
-    return Ranking(taken, refusals)
+    return Ranking(sorted(taken, key=lambda one: (not one.fits, one.seconds)), refusals)
 
 
 def never(candidate: Algorithm) -> str | None:

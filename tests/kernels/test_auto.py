@@ -299,14 +299,21 @@ def test_auto_follows_the_calibration() -> None:
     assert [picked(calls=calls) for calls in (1, 7, 9)] == ["direct", "direct", "fft"]
 
 
-def test_a_spare_contender_is_taken_last() -> None:
+def test_a_spare_contender_is_taken_where_no_other_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     known = made({"direct/numpy": (0.0, 0.0, 2e-3), "fft/numpy": (0.0, 0.0, 1e-3)})
     spare = dataclasses.replace(known.contenders["fft/numpy"], spare=True)
-    calibration.write(
-        dataclasses.replace(known, contenders={**known.contenders, "fft/numpy": spare})
-    )
-    found = [one.name for one in preferred(Problem((64, 64), (5, 5)), "numpy", "cpu")]
-    assert found == ["direct", "fft"]
+    contenders = {**known.contenders, "fft/numpy": spare}
+    known = dataclasses.replace(known, contenders=contenders)
+    problem = Problem((64, 64), (5, 5))
+
+    def taken() -> list[str]:
+        found = selection.ranked(problem, "numpy", "cpu", calibration=known)
+        assert ("fft" in found.refusals) == (len(found.taken) == 1)
+        return [one.algorithm.name for one in found.taken]
+
+    assert taken() == ["direct"]
+    monkeypatch.setattr(selection, "room", lambda problem: 0.0)
+    assert taken() == ["fft", "direct"]
 
 
 def test_auto_goes_by_arithmetic_where_none_holds() -> None:
