@@ -49,7 +49,7 @@ def is_line(problem: Problem) -> bool:
     return problem.image[0] == problem.kernel[0] == 1 < problem.image[1]
 
 
-def _is_grid(problem: Problem) -> bool:
+def _is_square(problem: Problem) -> bool:
     """A square image and kernel, or a line and its kernel, and nothing that ``CONDITIONS`` does not
     tell."""
     image, kernel = problem.image, problem.kernel
@@ -66,6 +66,17 @@ def _is_grid(problem: Problem) -> bool:
     )
     square = image[0] == image[1] and kernel[0] == kernel[1]
     return (square or is_line(problem)) and problem == plain
+
+
+def _is_grid(problem: Problem, header: schema.Header) -> bool:
+    """Whether it is a cell of an N×n grid: not of one by outputs, where each N has its own n."""
+    by_outputs = header.sweep.get("outputs") and problem.mode == "valid"
+    return _is_square(problem) and not by_outputs
+
+
+def by_output(frame: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows are cells of a grid by outputs."""
+    return ~frame["is_grid"] & frame["problem"].map(_is_square).astype(bool)
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,7 @@ def _rows(files: Sequence[reader.Reader]) -> tuple[list[dict[str, Any]], list[st
                 group = groups.setdefault(together, len(groups))
                 if record.problem not in grids:
                     _check_sizes(record, name)
-                    grids[record.problem] = _is_grid(record.problem)
+                    grids[record.problem] = _is_grid(record.problem, file.header)
                 newest.take(file, record, _row(record, grids[record.problem], group, name))
         if file.header.imported is not None:
             notes.append(f"{name}: imported from {file.header.imported.source}: {UNVERIFIED}")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Pair
-from convcross.analysis.load import FLAGS, why_left_out
+from convcross.analysis.load import FLAGS, by_output, why_left_out
 from convcross.results.status import FAILURES
 from convcross.stats.bootstrap import Array
 from convkernels.problem import Problem
@@ -107,7 +107,7 @@ class LayerResult:
 def layers(frame: pd.DataFrame) -> list[LayerResult]:
     """The fastest contender of each usable problem off the grid, in the order measured."""
     found = []
-    rows = frame[frame["usable"] & ~frame["is_grid"]]
+    rows = frame[frame["usable"] & ~frame["is_grid"] & ~by_output(frame)]
     keys = ["problem", "device", "regime", "data"]
     for (_, device, regime, data), group in rows.groupby(keys, sort=False):
         times = group.groupby("contender")["seconds"].median().sort_values()

@@ -58,21 +58,21 @@ def context(results: Results, out: Path, looks: Emphasis) -> dict[str, Any]:
                 saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
                 files += saved
                 pictures.setdefault(number, []).append(
-                    _picture(figure, subject.where, caption, saved)
+                    picture(figure, subject.where, caption, saved)
                 )
         for device, table in denormals.ratios(results).groupby("device", sort=True):
             where = f"{results.machine} ({device})"
             figure = denormals_drawn(table, looks.appearances, where)
             saved = style.save(figure, out / slug(f"claim-9-denormal-{device}"))
             files += saved
-            pictures.setdefault(9, []).append(_picture(figure, where, DENORMAL, saved))
+            pictures.setdefault(9, []).append(picture(figure, where, DENORMAL, saved))
         for values, table in of_layers.ratios(results).groupby(of_layers.WHERE, sort=True):
             told = ", ".join(map(str, values))
             where = f"{results.machine} ({told} data)"
             figure = layers_drawn(table, where)
             saved = style.save(figure, out / slug(f"claim-10-layers-{told}"))
             files += saved
-            pictures.setdefault(10, []).append(_picture(figure, where, LAYERS, saved))
+            pictures.setdefault(10, []).append(picture(figure, where, LAYERS, saved))
     return {
         "claims": [_shown(claim, pictures) for claim in judged(own, results)],
         "models": [row for subject in own for row in _model_rows(subject)],
@@ -91,7 +91,7 @@ def _shown(claim: Claim, pictures: Mapping[int, list[dict[str, Any]]]) -> dict[s
     }
 
 
-def _picture(figure: Figure, where: str, caption: str, files: Sequence[Path]) -> dict[str, Any]:
+def picture(figure: Figure, where: str, caption: str, files: Sequence[Path]) -> dict[str, Any]:
     svg = next(path for path in files if path.suffix == ".svg")
     data = base64.b64encode(svg.read_bytes()).decode()
     return {

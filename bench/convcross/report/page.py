@@ -57,6 +57,7 @@ def render(
     undetailed: str | None,
     chart: Mapping[str, Any] | None,
     theory: Mapping[str, Any],
+    trained: Mapping[str, Any],
     paid: Sequence[Paid],
     points: pd.DataFrame,
     notes: Sequence[str],
@@ -71,6 +72,7 @@ def render(
     undetailed : which sets of conditions have no figures
     chart : see ``interactive.data``
     theory : see ``claims.context``
+    trained : see ``passes.context``
     points : see ``analysis.points.points``; they stand in points.csv too
     notes : what the analysis warned of, one sentence each
     """
@@ -101,6 +103,7 @@ def render(
         missing=_missing(pictures),
         chart=chart,
         **theory,
+        **trained,
         scripts={
             "plotly": _inline("plotly/plotly-basic.min.js"),
             "chart": _inline("chart.js"),

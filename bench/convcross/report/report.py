@@ -19,7 +19,7 @@ from convcross.analysis.launches import deviations
 from convcross.analysis.load import CONDITIONS, Results, load
 from convcross.analysis.points import points
 from convcross.errors import BadInput
-from convcross.report import claims, emphasis, interactive, page
+from convcross.report import claims, emphasis, interactive, page, passes
 from convcross.report.emphasis import Emphasis
 from convcross.report.figures import scenes
 from convcross.report.figures.scenes import Scene
@@ -80,6 +80,7 @@ def _written(results: Results, out: Path, notes: list[str], looks: Emphasis) -> 
     everywhere = _everywhere(detailed, rows)
     sets = [(_where(results.machine, own), own) for own, _, _ in _sets(results, rows)]
     theory = claims.context(results, out, looks)
+    trained = passes.context(results, out)
     steady = [row for row in rows if row.pair == rows[0].pair]
     named = [looks.named(tables.by_cell(grid)) for _, grid, _ in _sets(results, rows)]
     chart = interactive.data(
@@ -98,13 +99,14 @@ def _written(results: Results, out: Path, notes: list[str], looks: Emphasis) -> 
         undetailed=undetailed,
         chart=chart,
         theory=theory,
+        trained=trained,
         paid=paid,
         points=measured,
         notes=notes,
     )
     html.write_text(text, encoding="utf-8")
     figures = [file for picture in made for file in picture.files]
-    return [html, table, *figures, *theory["claim_files"]]
+    return [html, table, *figures, *trained["output_files"], *theory["claim_files"]]
 
 
 def _detailed(results: Results) -> tuple[Results, str | None]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from convcross.analysis.claims.finding import Finding, span
 from convcross.analysis.crossover.verdict import TIE
-from convcross.analysis.load import Results
+from convcross.analysis.load import Results, by_output
 from convcross.analysis.tables import describe
 from convcross.sweeps.spec import Layer
 from convkernels.problem import Problem
@@ -36,9 +36,10 @@ def ratios(results: Results) -> pd.DataFrame:
     """
     frame = results.frame
     layers = frame["problem"].map(lambda problem: not problem.is_image)
-    rows = frame[frame["usable"] & layers & (frame["direction"] == "forward")]
+    forward = frame["direction"] == "forward"
+    rows = frame[frame["usable"] & layers & forward & ~by_output(frame)]
     found = []
-    names = _names(results)
+    named = names(results)
     for values, own in rows.groupby([*WHERE, "problem"], sort=False):
         *conditions, problem = values
         assert isinstance(problem, Problem)
@@ -51,7 +52,7 @@ def ratios(results: Results) -> pd.DataFrame:
             {
                 **dict(zip(WHERE, conditions, strict=True)),
                 "problem": problem,
-                "name": names.get(_shape(problem), describe(problem)),
+                "name": named.get(shape(problem), describe(problem)),
                 "batch": problem.batch,
                 "channels": problem.in_channels // problem.groups,
                 "kernel": max(problem.kernel),
@@ -64,14 +65,14 @@ def ratios(results: Results) -> pd.DataFrame:
     return pd.DataFrame(found, columns=columns).sort_values("ratio", ascending=False)
 
 
-def _shape(problem: Problem) -> tuple[Any, ...]:
+def shape(problem: Problem) -> tuple[Any, ...]:
     """What tells it from other layers of a sweep."""
     size = (problem.image, problem.kernel, problem.batch, problem.in_channels)
     rest = (problem.out_channels, problem.groups, problem.padding, problem.stride, problem.dilation)
     return (*size, *rest)
 
 
-def _names(results: Results) -> dict[tuple[Any, ...], str]:
+def names(results: Results) -> dict[tuple[Any, ...], str]:
     """Shape of a layer → its name in the sweep; the first of several."""
     found: dict[tuple[Any, ...], str] = {}
     for header in results.headers:
@@ -80,7 +81,7 @@ def _names(results: Results) -> dict[tuple[Any, ...], str]:
             try:
                 layer = Layer.model_validate(keys)
                 mode = None if layer.padding is not None else "same"
-                found.setdefault(_shape(Problem(**layer.fields(), mode=mode)), layer.name)
+                found.setdefault(shape(Problem(**layer.fields(), mode=mode)), layer.name)
             except (ValidationError, ValueError):  # a header that is another's
                 continue
     return found

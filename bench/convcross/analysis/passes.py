@@ -1,0 +1,143 @@
+"""Layers by pass, and FFT against all others by outputs, kernel, batch and channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convcross.analysis.claims.layers import names, shape
+from convcross.analysis.load import Results, by_output, why_left_out
+from convcross.analysis.tables import describe
+from convkernels.problem import DIRECTIONS, Problem
+from convkernels.toolbox.directions import forward_of
+
+WHERE = ["device", "regime", "dtype", "op", "data"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A contender in one pass of a layer.
+
+    Attributes
+    ----------
+    seconds : of a run; NaN where there is no usable time, which ``why`` says
+    error : relative L2
+    workspace : bytes, as declared
+    fastest : of the pass
+    """
+
+    seconds: float
+    error: float
+    workspace: float
+    fastest: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class LayerPasses:
+    """A layer's contenders by pass, those first that are fastest in all passes together.
+
+    Attributes
+    ----------
+    directions : the passes that were measured, forward first
+    contenders : name → pass by direction; those with a usable time in some pass
+    """
+
+    name: str
+    problem: str
+    where: str
+    directions: list[str]
+    contenders: dict[str, dict[str, Pass]]
+
+    def total(self, contender: str) -> float:
+        """Seconds of all passes, one after the other; NaN where one has no time."""
+        passes = self.contenders[contender]
+        return sum(passes[way].seconds if way in passes else np.nan for way in self.directions)
+
+
+def of_layers(results: Results) -> list[LayerPasses]:
+    """A table for each problem with channels that no grid has, in the order measured."""
+    frame = results.frame
+    is_layer = frame["problem"].map(lambda problem: not problem.is_image) & ~by_output(frame)
+    rows = frame[is_layer].assign(why=why_left_out(frame[is_layer]))
+    rows["layer"] = rows["problem"].map(forward_of)
+    named, found = names(results), []
+    for (layer, *conditions), own in rows.groupby(["layer", *WHERE], sort=False):
+        assert isinstance(layer, Problem)
+        if own["usable"].any():
+            told = ", ".join(map(str, conditions))
+            name = named.get(shape(layer), "")
+            found.append(_table(own, name, describe(layer), f"{told} data"))
+    return found
+
+
+def _table(rows: pd.DataFrame, name: str, problem: str, where: str) -> LayerPasses:
+    directions = [way for way in DIRECTIONS if way in set(rows["direction"])]
+    usable = rows[rows["usable"]]
+    least = dict(usable.groupby("direction")["seconds"].min())
+    contenders: dict[str, dict[str, Pass]] = {}
+    for (contender, way), own in rows.groupby(["contender", "direction"], sort=False):
+        timed = own[own["usable"]]
+        contenders.setdefault(str(contender), {})[str(way)] = Pass(
+            timed["seconds"].median(),
+            timed["error"].median(),
+            timed["workspace"].max(),
+            bool(len(timed)) and bool(timed["seconds"].min() == least[way]),
+            "" if len(timed) else str(own["why"].iloc[0]),
+        )
+    kept = set(usable["contender"])
+    table = LayerPasses(
+        name,
+        problem,
+        where,
+        directions,
+        {key: contenders[key] for key in contenders if key in kept},
+    )
+
+    def order(contender: str) -> tuple[float, ...]:
+        """What has all passes comes before what lacks some."""
+        times = [table.total(contender)]
+        times += [one.seconds for one in table.contenders[contender].values()]
+        return tuple(np.nan_to_num(times, nan=np.inf))
+
+    ordered = sorted(table.contenders, key=order)
+    contenders = {contender: table.contenders[contender] for contender in ordered}
+    return LayerPasses(name, problem, where, directions, contenders)
+
+
+def speed_ups(results: Results) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """Of each set of conditions and direction of a grid by outputs, a row a cell.
+
+    Columns: batch, channels, output, kernel, ``ratio``: the time of the fastest contender of any
+    other family over that of the fastest FFT, and their names ``other`` and ``fft``.
+    """
+    rows = results.frame[results.frame["usable"] & by_output(results.frame)]
+    found = []
+    for values, own in rows.groupby([*WHERE, "direction"], sort=False):
+        cells = [
+            _speed_up(problem, cell)
+            for problem, cell in own.groupby("problem", sort=False)
+            if set(cell["family"]) > {"fft"}
+        ]
+        if cells:
+            conditions = dict(zip([*WHERE, "direction"], values, strict=True))
+            found.append((conditions, pd.DataFrame(cells)))
+    return found
+
+
+def _speed_up(problem: Any, cell: pd.DataFrame) -> Mapping[str, Any]:
+    ordered = cell.sort_values("seconds")
+    fft, others = (ordered[(ordered["family"] == "fft") == side] for side in (True, False))
+    return {
+        "batch": problem.batch,
+        "channels": problem.in_channels,
+        "output": problem.output[1],
+        "kernel": problem.kernel[1],
+        "ratio": others["seconds"].iloc[0] / fft["seconds"].iloc[0],
+        "other": others["contender"].iloc[0],
+        "fft": fft["contender"].iloc[0],
+    }

@@ -1,0 +1,81 @@
+"""Layers by pass on the page, and maps of FFT's speed-up over grids by outputs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from convcross.analysis import passes
+from convcross.analysis.load import Results
+from convcross.analysis.passes import LayerPasses
+from convcross.report.claims import picture
+from convcross.report.figures import style
+from convcross.report.figures.outputs import outputs
+from convcross.text import binary, seconds, slug
+
+MOST = 100  # layers that have tables
+CAPTION = (
+    "Blue: FFT is the faster, by so many times; where kernels and outputs are small, there is "
+    "nothing to save."
+)
+
+
+def context(results: Results, out: Path) -> dict[str, Any]:
+    """What passes.html.j2 shows; its figures are written into the folder ``out``.
+
+    Returns
+    -------
+    dict
+        "layer_passes": a table of contenders for each layer; "more_layers": how many have none;
+        "output_maps": pictures; "output_files": the paths that were written.
+
+    Raises
+    ------
+    OSError
+        The folder takes no files.
+    """
+    found = passes.of_layers(results)
+    maps, files = [], []
+    with style.settings():
+        for conditions, table in passes.speed_ups(results):
+            told = ", ".join(map(str, conditions.values()))
+            where = f"{results.machine} ({told})"
+            figure = outputs(table, where)
+            saved = style.save(figure, out / slug(f"outputs-{told}"))
+            files += saved
+            maps.append(picture(figure, where, CAPTION, saved))
+    return {
+        "layer_passes": [_shown(table) for table in found[:MOST]],
+        "more_layers": max(0, len(found) - MOST),
+        "output_maps": maps,
+        "output_files": files,
+    }
+
+
+def _shown(table: LayerPasses) -> dict[str, Any]:
+    several = len(table.directions) > 1
+    rows = []
+    for contender, ways in table.contenders.items():
+        cells = []
+        for way in table.directions:
+            one = ways.get(way)
+            if one is None or one.why:
+                cells.append((one.why if one else "not measured", "", "", False))
+            else:
+                cells.append((seconds(one.seconds), *_costs(one), one.fastest))
+        total = table.total(contender)
+        rows.append((contender, cells, "" if math.isnan(total) else seconds(total)))
+    heading = f"{table.name}: {table.problem}" if table.name else table.problem
+    return {
+        "heading": f"{heading} ({table.where})",
+        "directions": table.directions,
+        "several": several,
+        "rows": rows,
+    }
+
+
+def _costs(one: passes.Pass) -> tuple[str, str]:
+    """Error and workspace as text."""
+    error = "" if math.isnan(one.error) else f"{one.error:.1e}"
+    return error, "" if math.isnan(one.workspace) else binary(one.workspace)
