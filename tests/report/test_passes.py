@@ -10,7 +10,9 @@ import pytest
 
 from convcross.analysis import passes, tables
 from convcross.analysis.claims import layers
+from convcross.analysis.crossover.crossover import crossovers
 from convcross.analysis.load import load
+from convcross.errors import BadInput
 from convcross.report import report
 from convcross.report.figures import style
 from convcross.report.figures.outputs import outputs
@@ -109,6 +111,11 @@ def test_a_grid_by_outputs_is_no_grid_of_images(grid: Path) -> None:
     assert not passes.of_layers(results)
     assert not tables.layers(results.frame)
     assert layers.ratios(results).empty
+
+
+def test_a_grid_by_outputs_has_no_crossover_and_says_why(grid: Path) -> None:
+    with pytest.raises(BadInput, match="a grid by outputs has another N for each n"):
+        crossovers([grid])
 
 
 def test_speed_ups_of_a_grid_by_outputs(grid: Path, tmp_path: Path) -> None:

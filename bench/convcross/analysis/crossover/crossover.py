@@ -17,7 +17,7 @@ from convcross.analysis.crossover import cautions, costs, floors, sides
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Contest, Pair
 from convcross.analysis.crossover.verdict import Curve, judge
-from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
+from convcross.analysis.load import CONDITIONS, Results, by_output, load, why_left_out
 from convcross.errors import BadInput
 from convcross.text import one_line
 
@@ -243,6 +243,11 @@ def comparable(results: Results) -> pd.DataFrame:
     names = ", ".join(path.name for path in results.paths)
     frame = results.frame
     if not frame["is_grid"].any():
+        if by_output(frame).any():
+            raise BadInput(
+                f"{names}: a grid by outputs has another N for each n, so no crossover; the report "
+                "has a map of FFT's speed-up"
+            )
         raise BadInput(
             f"{names}: no square image with a square kernel, and no line, so no crossover; the "
             "report lists the fastest contender of each layer"
