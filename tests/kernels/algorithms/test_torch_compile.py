@@ -55,3 +55,13 @@ def test_without_a_compiler_the_reason_names_it(monkeypatch: pytest.MonkeyPatch)
     reason = find("torch-compile").missing("torch")
     assert reason is not None
     assert "no-such-compiler" in reason
+
+
+def test_surroundings_that_come_after_many_plans() -> None:
+    torch._dynamo.reset()
+    for width in range(2, 12):  # more graphs than Dynamo allows one function
+        instance = prepared(Problem((30, 40), (2, width), mode="valid"))
+    instance.load(torch.ones(2, 11))
+    expected = instance.run(torch.ones(30, 40))
+    with torch.device("cpu"):
+        assert torch.equal(instance.run(torch.ones(30, 40)), expected)

@@ -41,6 +41,14 @@ def compiled() -> Any:
     return torch.compile(conv2d, dynamic=True, fullgraph=True, options={"compile_threads": 1})
 
 
+def _many_graphs() -> Any:
+    """A context in which one function may have GRAPHS: Dynamo's own limit is 8."""
+    import torch
+
+    limits = {"recompile_limit": GRAPHS, "accumulated_recompile_limit": GRAPHS}
+    return torch._dynamo.config.patch(limits)
+
+
 @algorithm(
     name="torch-compile",
     family="library",
@@ -88,13 +96,21 @@ class TorchCompile(TorchLayer):
         self.even = not any(self.pads)  # else padded before
         like = {"dtype": getattr(torch, problem.dtype), "device": device}
         self.w = torch.zeros(self.w4, **like)
-        limits = {"recompile_limit": GRAPHS, "accumulated_recompile_limit": GRAPHS}
-        with torch._dynamo.config.patch(limits), warnings.catch_warnings():
+        with warnings.catch_warnings():
             # Of torch 2.13: importing TorchInductor calls what torch.jit has deprecated.
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-            self.run(torch.zeros(self.x4, **like))
+            with _many_graphs():
+                self.run(torch.zeros(self.x4, **like))
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
+        import torch
+
+        # Other strides, and views of other arrays, would be compiled anew.
+        x = x.contiguous().data
         with self.settings:
-            # Other strides, and views of other arrays, would be compiled anew.
-            return compiled()(x.contiguous().data, self.w)
+            try:
+                return compiled()(x, self.w)
+            except torch._dynamo.exc.FailOnRecompileLimitHit:
+                # A default device or a mode that came after the plan is compiled for anew.
+                with _many_graphs():
+                    return compiled()(x, self.w)
