@@ -112,7 +112,7 @@ def test_no_source_runs_what_it_reads() -> None:
 def test_templates_escape_and_only_our_own_scripts_are_markup() -> None:
     folder = Path(report.__file__).parent / "templates"
     templates = [path.read_text() for path in folder.glob("*.j2")]
-    assert len(templates) == 2
+    assert len(templates) == 3
     assert not any(re.search(r"\|\s*safe|autoescape|<[^>]*\son\w+=", one) for one in templates)
     marked = [
         (path.name, name)
