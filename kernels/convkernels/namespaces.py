@@ -218,3 +218,20 @@ def synchronize(name: str, device: str) -> None:
         import torch
 
         torch.cuda.synchronize(device)
+
+
+def free_bytes(name: str, device: str) -> float:
+    """That new arrays of this library may take on this device."""
+    if device == "cpu":
+        import psutil
+
+        return float(psutil.virtual_memory().available)
+    index = int(device.partition(":")[2] or 0)
+    if name == "cupy":
+        import cupy
+
+        with cupy.cuda.Device(index):
+            return float(cupy.cuda.runtime.memGetInfo()[0])
+    import torch
+
+    return float(torch.cuda.mem_get_info(index)[0])

@@ -168,7 +168,7 @@ def test_one_truth_of_another_seed_is_alive_at_a_time(monkeypatch: pytest.Monkey
 def test_memory_that_does_not_suffice_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     trials, measurement = prepared(duel(seed=1))
     left = iter([1e12, 1e12, 16.0])
-    monkeypatch.setattr(accuracy.memory, "free", lambda *place: next(left))
+    monkeypatch.setattr(accuracy.namespaces, "free_bytes", lambda *place: next(left))
     data_seeds.measure_errors(trials, measurement)
     for record in (trial.record for trial in trials):
         assert (record.status, len(record.error_seeds)) == ("ok", 3)

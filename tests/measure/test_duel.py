@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convcross.machine import memory
 from convcross.measure import duel as measuring
 from convcross.measure import phases
 from convcross.measure.duel import measure, measure_on
@@ -265,7 +264,7 @@ def test_contenders_that_do_not_fit_together_are_timed_in_groups_with_a_common_p
     assert groups == [["direct", "fft", "im2col-gemm"]]
     assert all(record.telemetry.pacer_ratio is None for record in found.values())
     groups.clear()
-    monkeypatch.setattr(memory, "free", lambda namespace, device: 1e9)
+    monkeypatch.setattr(namespaces, "free_bytes", lambda name, device: 1e9)
     monkeypatch.setattr(measuring, "MEMORY", 20e3 / 1e9)  # about what im2col-gemm takes alone
     found = measured(names)
     assert {record.status for record in found.values()} == {"ok"}

@@ -1,4 +1,4 @@
-"""Memory that is free on a device, and giving back what the libraries' pools keep of it."""
+"""Memory that a process may take, that has run out, and that libraries' pools keep."""
 
 from __future__ import annotations
 
@@ -26,21 +26,6 @@ def exhausted(error: BaseException) -> bool:
         return EXHAUSTED.search(str(error)) is not None
     except Exception:  # an exception of a contender's own, which fails at that too
         return False
-
-
-def free(namespace: str, device: str) -> float:
-    """Bytes that new arrays of this library may take on this device."""
-    if device == "cpu":
-        return float(psutil.virtual_memory().available)
-    index = int(device.partition(":")[2])
-    if namespace == "cupy":
-        import cupy
-
-        with cupy.cuda.Device(index):
-            return float(cupy.cuda.runtime.memGetInfo()[0])
-    import torch
-
-    return float(torch.cuda.mem_get_info(index)[0])
 
 
 def limit() -> float:

@@ -221,7 +221,9 @@ def _groups(trials: Iterable[Trial]) -> Iterator[list[Trial]]:
     the others; those that fit not even alone are `oom`."""
     ok = alive(trials)
     places = {trial.contender.device: trial.contender.namespace for trial in ok}
-    limits = {device: MEMORY * memory.free(name, device) for device, name in places.items()}
+    limits = {
+        device: MEMORY * namespaces.free_bytes(name, device) for device, name in places.items()
+    }
     for trial in ok:
         need, limit = trial.bytes(), limits[trial.contender.device]
         if need > 2 * limit:

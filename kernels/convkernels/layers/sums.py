@@ -1,5 +1,7 @@
-"""The three passes of a layer as PyTorch's own sums, padded with zeros as a
-``Problem`` says."""
+"""The three passes of a layer as PyTorch's own sums, padded with zeros as a ``Problem`` says.
+
+A circular boundary is not theirs: who calls has none.
+"""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Protocol
 
-from convkernels import surroundings
+from convkernels import namespaces, surroundings
 from convkernels.layers import sums, tiles
 from convkernels.layers.spectra import SharedSpectra
-from convkernels.problem import Problem
+from convkernels.problem import Problem, UnsupportedProblem
 
 Tensor = Any
 
@@ -116,11 +116,18 @@ class TorchTraining:
     """PyTorch's own: a step is a forward pass under autograd and its backward.
 
     ``kept_bytes`` and ``workspace_bytes`` are 0: the library does not say what it holds.
+
+    Raises
+    ------
+    UnsupportedProblem
+        Of a circular boundary, which its convolution does not have.
     """
 
     kept_bytes = workspace_bytes = 0
 
     def __init__(self, problem: Problem, device: str = "cpu") -> None:
+        if problem.boundary != "zero":
+            raise UnsupportedProblem(f"boundary is {problem.boundary!r}; allowed: 'zero'")
         self.problem = dataclasses.replace(problem, direction="forward")
         self.device = device
 
@@ -184,7 +191,7 @@ def planned(problem: Problem, device: str, memory: float | None = None) -> tiles
     MemoryError
         As ``FFTTraining``.
     """
-    allowed = free(device) if memory is None else memory
+    allowed = namespaces.free_bytes("torch", device) if memory is None else memory
     wanted = min(room(problem), allowed)
     tiling = tiles.cheapest(problem, wanted)
     if tiling.step_bytes > allowed:
@@ -194,14 +201,3 @@ def planned(problem: Problem, device: str, memory: float | None = None) -> tiles
             f"{allowed / 2**20:,.0f} MiB" + (f", free on {device}" if memory is None else "")
         )
     return tiling
-
-
-def free(device: str) -> float:
-    """Bytes that are free on a device."""
-    if device == "cpu":
-        import psutil
-
-        return float(psutil.virtual_memory().available)
-    import torch
-
-    return float(torch.cuda.mem_get_info(device)[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convkernels import Problem
+from convkernels import Problem, UnsupportedProblem
 from convkernels.layers import tiles
 from convkernels.layers.training import OPERANDS, FFTTraining, TorchTraining
 from support.layers import assert_close, drawn, expected, operands
@@ -57,6 +57,18 @@ def test_single_images_keep_their_shapes() -> None:
     problem = Problem((9, 8), (3, 3), mode="same", dtype="float64")
     y, gx, gw = all_of(FFTTraining(problem), operands_of(problem))["step"]
     assert (y.shape, gx.shape, gw.shape) == ((9, 8), (9, 8), (3, 3))
+
+
+def test_a_circular_boundary_is_computed_or_refused() -> None:
+    problem = Problem((9, 8), (3, 4), in_channels=2, boundary="circular", dtype="float64")
+    given = operands_of(problem)
+    around = torch.nn.functional.pad(given["x"], (0, 3, 0, 2), mode="circular")
+    # Full mode reads on where the image ends; a convolution is turned by its kernel's size.
+    whole = FFTTraining(problem).run("forward", given["x"], given["w"])
+    turned = torch.nn.functional.conv2d(around, given["w"].flip(-2, -1))
+    torch.testing.assert_close(whole.roll((-2, -3), (-2, -1)), turned)
+    with pytest.raises(UnsupportedProblem, match="boundary is 'circular'; allowed: 'zero'"):
+        TorchTraining(problem)
 
 
 def test_direction_of_the_problem_is_left_out_of_account() -> None:

@@ -18,7 +18,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from convcross.machine import memory
 from convcross.measure.accuracy import reference
 from convcross.measure.accuracy.arrays import (
     Array,
@@ -136,7 +135,7 @@ def require_memory(problem: Problem, place: Place) -> None:
     process instead."""
     double = dataclasses.replace(problem, dtype="float64")
     need = 4.0 * double.min_bytes + find("fft").cost(double).workspace
-    free = memory.free(*place)
+    free = namespaces.free_bytes(*place)
     if need > free:
         raise MemoryError(
             f"the reference needs {need / 2**30:.1f} GiB; {free / 2**30:.1f} GiB are free"
