@@ -48,10 +48,12 @@ GROUPS = {
             "numba-direct",
             "numba-overlap-save",
             "numba-separable",
-            "fft-gemm",
             "cuda-direct",
             "cuda-overlap-save",
         ),
+    ),
+    "layers": Group(
+        "for layers of networks: between single images they sum nothing", ("fft-gemm",)
     ),
     # and the textbook's FFT on other libraries' transforms
     "libraries": Group(

@@ -104,7 +104,7 @@ def test_a_search_along_the_image_sizes(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (["quick", "--find-crossover", "--pair", "direct,best"], "pair names 'best'"),
-        (["quick", "--find-crossover", "--pair", "fft,fft"], "both sides are fft"),
+        (["quick", "--find-crossover", "--pair", "fft,fft"], "both sides are fft/numpy@cpu"),
         (["quick", "--find-crossover", "--pair", "fft"], "pair is 'fft'; allowed: A,B"),
         (["quick", "--pair", "direct,fft"], "--pair is given without --find-crossover"),
         (["cnn", "--find-crossover"], "it lists layers only"),
