@@ -48,6 +48,7 @@ class Entry:
     nearest : least warm time over that of the fastest of its namespace, of all problems
     lost : that reason for which it is in the race no more
     spare : others are as fast wherever it is: it is in the race no more
+    _rates : work of each sample, and seconds of a unit of it
     """
 
     contender: Contender
@@ -60,6 +61,7 @@ class Entry:
     warm: CostModel | None = None
     first: CostModel | None = None
     _fitted: int = 0
+    _rates: list[tuple[float, float]] = dataclasses.field(default_factory=list)
 
     def takes(self, problem: Problem) -> bool:
         contender = self.contender
@@ -70,11 +72,10 @@ class Entry:
     def _slowest(self, problem: Problem) -> float:
         """Seconds of a call at the slowest rate of its kind."""
         work = _work(self.cost(problem))
-        done = sorted(
-            (_work(cost), times.first) for cost, times in zip(self.costs, self.times, strict=True)
-        )
-        alike = [pair for pair in done if pair[0] >= STEP * work] or done[-1:]
-        return work * max((seconds / one for one, seconds in alike), default=UNKNOWN)
+        alike = [rate for done, rate in self._rates if done >= STEP * work]
+        if not alike and self._rates:
+            alike = [max(self._rates)[1]]  # of the most work that was done
+        return work * max(alike, default=UNKNOWN)
 
     def cost(self, problem: Problem) -> Cost:
         return self.contender.found.cost(problem)
@@ -83,6 +84,8 @@ class Entry:
         self.problems.append(problem)
         self.costs.append(self.cost(problem))
         self.times.append(times)
+        work = _work(self.costs[-1])
+        self._rates.append((work, times.first / work))
         if len(self.times) >= max(fit.LEAST, GROWTH * self._fitted):
             self._fitted = len(self.times)
             self.warm = self._model([times.warm for times in self.times], self.warm)

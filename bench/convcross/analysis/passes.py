@@ -24,7 +24,7 @@ class Pass:
 
     Attributes
     ----------
-    seconds : of a run; NaN where there is no usable time, which ``why`` says
+    seconds : of a run, median of launches; NaN where there is no usable time, which ``why`` says
     error : relative L2
     workspace : bytes, as declared
     fastest : of the pass
@@ -78,15 +78,17 @@ def of_layers(results: Results) -> list[LayerPasses]:
 def _table(rows: pd.DataFrame, name: str, problem: str, where: str) -> LayerPasses:
     directions = [way for way in DIRECTIONS if way in set(rows["direction"])]
     usable = rows[rows["usable"]]
-    least = dict(usable.groupby("direction")["seconds"].min())
+    medians = usable.groupby(["direction", "contender"])["seconds"].median()
+    least = dict(medians.groupby("direction").min())
     contenders: dict[str, dict[str, Pass]] = {}
     for (contender, way), own in rows.groupby(["contender", "direction"], sort=False):
         timed = own[own["usable"]]
+        seconds = float(timed["seconds"].median())
         contenders.setdefault(str(contender), {})[str(way)] = Pass(
-            timed["seconds"].median(),
+            seconds,
             timed["error"].median(),
             timed["workspace"].max(),
-            bool(len(timed)) and bool(timed["seconds"].min() == least[way]),
+            seconds == least.get(way),
             "" if len(timed) else str(own["why"].iloc[0]),
         )
     kept = set(usable["contender"])

@@ -104,3 +104,48 @@ def copy_padded(
             clear(at, item * low)
             copy(at + item * low, x + item * (i * image[1] + origin[1] + low), item * (high - low))
             clear(at + item * high, item * (size[1] - high))
+
+
+TILE = 32  # bytes of what ``row_of_crossing`` is told of a tile: four words
+
+
+@compiled
+def row_of_crossing(
+    row: int,
+    count: int,
+    crossing: int,
+    addresses: int,
+    image: Size,
+    width: int,
+    item: int,
+    edges: int,
+    zeros: int,
+) -> None:
+    """Where to read a row of each tile that reaches over its image's border: in the image where it
+    lies within, else a row of zeros, or a copy with zeros around.
+
+    Parameters
+    ----------
+    count : of such tiles
+    crossing : address of TILE bytes each: which tile, row and column of the image where it begins,
+        address of the image
+    addresses : of a word a tile, which is written
+    image : (H, W)
+    width : of a tile
+    item : bytes of a number
+    edges : address of a row a tile, zero outside the image, as no row of a tile reaches further
+    zeros : of a row
+    """
+    for number in range(count):
+        at = crossing + TILE * number
+        t, i, j = get(at), get(at + 8) + row, get(at + 16)
+        low, high = max(0, -j), min(width, image[1] - j)
+        pixels = get(at + 24) + item * (i * image[1] + j)
+        edge = edges + item * t * width
+        if i < 0 or i >= image[0] or high <= low:
+            put(addresses + 8 * t, zeros)
+        elif low == 0 and high == width:
+            put(addresses + 8 * t, pixels)
+        else:
+            copy(edge + item * low, pixels + item * low, item * (high - low))
+            put(addresses + 8 * t, edge)

@@ -136,7 +136,7 @@ class Exchange(NamedTuple):
         if asked.direction == "forward":
             return (0, 0, 0)
         outs, ins = (c // asked.groups for c in (asked.out_channels, asked.in_channels))
-        a, b, y = (math.prod(shape) for shape in (*self.solved.shapes,))
+        a, b, y = map(math.prod, self.solved.shapes)
         stretched = asked.stride != (1, 1) or self.solved.image != asked.output
         if asked.direction == "grad_input":
             return (a if stretched else 0, b if min(ins, outs) > 1 else 0, 0)

@@ -15,6 +15,7 @@ import math
 from typing import Any
 
 from convkernels.algorithms.fft import _tile_transform as transform
+from convkernels.algorithms.fft import _tiles as tiles
 from convkernels.cpu import operands
 from convkernels.cpu.tiled import Tiled
 from convkernels.problem import Problem, Size
@@ -42,8 +43,8 @@ def tile_side(problem: Problem, lanes: int) -> Size:
     of tiles share the cache, x, the output's gradient and the sums."""
 
     def seconds(side: Size) -> float:
-        kept = _kept(problem, side)
-        groups = -(-_tiles(problem, side) // (2 * lanes))
+        kept = tiles.kept(problem, side)
+        groups = -(-tiles.count(problem, side) // (2 * lanes))
         over = 3 * _group_bytes(side, lanes, problem) / CACHE
         pace = 1.0 if over <= 1 else 1.2 if over <= 4 else 1.5
         work = groups * pace * (tile_flops(side, kept) + ROW * (side[0] + kept[0]))
@@ -54,17 +55,6 @@ def tile_side(problem: Problem, lanes: int) -> Size:
         for size in problem.kernel
     )
     return min(itertools.product(rows, columns), key=seconds)
-
-
-def _kept(problem: Problem, side: Size) -> Size:
-    return (side[0] - problem.kernel[0] + 1, side[1] - problem.kernel[1] + 1)
-
-
-def _tiles(problem: Problem, side: Size) -> int:
-    """Of all images, for a pair of channels."""
-    kept = _kept(problem, side)
-    down, across = (-(-out // keep) for out, keep in zip(problem.output, kept, strict=True))
-    return problem.batch * down * across
 
 
 def _group_bytes(side: Size, lanes: int, problem: Problem) -> int:
@@ -97,12 +87,12 @@ class NumbaSums(Tiled):
         item = operands.item_bytes(problem)
         lanes = 32 // item
         side = tile_side(problem, lanes)
-        kept, tiles = _kept(problem, side), _tiles(problem, side)
+        kept, count = tiles.kept(problem, side), tiles.count(problem, side)
         pairs = problem.out_channels * problem.in_channels // problem.groups
         overlap = math.prod(side) / math.prod(kept)
         points = math.prod(side)
         return Cost(
-            pairs * (tiles * tile_flops(side, kept) + 5.0 * points * math.log2(points)),
+            pairs * (count * tile_flops(side, kept) + 5.0 * points * math.log2(points)),
             problem.min_bytes * (1 + overlap) / 2 + 4.0 * item * pairs * points,
             3.0 * _group_bytes(side, lanes, problem) + 2.0 * item * pairs * points + 4 * AT_ONCE,
         )
@@ -110,7 +100,7 @@ class NumbaSums(Tiled):
     @staticmethod
     def error_bound(problem: Problem) -> float:
         side = tile_side(problem, 32 // operands.item_bytes(problem))
-        return bounds.fourier(problem, math.prod(side), _tiles(problem, side))
+        return bounds.fourier(problem, math.prod(side), tiles.count(problem, side))
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, forward = problem, directions.forward_of(problem)
@@ -126,7 +116,7 @@ class NumbaSums(Tiled):
         self.pairs = planes.groups * planes.filters * planes.depth
         threads = self.threads or 1
         wanted = 1 if threads == 1 else -(-PIECES * threads // self.pairs)
-        self.chunks = min(wanted, -(-_tiles(problem, self.tile) // (2 * lanes)))
+        self.chunks = min(wanted, -(-tiles.count(problem, self.tile) // (2 * lanes)))
         self.drive(
             ("convkernels.algorithms.fft._overlap_sums", "overlap_save_sums"),
             [(rows, "partial_rows"), (columns, "column_sums"), (columns, "add_lanes")],

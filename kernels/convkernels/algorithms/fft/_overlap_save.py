@@ -9,10 +9,8 @@ Memory is given by address, so that one machine code serves every type.
 
 from __future__ import annotations
 
-from convkernels.cpu.calls import call, clear, compiled, copy, get, put
+from convkernels.cpu.calls import TILE, call, clear, compiled, copy, get, put, row_of_crossing
 from convkernels.problem import Size
-
-TILE = 32  # bytes of what is kept of a tile: four words
 
 
 @compiled
@@ -89,21 +87,9 @@ def overlap_save_tiles(
                     put(at + 24, plane)
                     crossing += 1
             for row in range(side[0]):
-                for number in range(crossing):
-                    at = kept_of + TILE * number
-                    t, i, j = get(at), get(at + 8) + row, get(at + 16)
-                    low, high = max(0, -j), min(side[1], image[1] - j)
-                    pixels = get(at + 24) + item * (i * image[1] + j)
-                    edge = edges + item * t * side[1]
-                    if i < 0 or i >= image[0] or high <= low:
-                        put(addresses + 8 * t, zeros)
-                    elif low == 0 and high == side[1]:
-                        put(addresses + 8 * t, pixels)
-                    else:
-                        copy(edge + item * low, pixels + item * low, item * (high - low))
-                        put(
-                            addresses + 8 * t, edge
-                        )  # zero outside, since no row of a tile reaches further
+                row_of_crossing(
+                    row, crossing, kept_of, addresses, image, side[1], item, edges, zeros
+                )
                 call(forward_rows, (addresses, scratch, work + item * row * stride, w[1]))
                 for t in range(many):
                     put(addresses + 8 * t, get(addresses + 8 * t) + item * image[1])

@@ -10,10 +10,8 @@ is written. Memory is given by address, so that one machine code serves every ty
 
 from __future__ import annotations
 
-from convkernels.cpu.calls import call, clear, compiled, copy, get, put
+from convkernels.cpu.calls import TILE, call, clear, compiled, get, put, row_of_crossing
 from convkernels.problem import Size
-
-TILE = 32  # bytes of what is kept of a tile that crosses a border: four words
 
 
 @compiled
@@ -45,7 +43,7 @@ def rows_of_tiles(
     kept : (rows, columns) from a tile to the next
     part : (rows, columns) of a tile that are its own
     side : (rows, columns) of a tile
-    many : tiles of a group; where there are fewer, the last stands for those that are left
+    many : tiles of a group; where there are fewer, those that are left are zero
     places : bytes from the buffer's beginning to scratch, a row of each tile, a row of zeros
     factors, work : addresses
     """
@@ -79,19 +77,7 @@ def rows_of_tiles(
             put(at + 24, plane)
             crossing += 1
     for row in range(part[0]):
-        for number in range(crossing):
-            at = crossings + TILE * number
-            t, i, j = get(at), get(at + 8) + row, get(at + 16)
-            low, high = max(0, -j), min(side[1], image[1] - j)
-            pixels = get(at + 24) + item * (i * image[1] + j)
-            edge = edges + item * t * side[1]
-            if i < 0 or i >= image[0] or high <= low:
-                put(addresses + 8 * t, zeros)
-            elif low == 0 and high == side[1]:
-                put(addresses + 8 * t, pixels)
-            else:
-                copy(edge + item * low, pixels + item * low, item * (high - low))
-                put(addresses + 8 * t, edge)  # zero outside, since no row of a tile reaches further
+        row_of_crossing(row, crossing, crossings, addresses, image, side[1], item, edges, zeros)
         call(kernel, (addresses, scratch, work + item * row * stride, factors, part[1]))
         for t in range(many):
             put(addresses + 8 * t, get(addresses + 8 * t) + item * image[1])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, NamedTuple
 
-from convkernels.problem import Size
+from convkernels.problem import Problem, Size
 from convkernels.toolbox import layout
 
 Array = Any
@@ -21,6 +22,18 @@ class Block(NamedTuple):
     @property
     def shape(self) -> tuple[int, int, int]:
         return len(self.rows), len(self.columns), len(self.images)
+
+
+def kept(problem: Problem, side: Size) -> Size:
+    """(rows, columns) of outputs of a tile of so many rows and columns, by overlap-save."""
+    (rows, columns), (kh, kw) = side, problem.kernel
+    return (rows - kh + 1, columns - kw + 1)
+
+
+def count(problem: Problem, side: Size) -> int:
+    """Tiles of all images of the batch, for one filter."""
+    steps = zip(problem.output, kept(problem, side), strict=True)
+    return problem.batch * math.prod(-(-outputs // step) for outputs, step in steps)
 
 
 def runs(count: int, most: int) -> list[range]:

@@ -58,14 +58,15 @@ class GemmFFT(Implementation):
         a, b = (PLANES[operand] for operand in OPERANDS[problem.direction])
         result = RESULTS[problem.direction]
         numbers = 3 * sum(map(tiling.passing_bytes, (a, result))) + problem.min_bytes
+        # Those of the image and of the result are written and read, that of the filter is read.
+        moved = sum(map(tiling.spectrum_bytes, (a, a, b, result, result)))
         spectra = sum(map(tiling.spectrum_bytes, "xwy"))
         item = max(4, ITEMSIZE[problem.dtype])
         results = item * math.prod(problem.shapes[2])
         passing = tiling.most_passing_bytes
         return Cost(
             tiling.product_flops + sum(map(tiling.transform_flops, (a, result))),
-            # Each spectrum is read twice, for the real and the imaginary part of a product.
-            numbers + 3 * spectra,
+            numbers + moved,
             workspace=spectra + passing + results,
             once_flops=tiling.transform_flops(b),
             once_bytes=2 * tiling.passing_bytes(b) + tiling.spectrum_bytes(b),

@@ -22,6 +22,7 @@ import math
 from typing import Any
 
 from convkernels.algorithms.fft import _tile_transform as transform
+from convkernels.algorithms.fft import _tiles as tiles
 from convkernels.algorithms.fft._numba_sums import NumbaSums
 from convkernels.cpu import operands
 from convkernels.cpu.tiled import Tiled
@@ -55,8 +56,8 @@ def tile_side(problem: Problem, lanes: int, workers: int) -> Size:
     """
 
     def seconds(side: Size) -> float:
-        kept = _kept(problem, side)
-        groups = -(-_tiles(problem, side) // (2 * lanes)) * problem.out_channels
+        kept = tiles.kept(problem, side)
+        groups = -(-tiles.count(problem, side) // (2 * lanes)) * problem.out_channels
         over = _group_bytes(side, lanes, problem) / CACHE
         pace = 1.0 if over <= 1 else 1.2 if over <= 4 else 1.5
         return -(-groups // workers) * pace * (tile_flops(side, kept) + ROW * (side[0] + kept[0]))
@@ -66,19 +67,6 @@ def tile_side(problem: Problem, lanes: int, workers: int) -> Size:
         for size in problem.kernel
     )
     return min(itertools.product(rows, columns), key=seconds)
-
-
-def _kept(problem: Problem, side: Size) -> Size:
-    """Outputs of a tile."""
-    (rows, columns), (kh, kw) = side, problem.kernel
-    return (rows - kh + 1, columns - kw + 1)
-
-
-def _tiles(problem: Problem, side: Size) -> int:
-    """Of all images, for one filter."""
-    kept = _kept(problem, side)
-    down, across = (-(-out // keep) for out, keep in zip(problem.output, kept, strict=True))
-    return problem.batch * down * across
 
 
 def _group_bytes(side: Size, lanes: int, problem: Problem) -> float:
@@ -119,14 +107,14 @@ class NumbaOverlapSave(Tiled):
     def cost(problem: Problem) -> Cost:
         lanes = 32 // operands.item_bytes(problem)
         side = tile_side(problem, lanes, 1)
-        kept, tiles = _kept(problem, side), _tiles(problem, side)
+        kept, count = tiles.kept(problem, side), tiles.count(problem, side)
         depth = problem.in_channels // problem.groups
         overlap = math.prod(side) / math.prod(kept)
         pixels = problem.out_channels * depth * math.prod(side)  # of all filters' tiles
         spectra = 2.0 * operands.item_bytes(problem) * pixels
         making = min(MAKING * pixels, max(AT_ONCE, MAKING * math.prod(side)))
         return Cost(
-            tiles * problem.out_channels * depth * tile_flops(side, kept),
+            count * problem.out_channels * depth * tile_flops(side, kept),
             problem.min_bytes * (1 + overlap) / 2,
             _group_bytes(side, lanes, problem) + spectra + making,
             once_flops=5.0 * pixels * math.log2(math.prod(side)),
@@ -166,7 +154,7 @@ class NumbaOverlapSave(Tiled):
                 planes.item,
             ),
             weights=3,
-            tasks=-(-_tiles(problem, self.tile) // (2 * lanes)) * problem.out_channels,
+            tasks=-(-tiles.count(problem, self.tile) // (2 * lanes)) * problem.out_channels,
             buffer=end,
         )
 
