@@ -206,13 +206,15 @@ def demo(
     device: Device = None,
     learning: Annotated[
         bool,
-        typer.Option(help="Instead: digits learned with correlation and with true convolution."),
+        typer.Option(
+            "--learning", help="Instead: digits learned with correlation and with true convolution."
+        ),
     ] = False,
 ) -> None:
     """Blur a photograph, find a patch in it, time strong and textbook algorithms; one figure.
 
     With --learning, small networks learn scikit-learn's digits on the CPU with nn.Conv2d, with
-    FFTConv2d, and with true convolution in the place of correlation, some 2 minutes over five
+    FFTConv2d, and with true convolution in the place of correlation, a minute or two over five
     seeds: the figure tells whether it matters, and what each learned is kept beside it (.jsonl).
     """
     if learning:
