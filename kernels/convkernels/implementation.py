@@ -31,7 +31,8 @@ class Implementation:
     """What an algorithm is: every method but ``run`` has a default that a class may leave.
 
     A registered class that does not inherit it is given it. Operands and results: see
-    ``Problem.shapes``.
+    ``Problem.shapes``. In direction "step" ``load`` is given w, which changes from step to step and
+    is only kept there, and ``run`` is given (x, gy) and returns (y, gx, gw).
     """
 
     problem: Problem

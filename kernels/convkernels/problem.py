@@ -12,7 +12,8 @@ from typing import Any
 OPS = ("convolution", "correlation")
 MODES = ("full", "same", "valid")
 BOUNDARIES = ("zero", "circular")
-DIRECTIONS = ("forward", "grad_input", "grad_weight")
+DIRECTIONS = ("forward", "grad_input", "grad_weight")  # each a pass over a layer
+STEP = "step"  # of training: the three at once
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 ITEMSIZE = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Unit roundoff: half the distance from 1 to the next number of the format.
@@ -96,7 +97,8 @@ class Problem:
     boundary : "zero" or "circular"
     dtype : "float64", "float32", "float16" or "bfloat16"
         Storage type of x, w and y; the arithmetic is the algorithm's.
-    direction : "forward" (x, w → y), "grad_input" (gy, w → gx) or "grad_weight" (x, gy → gw)
+    direction : "forward" (x, w → y), "grad_input" (gy, w → gx), "grad_weight" (gy, x → gw), or
+        "step" (x, gy, w → y, gx, gw), all three at once
 
     Raises
     ------
@@ -139,7 +141,7 @@ class Problem:
         one_of("op", self.op, OPS)
         one_of("boundary", self.boundary, BOUNDARIES)
         one_of("dtype", self.dtype, DTYPES)
-        one_of("direction", self.direction, DIRECTIONS)
+        one_of("direction", self.direction, (*DIRECTIONS, STEP))
         if self.padding is None:
             put("mode", "full" if self.mode is None else self.mode)
             one_of("mode", self.mode, MODES)
@@ -234,11 +236,22 @@ class Problem:
 
     @property
     def shapes(self) -> tuple[Shape, Shape, Shape]:
-        """Shapes of the operands a and b, and of the result, in this direction."""
+        """Shapes of the operands a and b, and of the result, in this direction.
+
+        Raises ValueError of a step, which has three of each: see ``passes``.
+        """
+        one_of("direction", self.direction, DIRECTIONS)
         x, w, y = self.x_shape, self.w_shape, self.y_shape
         return {"forward": (x, w, y), "grad_input": (y, w, x), "grad_weight": (y, x, w)}[
             self.direction
         ]
+
+    @property
+    def passes(self) -> tuple[Problem, ...]:
+        """The three of a step, in the order of its results; else itself alone."""
+        if self.direction != STEP:
+            return (self,)
+        return tuple(dataclasses.replace(self, direction=direction) for direction in DIRECTIONS)
 
     # ---- what it costs at least --------------------------------------------------------------
 
@@ -246,7 +259,9 @@ class Problem:
     def terms(self) -> int:
         """Products that one element of the result is the sum of, at most: C/groups · kh · kw in the
         forward direction; of grad_input K/groups and the kernel elements that a stride leaves to
-        meet, of grad_weight all outputs of the batch."""
+        meet, of grad_weight all outputs of the batch, of a step the most of the three."""
+        if self.direction == STEP:
+            return max(one.terms for one in self.passes)
         if self.direction == "grad_weight":
             return self.batch * self.output[0] * self.output[1]
         if self.direction == "forward":
@@ -276,14 +291,16 @@ class Problem:
 
     @property
     def flops(self) -> int:
-        """Operations of the defining sum: 2 a product, products with padding not counted."""
+        """Operations of the defining sums: 2 a product, products with padding not counted."""
         channels = self.out_channels * (self.in_channels // self.groups)
-        return 2 * self.batch * channels * self._products(0) * self._products(1)
+        return 2 * len(self.passes) * self.batch * channels * self._products(0) * self._products(1)
 
     @property
     def min_bytes(self) -> int:
-        """Both operands read once and the result written once, in bytes."""
-        return ITEMSIZE[self.dtype] * sum(math.prod(shape) for shape in self.shapes)
+        """All operands read once and all results written once, in bytes."""
+        shapes = (self.x_shape, self.w_shape, self.y_shape)
+        times = 2 if self.direction == STEP else 1
+        return times * ITEMSIZE[self.dtype] * sum(map(math.prod, shapes))
 
     # ---- JSON --------------------------------------------------------------------------------
 

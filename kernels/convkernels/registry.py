@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from convkernels import compiling, exchanged
 from convkernels import namespaces as array_libraries
 from convkernels.implementation import Cost, Implementation, forward_only, workspace_bytes
-from convkernels.problem import DIRECTIONS, Problem, UnsupportedProblem, one_of
+from convkernels.problem import DIRECTIONS, STEP, Problem, UnsupportedProblem, one_of
 
 __all__ = ["Cost", "Implementation", "algorithm", "forward_only", "workspace_bytes"]
 
@@ -115,10 +115,10 @@ def algorithm(
         What the arithmetic is, where the storage type does not say it.
     source : str
         Paper, section, or library call.
-    directions : "forward", "grad_input" (gy, w → gx), "grad_weight" (gy, x → gw)
+    directions : "forward", "grad_input" (gy, w → gx), "grad_weight" (gy, x → gw), "step"
         Those that it computes. A gradient comes to it as a forward problem with the roles of the
         operands exchanged (``toolbox/directions.py``), unless its class names it in ``native`` or
-        ``apart``.
+        ``apart``; so it must a step, which is all three passes at once.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def algorithm(
         one_of("namespace", namespace, array_libraries.NAMES)
     ways = (directions,) if isinstance(directions, str) else tuple(directions)
     for direction in ways:
-        one_of("direction", direction, DIRECTIONS)
+        one_of("direction", direction, (*DIRECTIONS, STEP))
 
     def register(definition: Definition) -> Definition:
         global revision

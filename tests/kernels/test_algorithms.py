@@ -14,7 +14,7 @@ from convkernels import Problem, UnsupportedProblem, namespaces
 from convkernels.algorithms.direct import direct
 from convkernels.algorithms.im2col import im2col_gemm
 from convkernels.discovery import algorithms
-from convkernels.problem import DIRECTIONS, ROUNDOFF
+from convkernels.problem import DIRECTIONS, ROUNDOFF, STEP
 from support.acceptance import FEW, REFUSES, SLOW, accepted
 from support.contenders import STRICT, Contender, contenders
 from support.problems import FIXED, Case, case, of_rank, random_case
@@ -69,9 +69,10 @@ def test_the_random_problems_have_everything() -> None:
 @pytest.mark.parametrize("name", algorithms())
 def test_directions_that_are_not_declared_are_refused(name: str) -> None:
     algorithm = algorithms()[name]
-    assert set(algorithm.directions) <= set(DIRECTIONS)
+    every = {*DIRECTIONS, STEP}
+    assert set(algorithm.directions) <= every
     device = "cpu" if algorithm.runs_on("cpu") else "cuda:0"
-    for direction in set(DIRECTIONS) - set(algorithm.directions):
+    for direction in every - set(algorithm.directions):
         problem = Problem((8, 8), (3, 3), direction=direction)
         for namespace in algorithm.namespaces:
             reason = algorithm.refuses(problem, namespace, device)

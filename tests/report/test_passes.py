@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +48,32 @@ def measured(name: str, problem: Problem, seconds: float | None, **changes: Any)
     )
 
 
-@pytest.fixture
-def layer(tmp_path: Path) -> Path:
-    """One layer in three passes."""
-    problem = Problem((16, 16), (3, 3), batch=2, in_channels=4, out_channels=8, mode="valid")
-    duels = [
+LAYER = Problem((16, 16), (3, 3), batch=2, in_channels=4, out_channels=8, mode="valid")
+
+
+def passes_of_layer() -> list[list[Record]]:
+    return [
         [
-            measured(name, dataclasses.replace(problem, direction=way), times[place])
+            measured(name, dataclasses.replace(LAYER, direction=way), times[place])
             for name, times in SECONDS.items()
         ]
         for place, way in enumerate(DIRECTIONS)
     ]
-    return synthetic.write(tmp_path / "layer.jsonl", duels)
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    """One layer in three passes."""
+    return synthetic.write(tmp_path / "layer.jsonl", passes_of_layer())
+
+
+@pytest.fixture
+def stepped(tmp_path: Path) -> Path:
+    """And in a step, which takes FFT 0.7 of its passes; the others have none, or all of theirs."""
+    step = dataclasses.replace(LAYER, direction="step")
+    times = {"fft/numpy": 7e-3, "direct/numpy": 13e-3, "scipy-convolve2d/numpy": None}
+    rows = [measured(name, step, seconds) for name, seconds in times.items()]
+    return synthetic.write(tmp_path / "steps.jsonl", [*passes_of_layer(), rows])
 
 
 @pytest.fixture
@@ -100,9 +115,25 @@ def test_the_page_shows_it(layer: Path, tmp_path: Path) -> None:
     part = page[page.index("<h2>Layers by pass</h2>") :]
     rows = part[: part.index("</table>")].split("<tr>")[1:]
     assert [row.count("<strong>") for row in rows] == [0, 2, 0, 1]
-    assert "all passes" in rows[0]
+    assert "passes apart" in rows[0]
     assert "1 MiB" in rows[1]
     assert "unsupported" in rows[3]
+
+
+def test_a_step_stands_beside_its_passes_apart(stepped: Path, tmp_path: Path) -> None:
+    [table] = passes.of_layers(load([stepped]))
+    assert table.directions == [*DIRECTIONS, "step"]
+    assert table.total("fft/numpy") == pytest.approx(1e-2)  # without the step
+    shares = [table.step_share(name) for name in table.contenders]
+    assert shares == pytest.approx([0.7, 1.0, math.nan], nan_ok=True)
+    assert table.contenders["fft/numpy"]["step"].fastest
+    html, *_ = report.write([stepped], tmp_path / "out")
+    page = html.read_text(encoding="utf-8")
+    part = page[page.index("<h2>Layers by pass</h2>") :]
+    head, *rows = part[: part.index("</table>")].split("<tr>")[1:]
+    assert "step ÷ apart" in head
+    assert '<td class="number">0.70</td>' in rows[0]
+    assert {row.count("<td") for row in rows} == {head.count("<th")}
 
 
 def test_a_grid_by_outputs_is_no_grid_of_images(grid: Path) -> None:

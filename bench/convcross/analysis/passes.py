@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ import pandas as pd
 from convcross.analysis.claims.layers import names, shape
 from convcross.analysis.load import Results, by_output, why_left_out
 from convcross.analysis.tables import describe
-from convkernels.problem import DIRECTIONS, Problem
+from convcross.stats.bootstrap import median
+from convkernels.problem import DIRECTIONS, STEP, Problem
 from convkernels.toolbox.directions import forward_of
 
 WHERE = ["device", "regime", "dtype", "op", "data"]
@@ -25,12 +27,14 @@ class Pass:
     Attributes
     ----------
     seconds : of a run, median of launches; NaN where there is no usable time, which ``why`` says
+    fresh : of a load and a run, likewise
     error : relative L2
     workspace : bytes, as declared
     fastest : of the pass
     """
 
     seconds: float
+    fresh: float
     error: float
     workspace: float
     fastest: bool
@@ -43,7 +47,7 @@ class LayerPasses:
 
     Attributes
     ----------
-    directions : the passes that were measured, forward first
+    directions : the passes that were measured, forward first, and the step last
     contenders : name → pass by direction; those with a usable time in some pass
     """
 
@@ -54,9 +58,19 @@ class LayerPasses:
     contenders: dict[str, dict[str, Pass]]
 
     def total(self, contender: str) -> float:
-        """Seconds of all passes, one after the other; NaN where one has no time."""
+        """Seconds of all passes apart, one after the other, each with its load; NaN where one has
+        no time."""
         passes = self.contenders[contender]
-        return sum(passes[way].seconds if way in passes else np.nan for way in self.directions)
+        apart = [way for way in self.directions if way != STEP]
+        return sum(passes[way].fresh if way in passes else np.nan for way in apart)
+
+    def step_share(self, contender: str) -> float:
+        """What all passes at once take of the time that they take apart; NaN where one has no
+        time, and where not all three are there."""
+        passes = self.contenders[contender]
+        if STEP not in passes or len(self.directions) <= len(DIRECTIONS):
+            return math.nan
+        return passes[STEP].seconds / self.total(contender)
 
 
 def of_layers(results: Results) -> list[LayerPasses]:
@@ -76,7 +90,7 @@ def of_layers(results: Results) -> list[LayerPasses]:
 
 
 def _table(rows: pd.DataFrame, name: str, problem: str, where: str) -> LayerPasses:
-    directions = [way for way in DIRECTIONS if way in set(rows["direction"])]
+    directions = [way for way in (*DIRECTIONS, STEP) if way in set(rows["direction"])]
     usable = rows[rows["usable"]]
     medians = usable.groupby(["direction", "contender"])["seconds"].median()
     least = dict(medians.groupby("direction").min())
@@ -86,6 +100,7 @@ def _table(rows: pd.DataFrame, name: str, problem: str, where: str) -> LayerPass
         seconds = float(timed["seconds"].median())
         contenders.setdefault(str(contender), {})[str(way)] = Pass(
             seconds,
+            _median(timed["fresh"]),
             timed["error"].median(),
             timed["workspace"].max(),
             seconds == least.get(way),
@@ -109,6 +124,11 @@ def _table(rows: pd.DataFrame, name: str, problem: str, where: str) -> LayerPass
     ordered = sorted(table.contenders, key=order)
     contenders = {contender: table.contenders[contender] for contender in ordered}
     return LayerPasses(name, problem, where, directions, contenders)
+
+
+def _median(launches: pd.Series[Any]) -> float:
+    """Of the launches' medians; NaN where none has a sample."""
+    return float(np.median([median(one) for one in launches if len(one)] or [np.nan]))
 
 
 def speed_ups(results: Results) -> list[tuple[dict[str, Any], pd.DataFrame]]:

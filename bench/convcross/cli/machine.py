@@ -17,7 +17,7 @@ from convcross.cli.options import (
     print_json,
 )
 from convcross.errors import BadInput
-from convkernels.problem import DIRECTIONS
+from convkernels.problem import DIRECTIONS, STEP
 
 
 def list_(as_json: Json = False, algorithms: Algorithms = None) -> None:
@@ -70,8 +70,8 @@ def check(
         str, typer.Option(help="normal, gaussian, box, rank-1, rank-r.")
     ] = "normal",
     direction: Annotated[
-        str, typer.Option(help="forward, grad_input, grad_weight: of those that each has.")
-    ] = ",".join(DIRECTIONS),
+        str, typer.Option(help="forward, grad_input, grad_weight, step: of those that each has.")
+    ] = ",".join((*DIRECTIONS, STEP)),
     device: Device = None,
     algorithms: Algorithms = None,
     as_json: Json = False,
@@ -87,7 +87,7 @@ def check(
 
     image_kinds = parse_kinds("image-data", image_data, data.IMAGES)
     kernel_kinds = parse_kinds("kernel-data", kernel_data, data.KERNELS)
-    directions = parse_kinds("direction", direction, DIRECTIONS)
+    directions = parse_kinds("direction", direction, (*DIRECTIONS, STEP))
     load_algorithms(algorithms)
     devices = sorted({name for group in devices_named(device) for name in group})
     if device is None and devices != ["cpu"]:

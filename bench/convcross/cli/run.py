@@ -37,7 +37,9 @@ def run(
     dtype: Annotated[str | None, typer.Option(help="float64, float32, float16, bfloat16.")] = None,
     mode: Annotated[str | None, typer.Option(help="full, same, valid.")] = None,
     op: Annotated[str | None, typer.Option(help="convolution, correlation.")] = None,
-    direction: Annotated[str | None, typer.Option(help="forward, grad_input, grad_weight.")] = None,
+    direction: Annotated[
+        str | None, typer.Option(help="forward, grad_input, grad_weight, step.")
+    ] = None,
     regime: Annotated[str | None, typer.Option(help=f"{', '.join(REGIMES)}.")] = None,
     launches: Annotated[
         int | None, typer.Option(help="Fresh processes that each pass over the sweep.")

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convkernels.problem import ITEMSIZE, Problem
+from convkernels.problem import ITEMSIZE, STEP, Problem
 from convkernels.registry import Algorithm, Implementation
 
 # Rates that an arithmetic names for itself, as "tf32" or "bfloat16 products", but not "TF32 off".
@@ -91,7 +91,7 @@ def _arithmetic(algorithm: Algorithm, problem: Problem, rates: Mapping[str, floa
 
 @functools.lru_cache(maxsize=1024)
 def least_bytes(problem: Problem, filtered: bool = True) -> tuple[int, int]:
-    """(read, written): both operands once and the result once, as ``Problem.min_bytes``.
+    """(read, written): all operands once and all results once, as ``Problem.min_bytes``.
 
     Of an image only the rows and columns that meet the kernel are read: a stride may pass over
     others. Without ``filtered`` the filter is left out, for what was loaded in its place may be
@@ -101,9 +101,12 @@ def least_bytes(problem: Problem, filtered: bool = True) -> tuple[int, int]:
     x, w, y = (item * math.prod(s) for s in (problem.x_shape, problem.w_shape, problem.y_shape))
     seen = x // math.prod(problem.image) * _touched(problem, 0) * _touched(problem, 1)
     w = w if filtered else 0
-    return {"forward": (seen + w, y), "grad_input": (y + w, x), "grad_weight": (y + seen, w)}[
-        problem.direction
-    ]
+    return {
+        "forward": (seen + w, y),
+        "grad_input": (y + w, x),
+        "grad_weight": (y + seen, w),
+        STEP: (seen + w + y, x + w + y),
+    }[problem.direction]
 
 
 def _touched(problem: Problem, axis: int) -> int:

@@ -6,19 +6,21 @@ Times are taken on the duel's own draw alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from convcross.measure.accuracy import arrays, step_truth
 from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.accuracy.step_truth import AnyTruth
 from convcross.measure.trial import Measurement, Prepared, alive, classify, guarded
 from convcross.sweeps import data
 from convcross.sweeps.duels import Duel
-from convkernels import Problem, namespaces
+from convkernels import Problem
 
 
-def operands(duel: Duel, problem: Problem, seed: int) -> tuple[accuracy.Floats, accuracy.Floats]:
+def operands(duel: Duel, problem: Problem, seed: int) -> tuple[Any, accuracy.Floats]:
     """The operands of the duel's kinds of data, as float64 values that the storage type holds."""
     drawn = data.operands(problem, (duel.image_data, duel.kernel_data), seed)
-    x, w = (namespaces.round_to(values, problem.dtype).astype("float64") for values in drawn)
-    return x, w
+    return step_truth.rounded(problem, *drawn)
 
 
 def measure_errors(trials: Iterable[Prepared], measurement: Measurement) -> None:
@@ -42,7 +44,7 @@ def measure_errors(trials: Iterable[Prepared], measurement: Measurement) -> None
             try:
                 accuracy.require_memory(problem, truth.place)
                 x, w = operands(duel, problem, seed)
-                other = accuracy.truth(problem, x, w, seed, place=truth.place)
+                other = step_truth.truth(problem, x, w, seed, place=truth.place)
             except (RuntimeError, MemoryError) as error:
                 _without(alive(group), seed, error)
                 break
@@ -53,7 +55,7 @@ def measure_errors(trials: Iterable[Prepared], measurement: Measurement) -> None
             guarded(trial, "other seeds", _put_back, truth)
 
 
-def _append_error(trial: Prepared, truth: accuracy.Truth, seed: int) -> None:
+def _append_error(trial: Prepared, truth: AnyTruth, seed: int) -> None:
     _overwrite(trial, truth)
     if trial.load is not None:
         trial.load()
@@ -65,21 +67,23 @@ def _append_error(trial: Prepared, truth: accuracy.Truth, seed: int) -> None:
         y = instance.run(trial.a)
     trial.synchronize()
     bound = trial.algorithm.error_bound(trial.problem)
-    if (reason := accuracy.verify(y, bound, truth)) is not None:
+    if (reason := truth.verify(y, bound)) is not None:
         trial.fail("wrong", f"seed {seed}: {reason}")
         return
-    trial.record.error_seeds.append(accuracy.errors(y, truth).rel_l2)
+    trial.record.error_seeds.append(truth.errors(y).rel_l2)
 
 
-def _put_back(trial: Prepared, truth: accuracy.Truth) -> None:
+def _put_back(trial: Prepared, truth: AnyTruth) -> None:
     _overwrite(trial, truth)
     if trial.load is not None:
         trial.load()
     trial.synchronize()
 
 
-def _overwrite(trial: Prepared, truth: accuracy.Truth) -> None:
-    trial.a[...], trial.b[...] = trial.operands(trial.problem, truth.x, truth.w)
+def _overwrite(trial: Prepared, truth: AnyTruth) -> None:
+    a, b = trial.operands(trial.problem, truth.x, truth.w)
+    arrays.each(arrays.put, trial.a, a)
+    arrays.put(trial.b, b)
 
 
 def _without(group: list[Prepared], seed: int, error: Exception) -> None:

@@ -10,12 +10,15 @@ import datetime
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from convcross.machine import memory, threads
 from convcross.machine.contention import ContentionWatch
 from convcross.measure import cold_libraries
+from convcross.measure.accuracy import step_truth
 from convcross.measure.accuracy import truth as accuracy
 from convcross.measure.accuracy.arrays import Place
+from convcross.measure.accuracy.step_truth import AnyTruth
 from convcross.measure.data_seeds import measure_errors
 from convcross.measure.observe import gauge, observe
 from convcross.measure.phases import leave_out, time_fresh, time_plan, time_run, warm_up
@@ -41,7 +44,7 @@ from convkernels.discovery import load_path
 MEMORY = 0.5  # of what is free: contenders that need more together are timed in groups
 GROUP_STRIDE = 1000  # more than a group has: rounds of two groups are never paired
 
-Operands = Callable[[], tuple[accuracy.Floats, accuracy.Floats]]  # makes x and w
+Operands = Callable[[], tuple[Any, accuracy.Floats]]  # makes x and w; of a step (x, gy) and w
 
 
 def measure(duel: Duel) -> DuelResult:
@@ -105,7 +108,7 @@ def _measure(duel: Duel, operands: Operands, ledger: Ledger) -> DuelResult:
 
 def _truth(
     duel: Duel, problem: Problem, trials: list[Trial], operands: Operands, ledger: Ledger
-) -> accuracy.Truth:
+) -> AnyTruth:
     """The duel's operands and the reference: on the first card that a contender is on, else in
     NumPy.
 
@@ -114,12 +117,10 @@ def _truth(
     place = _place(trials)
     accuracy.require_memory(problem, place)
     with ledger.charge("preparation"):
-        x, w = (
-            namespaces.round_to(values, problem.dtype).astype("float64") for values in operands()
-        )
+        x, w = step_truth.rounded(problem, *operands())
     with ledger.charge("verification"), namespaces.on(*place):
         certified = duel.launch == 1
-        return accuracy.truth(problem, x, w, duel.seed, place=place, certified=certified)
+        return step_truth.truth(problem, x, w, duel.seed, place=place, certified=certified)
 
 
 def _place(trials: list[Trial]) -> Place:
@@ -189,7 +190,7 @@ def _in_groups(
     trials: list[Trial],
     duel: Duel,
     problem: Problem,
-    truth: accuracy.Truth,
+    truth: AnyTruth,
     ledger: Ledger,
 ) -> None:
     """Time groups that fit in memory, one after the other.

@@ -6,20 +6,23 @@ import dataclasses
 import functools
 import json
 import math
+import operator
 import time
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from convcross.machine import threads
 from convcross.measure import thread_count
-from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.accuracy import step_truth
+from convcross.measure.accuracy.arrays import each, put
+from convcross.measure.accuracy.step_truth import AnyTruth
 from convcross.measure.process import state
 from convcross.measure.timing import choose, graphs
 from convcross.measure.timing.clock import Step
 from convcross.measure.trial import Measurement, Prepared, TooSlow, Trial
 from convcross.results.schema import Certificate, Provenance
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.problem import Shape, Size
+from convkernels.problem import STEP, Shape, Size
 from convkernels.registry import Implementation
 
 TRIES = 3  # runs of a smaller problem before the whole one is called too slow
@@ -28,10 +31,11 @@ FAR = 1000.0  # no contender is so much less efficient on a smaller problem
 SLACK = 4.0  # a contender may be so much less efficient than on any problem that it was timed on
 HUGE = (1 << 17, 1 << 17)  # an image that any kernel fits in
 
-OPERANDS = {
+OPERANDS: dict[str, tuple[Any, str]] = {  # of a step, a are two
     "forward": ("image", "kernel"),
     "grad_input": ("gradient", "kernel"),
     "grad_weight": ("gradient", "image"),
+    STEP: (("image", "gradient"), "kernel"),
 }
 RUNS = 8  # of a contender in a duel, at least: the first, warm-up, samples, the last
 
@@ -85,19 +89,19 @@ def _planned(trial: Trial, measurement: Measurement) -> Prepared | None:
         measurement.ledger.promise(RUNS * run_seconds)
         trial.record.provenance.compile_s = instance.compile_seconds or None
         trial.record.provenance = _with_own_words(trial.record.provenance, instance)
-        dtype = namespaces.dtype_name(first)
+        dtype = step_truth.dtype(first, problem)
         if dtype != problem.dtype:
             trial.fail("wrong", f"dtype {dtype}; expected {problem.dtype}")
             return None
         bound = trial.algorithm.error_bound(problem)
-        reason = accuracy.verify(first, bound, truth)
+        reason = truth.verify(first, bound)
         if truth.certificate:
             trial.record.provenance.reference = Certificate(**truth.certificate)
         if reason is not None:
             trial.fail("wrong", reason)
             return None
         if duel.launch == 1:
-            trial.record.error = accuracy.errors(first, truth)
+            trial.record.error = truth.errors(first)
     return Prepared(
         **vars(trial),
         instance=instance,
@@ -176,7 +180,7 @@ def _first_run(
     return load, run, y
 
 
-def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
+def _climb(trial: Trial, limit: float, truth: AnyTruth) -> float:
     """Refuse to start a run that would outlast its limit, by timing smaller problems first.
 
     Each step is about four times the one before, so that none is much longer than the limit. The
@@ -211,7 +215,7 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
         del steps[0]
     known = trial.name in _slowest
     for smaller in steps:
-        a, b = trial.operands(smaller, *map(_corner, (truth.x, truth.w), smaller.shapes[:2]))
+        a, b = trial.operands(smaller, *_corners(truth, smaller))
         instance = trial.algorithm.prepare(smaller, *place)
         instance.load(b)
         trial.synchronize()
@@ -233,6 +237,16 @@ def _climb(trial: Trial, limit: float, truth: accuracy.Truth) -> float:
                 _refused[kind] = problem, whole
             raise TooSlow(f"a run would take about {whole:.2g} s; limit: {limit:g} s")
     return whole
+
+
+def _corners(truth: AnyTruth, problem: Problem) -> tuple[Any, Any]:
+    """The first part of each operand, for a smaller problem."""
+    if problem.direction == STEP:
+        x, gy = truth.x
+        image, gradient = _corner(x, problem.x_shape), _corner(gy, problem.y_shape)
+        return (image, gradient), _corner(truth.w, problem.w_shape)
+    first, second, _ = problem.shapes
+    return _corner(truth.x, first), _corner(truth.w, second)
 
 
 def _corner(array: Any, shape: Shape) -> Any:
@@ -278,40 +292,56 @@ def verify_again(trial: Prepared, measurement: Measurement) -> None:
     """The result of one more run, as it stands when the run returns.
 
     The earlier result is overwritten with NaN and the image negated, so that neither a result that
-    was kept nor one that shares memory with it passes. On CUDA both wait in the stream, behind a
-    kernel that holds it, when the run is given its work, and the result is copied in the stream
-    right after: work on another stream, which does not wait for its input or is not waited for,
-    comes too early or too late. On the CPU a thread that goes on after the return is too late.
+    was kept nor one that shares memory with it passes; of a step the gradient is doubled too, which
+    changes every result. On CUDA both wait in the stream, behind a kernel that holds it, when the
+    run is given its work, and the result is copied in the stream right after: work on another
+    stream, which does not wait for its input or is not waited for, comes too early or too late. On
+    the CPU a thread that goes on after the return is too late.
     """
     truth = measurement.truth
     xp = namespaces.namespace(trial.contender.namespace)
+    whole = trial.problem.direction == STEP
+    factors: Any = (-1.0, 2.0) if whole else -1.0
+    backwards = each(lambda factor: 1 / factor, factors)
+    of_results: Any = (-1.0, 0.5, -0.5) if whole else -1.0  # y, gx and gw of both
 
-    def run_on_negated() -> Any:
-        trial.first[...] = math.nan
-        trial.a *= -1
-        return xp.asarray(trial.run(), copy=True)
+    def run_on_scaled() -> Any:
+        each(put, trial.first, each(lambda _: math.nan, trial.first))
+        each(_scale, trial.a, factors)
+        return each(lambda one: xp.asarray(one, copy=True), trial.run())
 
     with measurement.ledger.charge("verification"):
         reason = _modified(trial, truth)
         if reason is None:
             if trial.contender.device != "cpu":  # no module may be loaded first inside the hold
-                run_on_negated()
-                trial.a *= -1
+                run_on_scaled()
+                each(_scale, trial.a, backwards)
             with trial.stopwatch.hold():
-                y = run_on_negated()
+                y = run_on_scaled()
             trial.synchronize()
             bound = trial.algorithm.error_bound(trial.problem)
-            reason = accuracy.verify(-y, bound, truth)
+            reason = truth.verify(each(operator.mul, y, of_results), bound)
     if reason is not None:
         trial.fail("wrong", f"after timing: {reason}")
 
 
-def _modified(trial: Prepared, truth: accuracy.Truth) -> str | None:
+def _scale(array: Any, factor: float) -> None:
+    array *= factor
+
+
+def _modified(trial: Prepared, truth: AnyTruth) -> str | None:
     """What the contender has done to its inputs, or None."""
     xp = namespaces.namespace(trial.contender.namespace)
+
+    def changed(name: str, now: Any, before: Any) -> str | None:
+        return None if bool(xp.all(now == before)) else f"it modified its input {name}"
+
     fresh = trial.operands(trial.problem, truth.x, truth.w)
-    names = OPERANDS[trial.problem.direction]
-    for name, now, before in zip(names, (trial.a, trial.b), fresh, strict=True):
-        if not bool(xp.all(now == before)):
-            return f"it modified its input {name}"
+    for name, now, before in zip(
+        OPERANDS[trial.problem.direction], (trial.a, trial.b), fresh, strict=True
+    ):
+        found = each(changed, name, now, before)
+        for reason in found if isinstance(found, tuple) else (found,):
+            if reason is not None:
+                return str(reason)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import random
 import time
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 
 from convcross.machine import memory, threads
 from convcross.measure.accuracy import arrays
-from convcross.measure.accuracy.truth import Truth
+from convcross.measure.accuracy.step_truth import AnyTruth
 from convcross.measure.process import progress_page, state
 from convcross.measure.timing import clock
 from convcross.results.schema import Record
@@ -97,9 +98,10 @@ class Trial:
         namespaces.synchronize(self.contender.namespace, self.contender.device)
 
     def operands(self, problem: Problem, x: Any, w: Any) -> tuple[Any, Any]:
-        """Its own copies of x and w."""
+        """Its own copies of x, or of each of them, and w."""
         place = self.contender.namespace, self.contender.device
-        return arrays.copied(x, place, problem.dtype), arrays.copied(w, place, problem.dtype)
+        own = functools.partial(arrays.copied, place=place, dtype=problem.dtype)
+        return arrays.each(own, x), own(w)
 
     def bytes(self) -> float:
         """What it holds at once: its operands and result, and the workspace it declares."""
@@ -146,7 +148,7 @@ class Measurement:
     """
 
     duel: Duel
-    truth: Truth
+    truth: AnyTruth
     order: random.Random
     ledger: Ledger
     first: int = 0

@@ -13,6 +13,7 @@ from convcross.report.claims import picture
 from convcross.report.figures import style
 from convcross.report.figures.outputs import outputs
 from convcross.text import binary, seconds, slug
+from convkernels.problem import STEP
 
 MOST = 100  # layers that have tables
 CAPTION = (
@@ -54,9 +55,11 @@ def context(results: Results, out: Path) -> dict[str, Any]:
 
 
 def _shown(table: LayerPasses) -> dict[str, Any]:
-    several = len(table.directions) > 1
+    several = len(set(table.directions) - {STEP}) > 1
+    steps = [table.step_share(contender) for contender in table.contenders]
+    stepped = not all(map(math.isnan, steps))
     rows = []
-    for contender, ways in table.contenders.items():
+    for (contender, ways), share in zip(table.contenders.items(), steps, strict=True):
         cells = []
         for way in table.directions:
             one = ways.get(way)
@@ -65,12 +68,15 @@ def _shown(table: LayerPasses) -> dict[str, Any]:
             else:
                 cells.append((seconds(one.seconds), *_costs(one), one.fastest))
         total = table.total(contender)
-        rows.append((contender, cells, "" if math.isnan(total) else seconds(total)))
+        told = ["" if math.isnan(total) else seconds(total)] if several else []
+        told += ["" if math.isnan(share) else f"{share:.2f}"] if stepped else []
+        rows.append((contender, cells, told))
     heading = f"{table.name}: {table.problem}" if table.name else table.problem
     return {
         "heading": f"{heading} ({table.where})",
         "directions": table.directions,
         "several": several,
+        "stepped": stepped,
         "rows": rows,
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convkernels.problem import Problem, one_of
+from convkernels.problem import STEP, Problem, one_of
 
 IMAGES = ("normal", "uniform", "photo", "high-dynamic-range", "impulses", "denormal")
 KERNELS = ("normal", "gaussian", "box", "rank-1", "rank-r", "denormal")
@@ -131,14 +131,18 @@ def _bell(size: int) -> Floats:
     return bell
 
 
-def operands(problem: Problem, kinds: tuple[str, str], seed: int) -> tuple[Floats, Floats]:
+def operands(problem: Problem, kinds: tuple[str, str], seed: int) -> tuple[Any, Floats]:
     """The two operands of a problem, from kinds of image and of kernel data.
 
     Forward x and w. Of a gradient that of the output, which is an image of the same kind, and w for
-    "grad_input" or x for "grad_weight".
+    "grad_input" or x for "grad_weight". Of a step (x, gy), and w.
 
     Raises ValueError on an unknown kind.
     """
+    if problem.direction == STEP:
+        x = image(kinds[0], problem.x_shape, seed)
+        gy = image(kinds[0], problem.y_shape, seed, "gradient")
+        return (x, gy), kernel(kinds[1], problem.w_shape, seed)
     first, second, _ = problem.shapes
     if problem.direction == "forward":
         return image(kinds[0], first, seed), kernel(kinds[1], second, seed)

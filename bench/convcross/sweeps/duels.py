@@ -135,7 +135,8 @@ class Duels(Sequence[Duel]):
         cost = find("fft").cost
 
         def distance(cell: Cell) -> float:
-            return abs(math.log(max(1, cell[0].flops) / cost(cell[0]).flops))
+            spectral = sum(cost(one).flops for one in cell[0].passes)
+            return abs(math.log(max(1, cell[0].flops) / spectral))
 
         for level in sorted(levels):
             yield from sorted(levels[level], key=distance)

@@ -24,7 +24,7 @@ from convcross.errors import BadInput, first_complaint
 from convcross.sweeps import data
 from convcross.sweeps.regimes import REGIMES
 from convcross.sweeps.shipped import FOLDER, shipped
-from convkernels.problem import BOUNDARIES, DIRECTIONS, DTYPES, MODES, OPS, Problem, one_of
+from convkernels.problem import BOUNDARIES, DIRECTIONS, DTYPES, MODES, OPS, STEP, Problem, one_of
 
 LARGEST = 1 << 17  # of an image's side: 64 GiB in float32
 MOST = 100_000  # cells of a sweep, and numbers in a list of sizes
@@ -173,7 +173,7 @@ class Sweep(Strict):
     ops: Annotated[Names, _each("op", OPS)] = ["convolution"]
     modes: Annotated[Names, _each("mode", MODES)] = ["same"]
     dtypes: Annotated[Names, _each("dtype", DTYPES)] = ["float32"]
-    directions: Annotated[Names, _each("direction", DIRECTIONS)] = ["forward"]
+    directions: Annotated[Names, _each("direction", (*DIRECTIONS, STEP))] = ["forward"]
     boundary: str = "zero"
     image_data: Annotated[Names, _each("image_data", data.IMAGES)] = ["normal"]
     kernel_data: Annotated[Names, _each("kernel_data", data.KERNELS)] = ["normal"]

@@ -167,9 +167,16 @@ def operand_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
 
 
 def _given(problem: Problem, name: str, operands: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """The operands of a pass by their names, with all four axes."""
+    """The operands of a pass by their names, with all four axes.
+
+    Of what has them, reshape would change the stride of a batch of one: with groups, in float16
+    and channels_last, PyTorch 2.13 then computes another gradient of the filters.
+    """
     shapes, named = operand_shapes(problem), zip(OPERANDS[name], operands, strict=True)
-    return {key: value.reshape(shapes[key]) for key, value in named}
+    return {
+        key: value if tuple(value.shape) == shapes[key] else value.reshape(shapes[key])
+        for key, value in named
+    }
 
 
 def _shaped(problem: Problem, name: str, found: Any) -> Any:

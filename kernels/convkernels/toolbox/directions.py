@@ -29,7 +29,7 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-from convkernels.problem import DIRECTIONS, OPS, Problem, Size
+from convkernels.problem import DIRECTIONS, OPS, Problem, Size, one_of
 from convkernels.toolbox import layout
 
 Array = Any
@@ -38,7 +38,7 @@ GRADIENTS = DIRECTIONS[1:]
 
 
 def forward_of(problem: Problem) -> Problem:
-    """The forward problem of which this one is a gradient; itself where it is none."""
+    """The forward problem of which this one is a gradient or a step; itself where it is none."""
     if problem.direction == "forward":
         return problem
     return dataclasses.replace(problem, direction="forward")
@@ -152,7 +152,11 @@ class Exchange(NamedTuple):
 
 @functools.lru_cache(4096)
 def exchange(problem: Problem) -> Exchange:
-    """The forward problem that solves this one, and the way there and back."""
+    """The forward problem that solves this one, and the way there and back.
+
+    Raises ValueError of a step, which no one problem solves.
+    """
+    one_of("direction", problem.direction, DIRECTIONS)
     if problem.direction == "forward":
         return Exchange(problem, problem)
     groups, circular = problem.groups, problem.boundary == "circular"

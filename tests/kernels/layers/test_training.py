@@ -53,6 +53,23 @@ def test_each_pass_against_autograd(training: Any) -> None:
         assert_close(found["step"], shaped, given, 1e-12)
 
 
+def test_channels_last_is_left_as_it_is_given() -> None:
+    """PyTorch is wrong on a batch of one whose stride a reshape has changed: x, of groups, here."""
+    problem = Problem(
+        (18, 17), (5, 9), in_channels=9, out_channels=3, groups=3, op="correlation", dtype="float16"
+    )
+    given = operands_of(problem)
+    given = {name: value.to(torch.float16) for name, value in given.items()}
+    last = {
+        name: value.contiguous(memory_format=torch.channels_last) for name, value in given.items()
+    }
+    training = TorchTraining(problem)
+    true = training.run("step", *(given[name] for name in OPERANDS["step"]))
+    found = training.run("step", *(last[name] for name in OPERANDS["step"]))
+    for one, other in zip(found, true, strict=True):
+        assert float((one - other).norm()) < 1e-2 * float(other.norm())
+
+
 def test_single_images_keep_their_shapes() -> None:
     problem = Problem((9, 8), (3, 3), mode="same", dtype="float64")
     y, gx, gw = all_of(FFTTraining(problem), operands_of(problem))["step"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import array_api_compat
@@ -88,6 +88,19 @@ def _carried(array: Array, name: str, device: str) -> Array:
     import cupy
 
     return array_api_compat.to_device(array, cupy.cuda.Device(int(device.partition(":")[2] or 0)))
+
+
+def each(function: Callable[..., Any], values: Any, *others: Any) -> Any:
+    """The function of an array or, where there are several in a tuple as a step has them, of each
+    with its like in the others, as a tuple."""
+    if isinstance(values, tuple):
+        return tuple(map(function, values, *others))
+    return function(values, *others)
+
+
+def put(array: Array, values: Array) -> None:
+    """Overwrite an array with the values of another."""
+    array[...] = values
 
 
 def pieces(*arrays: Array) -> Iterator[list[Array]]:

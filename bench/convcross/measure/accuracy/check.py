@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convcross.measure.accuracy import reference
+from convcross.measure.accuracy import reference, step_truth
 from convcross.measure.accuracy import truth as accuracy
+from convcross.measure.accuracy.arrays import each
 from convcross.measure.trial import classify
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem, UnsupportedProblem, namespaces
-from convkernels.problem import BOUNDARIES, DIRECTIONS, DTYPES, MODES, OPS, Size
+from convkernels.problem import BOUNDARIES, DIRECTIONS, DTYPES, MODES, OPS, STEP, Size
 from convkernels.registry import Implementation
 
 PROBLEMS = 500
@@ -123,7 +124,7 @@ def check(
     problems: int = PROBLEMS,
     image_data: Sequence[str] = ("normal",),
     kernel_data: Sequence[str] = ("normal",),
-    directions: Sequence[str] = DIRECTIONS,
+    directions: Sequence[str] = (*DIRECTIONS, STEP),
     seed: int = 0,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[CheckResult]:
@@ -172,22 +173,27 @@ def _try(
         with namespaces.on(*place):
             instance = algorithm.prepare(problem, *place)
             x, w = _loaded(instance, problem, place, kinds, seed)
-            result = instance.run(namespaces.from_numpy(x, *place, problem.dtype))
-            found = namespaces.to_numpy(result)
+            result = instance.run(
+                each(lambda one: namespaces.from_numpy(one, *place, problem.dtype), x)
+            )
+            found = each(namespaces.to_numpy, result)
     except Exception as error:
         status, reason = classify(error)
         if status != "unsupported":
             _fail(finding, problem, reason)
         return
-    truth = accuracy.given(problem, x, w, reference.by_scipy(problem, x, w))
-    wrong = accuracy.verify(found, bound, truth)
-    if namespaces.dtype_name(result) != problem.dtype:
-        wrong = f"dtype {namespaces.dtype_name(result)}; expected {problem.dtype}"
+    truth = step_truth.together(
+        problem, x, w, lambda one, a, b: accuracy.given(one, a, b, reference.by_scipy(one, a, b))
+    )
+    wrong = truth.verify(found, bound)
+    dtype = step_truth.dtype(result, problem)
+    if dtype != problem.dtype:
+        wrong = f"dtype {dtype}; expected {problem.dtype}"
     if wrong is not None:
         _fail(finding, problem, wrong)
         return
     finding.problems += 1
-    relative = accuracy.relative_error(found, truth)
+    relative = truth.relative_error(found)
     if relative * finding.bound >= finding.worst_error * bound or math.isinf(finding.bound):
         finding.worst_error, finding.bound = relative, bound
 
@@ -198,15 +204,14 @@ def _loaded(
     place: tuple[str, str],
     kinds: tuple[str, str],
     seed: int,
-) -> tuple[Floats, Floats]:
+) -> tuple[Any, Floats]:
     """Load a kernel of this kind or of the first of ``FITTING`` that is not refused.
 
     Returns both operands.
     """
 
-    def load(kind: str) -> tuple[Floats, Floats]:
-        drawn = data.operands(problem, (kinds[0], kind), seed)
-        a, b = (_rounded(values, problem) for values in drawn)
+    def load(kind: str) -> tuple[Any, Floats]:
+        a, b = step_truth.rounded(problem, *data.operands(problem, (kinds[0], kind), seed))
         instance.load(namespaces.from_numpy(b, *place, problem.dtype))
         return a, b
 
@@ -215,12 +220,6 @@ def _loaded(
         with contextlib.suppress(UnsupportedProblem):
             return load(offered)
     return load(last)
-
-
-def _rounded(values: Floats, problem: Problem) -> Floats:
-    """The nearest values that the problem's storage type holds."""
-    rounded: Floats = namespaces.round_to(values, problem.dtype).astype(np.float64)
-    return rounded
 
 
 def _fail(finding: CheckResult, problem: Problem, reason: str) -> None:

@@ -129,12 +129,25 @@ class Truth:
         """max|y|"""
         return largest(self.y)
 
+    def verify(self, y: Array, bound: float) -> str | None:
+        """See ``verify``."""
+        return verify(y, bound, self)
+
+    def errors(self, y: Array) -> Errors:
+        """See ``errors``."""
+        return errors(y, self)
+
+    def relative_error(self, y: Array) -> float:
+        """See ``relative_error``."""
+        return relative_error(y, self)
+
 
 def require_memory(problem: Problem, place: Place) -> None:
     """Raise MemoryError where ``truth`` would not fit: a system that overcommits would kill the
     process instead."""
-    double = dataclasses.replace(problem, dtype="float64")
-    need = 4.0 * double.min_bytes + find("fft").cost(double).workspace
+    need = 0.0
+    for one in dataclasses.replace(problem, dtype="float64").passes:
+        need += 4.0 * one.min_bytes + find("fft").cost(one).workspace
     free = namespaces.free_bytes(*place)
     if need > free:
         raise MemoryError(
@@ -144,8 +157,9 @@ def require_memory(problem: Problem, place: Place) -> None:
 
 def expected_seconds(problem: Problem) -> float:
     """Of ``truth`` on a CPU, roughly: two convolutions by FFT in float64."""
-    cost = find("fft").cost(dataclasses.replace(problem, dtype="float64"))
-    return 2 * (cost.flops + cost.once_flops) / RATE
+    double = dataclasses.replace(problem, dtype="float64")
+    costs = [find("fft").cost(one) for one in double.passes]
+    return sum(2 * (cost.flops + cost.once_flops) / RATE for cost in costs)
 
 
 def truth(

@@ -14,6 +14,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
+from convcross.measure.accuracy import arrays
 from convcross.measure.observers import kernels
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender
@@ -104,7 +105,10 @@ def _executed(duel_json: dict[str, Any], name: str) -> dict[str, Any]:
     place = contender.namespace, contender.device
     with namespaces.on(*place):
         drawn = data.operands(problem, (duel.image_data, duel.kernel_data), duel.seed)
-        a, b = (namespaces.from_numpy(values, *place, problem.dtype) for values in drawn)
+        a, b = (
+            arrays.each(lambda one: namespaces.from_numpy(one, *place, problem.dtype), values)
+            for values in drawn
+        )
         instance = contender.found.prepare(problem, *place)
         instance.load(b)
         instance.run(a)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from typing import Any
 
-from convkernels.problem import Problem
+from convkernels.layers.training import TorchTraining
+from convkernels.problem import ITEMSIZE, ROUNDOFF, STEP, Problem
 from convkernels.registry import Implementation
 from convkernels.surroundings import precision
-from convkernels.toolbox import layout
+from convkernels.toolbox import bounds, layout
 from convkernels.toolbox.settings import Held, attribute
 
 PLANS = 10  # that are timed where cuDNN may time, PyTorch's own limit
@@ -39,6 +41,14 @@ def _cudnn(benchmark: bool) -> Held:
     return Held(lambda: settings)
 
 
+def error_bound(problem: Problem) -> float:
+    """That of the sum; in 16 bits oneDNN adds the taps of x's gradient in the storage type."""
+    bound = bounds.summation(problem)
+    if problem.direction in ("grad_input", STEP) and ITEMSIZE[problem.dtype] == 2:
+        bound += ROUNDOFF[problem.dtype] * math.sqrt(math.prod(problem.kernel))
+    return bound
+
+
 class TorchLayer(Implementation):
     """A subclass gives ``layer``: from x and zeros to put at both ends of an axis, to y.
 
@@ -47,6 +57,8 @@ class TorchLayer(Implementation):
     """
 
     benchmark = False  # whether cuDNN may time its plans, at the first run of a shape
+    memory_format = "contiguous_format"  # of torch's, in which a gradient is left
+    error_bound = staticmethod(error_bound)
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         import torch
@@ -103,7 +115,8 @@ class TorchLayer(Implementation):
             found = found if self.even else layout.unpadded(found, problem, self.xp)
         elif self.flipped:
             found = found.flip(-2, -1)
-        return found.contiguous().reshape(problem.shapes[2])
+        memory_format = getattr(self.torch, self.memory_format)
+        return found.contiguous(memory_format=memory_format).reshape(problem.shapes[2])
 
     def backward(self, gy: Any, padding: tuple[int, int]) -> Any:
         """The gradient that is wanted: of x, as the layer meets it, or of the filters."""
@@ -111,3 +124,28 @@ class TorchLayer(Implementation):
 
     def layer(self, x: Any, padding: tuple[int, int]) -> Any:
         raise NotImplementedError
+
+
+class TorchStep(Implementation):
+    """Forward under autograd, and backward, in a memory format of torch's."""
+
+    memory_format = "contiguous_format"
+    error_bound = staticmethod(error_bound)
+
+    @staticmethod
+    def refuses(problem: Problem, namespace: str, device: str) -> str | None:
+        if problem.boundary != "zero":
+            return f"boundary {problem.boundary}: a step is of layers, which pad with zeros"
+        return None
+
+    def plan(self, problem: Problem, xp: Any, device: str) -> None:
+        import torch
+
+        self.format = getattr(torch, self.memory_format)
+        self.settings = contextlib.nullcontext() if device == "cpu" else _cudnn(benchmark=False)
+        self.training = TorchTraining(problem, device)
+
+    def run(self, a: Any) -> Any:
+        x, w, gy = (value.contiguous(memory_format=self.format) for value in (a[0], self.b, a[1]))
+        with self.settings:
+            return self.training.run(STEP, x, w, gy)

@@ -4,18 +4,20 @@ TF32 is off. On CUDA ``torch.backends.cudnn.benchmark`` is as PyTorch has it by 
 cuDNN's heuristics pick the engine. What they pick can change from one size to the next, so this
 contender is of family ``library`` and stands for no idea.
 
-Gradients are those of its autograd, by the same call (aten.convolution_backward).
+Gradients are those of its autograd, by the same call (aten.convolution_backward); a step is a pass
+forward under autograd and its backward.
 
 Refuses what oneDNN 3.12 gets wrong on processors with AMX (pytorch#169688; ``check`` found it too).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from convkernels.algorithms.libraries._torch_layer import TorchLayer
-from convkernels.problem import DIRECTIONS, Problem
-from convkernels.registry import algorithm
+from convkernels.algorithms.libraries._torch_layer import TorchLayer, TorchStep
+from convkernels.problem import DIRECTIONS, STEP, Problem
+from convkernels.registry import Implementation, algorithm
 
 
 @algorithm(
@@ -24,10 +26,11 @@ from convkernels.registry import algorithm
     namespaces=("torch",),
     arithmetic="ieee (TF32 off)",
     source="torch.nn.functional.conv2d",
-    directions=DIRECTIONS,
+    directions=(*DIRECTIONS, STEP),
 )
 class TorchConv2d(TorchLayer):
     native = DIRECTIONS
+    apart: Mapping[str, type[Implementation]] = {STEP: TorchStep}
 
     @staticmethod
     def refuses(problem: Problem, namespace: str, device: str) -> str | None:
