@@ -31,8 +31,8 @@ def test_it_prints_n_star_by_output_batch_and_channels(
         "Test Machine (cpu): float32, correlation, valid, normal data, regime warm, phase steady "
         "(run alone)"
     )
-    assert first.startswith("  outputs of 8, batch 1: n* = ")
-    assert second.endswith(" at 64 channels; by arithmetic 8, 5")
+    assert first.startswith("  outputs of 8, batch 1: n* at 16, 64 channels: 8 [")
+    assert second.endswith("]; by arithmetic 8, 5")
     assert by_channels.startswith("  From 16 to 64 channels, n* of FFT over all others falls in 2")
     assert crossover(monkeypatch, str(grid), "--phase", "fresh") == 0
     assert "phase fresh" in capsys.readouterr().out

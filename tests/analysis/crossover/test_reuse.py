@@ -97,6 +97,8 @@ def test_a_fall_from_a_bound_is_a_fall() -> None:
     assert reuse.sense(below, crosses) == 1
     overlapping = Verdict("crosses", 6.0, 5.5, 6.6)
     assert reuse.sense(crosses, overlapping) == reuse.sense(crosses, tie) == 0
+    rounded = Verdict("crosses", 7.0 + 1e-15 * 8), Verdict("crosses", 7.0)
+    assert reuse.sense(*rounded) == reuse.sense(*rounded[::-1]) == 0
     assert reuse.sense(below, below) == reuse.sense(above, above) == 0
 
 

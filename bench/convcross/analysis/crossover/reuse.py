@@ -37,6 +37,7 @@ log = logging.getLogger("convcross")
 
 PAIR: Pair = ("others", "fft")
 SHARED = [key for key in CONDITIONS if key not in ("batch", "channels")]
+ROUNDING = 1 + 1e-9  # what by arithmetic is one number may differ by so much
 # Phase → columns of the FLOP that it takes. Planning is more than FLOP.
 FLOPS = {"steady": ["declared_flops"], "fresh": ["declared_flops", "declared_once_flops"]}
 
@@ -217,7 +218,7 @@ def sense(first: Verdict, last: Verdict) -> int:
     """-1 where n* falls from the first to the last, 1 where it rises: their intervals, or what the
     bounds leave open, have no common point. Else 0."""
     before, after = _span(first), _span(last)
-    return int(after[0] > before[1]) - int(after[1] < before[0])
+    return int(after[0] > before[1] * ROUNDING) - int(after[1] * ROUNDING < before[0])
 
 
 def _span(found: Verdict) -> tuple[float, float]:

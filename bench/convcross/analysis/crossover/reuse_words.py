@@ -108,8 +108,9 @@ def lines(found: Stars) -> Iterable[str]:
     """A line for each output and batch, and the notes."""
     for (output, batch), own in itertools.groupby(found.stars, lambda s: (s.output, s.batch)):
         stars = list(own)
-        several = ", ".join(f"{interval(star.measured)} at {star.channels}" for star in stars)
-        text = f"outputs of {output}, batch {batch}: n* = {several} channels"
+        channels = ", ".join(str(star.channels) for star in stars)
+        several = ", ".join(interval(star.measured) for star in stars)
+        text = f"outputs of {output}, batch {batch}: n* at {channels} channels: {several}"
         paced = [interval(star.paced) for star in stars if star.paced is not None]
         if len(paced) == len(stars):
             text += f"; by arithmetic {', '.join(paced)}"

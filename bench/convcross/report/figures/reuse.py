@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ MOST = 9  # outputs that have a panel
 APART = 1.05  # batches stand side by side, where they agree
 BEYOND = 1.35  # of the first and the last kernel: how far the panel goes
 PACED, ALONE = "by arithmetic", "of FLOP alone"
-DASHES = {PACED: "--", ALONE: ":"}
+DASHES: dict[str, Literal["--", ":"]] = {PACED: "--", ALONE: ":"}
 
 
 def reuse(stars: Stars, where: str) -> Figure:
@@ -33,7 +34,8 @@ def reuse(stars: Stars, where: str) -> Figure:
         batch: Appearance(COLOURS[place % len(COLOURS)], style.MARKERS[place % len(style.MARKERS)])
         for place, batch in enumerate(batches)
     }
-    dashes = DASHES if any(star.paced is not None for star in stars.stars) else {}
+    known = any(star.paced is not None for star in stars.stars)
+    dashes = {name: dash for name, dash in DASHES.items() if known}
     notes = [
         "From n* on, the fastest FFT stays faster than the fastest contender of any other family.",
         "Bars: 95 % intervals. Hollow with an arrow: n* lies at the bound or beyond; grey: not "
