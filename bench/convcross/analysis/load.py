@@ -76,7 +76,8 @@ def _is_grid(problem: Problem, header: schema.Header) -> bool:
 
 def by_output(frame: pd.DataFrame) -> pd.Series[bool]:
     """Which rows are cells of a grid by outputs."""
-    return ~frame["is_grid"] & frame["problem"].map(_is_square).astype(bool)
+    off_grid = frame["problem"].mask(frame["is_grid"])
+    return off_grid.map(_is_square, na_action="ignore").eq(True)
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     measured = frame.pop("measured")
     flagged = frame["flags"].map(bool) & measured
     frame["usable"] = measured if include_flagged else measured & ~flagged
-    frame["failed"] = pd.Series(_failed(frame), dtype=object)
-    frame["refused"] = pd.Series(_refused(frame), dtype=object)
+    frame["failed"] = pd.Series(failed(frame), dtype=object)
+    frame["refused"] = pd.Series(refused(frame), dtype=object)
     notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
     for note in notes:
         log.warning(one_line(note))
@@ -206,7 +207,7 @@ def _asked(file: reader.Reader) -> int:
     return launches if isinstance(launches, int) else 1
 
 
-def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
+def failed(frame: pd.DataFrame) -> list[frozenset[str]]:
     """Of each row, the contenders of its family with a defect in its cell, hence no usable time.
 
     Only what leaves a time unknown is a defect: a wrong result, an error, a flag. What was refused
@@ -216,7 +217,7 @@ def _failed(frame: pd.DataFrame) -> list[frozenset[str]]:
     return _in_cell(frame, ~frame["usable"] & frame["status"].isin(untimed))
 
 
-def _refused(frame: pd.DataFrame) -> list[frozenset[str]]:
+def refused(frame: pd.DataFrame) -> list[frozenset[str]]:
     """Of each row, the contenders of its family that refused the problem of its cell."""
     return _in_cell(frame, frame["status"] == "unsupported")
 
@@ -357,6 +358,7 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         "no_energy": energy.not_measured or "",
         "declared_flops": _number(record.declared_flops),
         "declared_bytes": _number(record.declared_bytes),
+        "declared_once_flops": _number(record.declared_once_flops),
         "algebra": record.algebra,
         "workspace": _number(record.workspace_bytes),
         "p95": p95(run),
@@ -374,6 +376,7 @@ def _row(record: schema.Record, is_grid: bool, group: int, source: str) -> dict[
         # Plans of one process after the other, as on a machine that has compiled nothing yet.
         "cold_plan": _samples(record, "plan") + (record.provenance.compile_s or 0.0),
         "padded": record.provenance.padded,
+        "scaled": record.provenance.scaled or "",
         "stages": record.stage_seconds,
     }
 

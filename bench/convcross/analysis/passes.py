@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class LayerPasses:
     ----------
     directions : the passes that were measured, forward first, and the step last
     contenders : name → pass by direction; those with a usable time in some pass
+    scaled : how the problem differs from the sweep's layer, in words
     """
 
     name: str
@@ -56,6 +57,7 @@ class LayerPasses:
     where: str
     directions: list[str]
     contenders: dict[str, dict[str, Pass]]
+    scaled: str = ""
 
     def total(self, contender: str) -> float:
         """Seconds of all passes apart, one after the other, each with its load; NaN where one has
@@ -123,7 +125,7 @@ def _table(rows: pd.DataFrame, name: str, problem: str, where: str) -> LayerPass
 
     ordered = sorted(table.contenders, key=order)
     contenders = {contender: table.contenders[contender] for contender in ordered}
-    return LayerPasses(name, problem, where, directions, contenders)
+    return replace(table, contenders=contenders, scaled=str(rows["scaled"].iloc[0]))
 
 
 def _median(launches: pd.Series[Any]) -> float:
@@ -135,7 +137,8 @@ def speed_ups(results: Results) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """Of each set of conditions and direction of a grid by outputs, a row a cell.
 
     Columns: batch, channels, output, kernel, ``ratio``: the time of the fastest contender of any
-    other family over that of the fastest FFT, and their names ``other`` and ``fft``.
+    other family over that of the fastest FFT, their names ``other`` and ``fft``, and ``scaled``:
+    which larger problem the cell stands for, in words.
     """
     rows = results.frame[results.frame["usable"] & by_output(results.frame)]
     found = []
@@ -162,4 +165,5 @@ def _speed_up(problem: Any, cell: pd.DataFrame) -> Mapping[str, Any]:
         "ratio": others["seconds"].iloc[0] / fft["seconds"].iloc[0],
         "other": others["contender"].iloc[0],
         "fft": fft["contender"].iloc[0],
+        "scaled": cell["scaled"].iloc[0],
     }

@@ -30,19 +30,25 @@ def crossover(
 
     Without --pair there are up to four kinds: best, the fastest direct sum against the fastest FFT;
     textbook, the definition against the whole-image transform; library, one library's own two; and
-    floor, by arithmetic from this machine's ceilings.
+    floor, by arithmetic from this machine's ceilings. Of a sweep by outputs, as grid-fbfft: n* of
+    FFT over all others by output, batch and channels, with the arithmetic beside it.
     """
+    from convcross.analysis.crossover import costs, reuse, reuse_words, words
     from convcross.analysis.crossover import crossover as analysis
-    from convcross.analysis.crossover import words
+    from convcross.analysis.load import load
 
+    costs.check(phase, cost)
     pairs = [parse_pair(text) for text in pair] if pair else None
-    rows = analysis.crossovers(
-        files, pairs=pairs, phase=phase, cost=cost, include_flagged=include_flagged
-    )
+    results = load(files, include_flagged=include_flagged)
+    stars = reuse.of_results(results, phase) if pairs is None and cost == "time" else []
+    alone = bool(stars) and not results.frame["is_grid"].any()
+    rows = [] if alone else analysis.of_results(results, pairs=pairs, phase=phase, cost=cost)
     if as_json:
-        print_json([row.to_json() for row in rows])
+        told = [line for own in stars for line in reuse_words.to_json(own)]
+        print_json([*(row.to_json() for row in rows), *told])
     else:
         words.print_table(rows)
+        reuse_words.print_stars(stars)
 
 
 def claims(files: Files, include_flagged: Flagged = False, as_json: Json = False) -> None:

@@ -170,6 +170,7 @@ def _ask(trial: Trial) -> None:
     record = trial.record
     record.workspace_bytes = workspace
     record.declared_flops, record.declared_bytes = map(_sound, (cost.flops, cost.bytes))
+    record.declared_once_flops = _sound(cost.once_flops)
 
 
 def _sound(declared: float) -> float | None:

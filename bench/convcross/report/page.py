@@ -94,7 +94,7 @@ def render(
     embedded = len(drawn) <= EMBEDDED
     return environment.get_template("page.html.j2").render(
         machine=results.machine,
-        summary=summary(rows) if rows else [why_none],
+        summary=summary(rows) if rows else trained["reuse_told"] or [why_none],
         groups=list(_tables(rows)),
         everywhere=list(_everywhere(everywhere)),
         pictures=[shown(picture, embedded) for picture in drawn],

@@ -213,9 +213,10 @@ class Record(Line):
     error_seeds: list[Positive] = Field(default_factory=list)  # rel_l2 of each data seed
     stage_seconds: dict[str, list[Seconds]] = Field(default_factory=dict)  # of staged runs
     floor_s: Positive | None = None
-    workspace_bytes: Positive | None = None  # that the algorithm declares, with the next two
+    workspace_bytes: Positive | None = None  # that the algorithm declares, with the next three
     declared_flops: Positive | None = None
     declared_bytes: Positive | None = None
+    declared_once_flops: Positive | None = None  # of plan and load
     # Relation ("commutes", …) → dtype → its distances; of profiled duels (see measure.algebra).
     algebra: dict[str, dict[str, Distances]] = Field(default_factory=dict)
     provenance: Provenance = Field(default_factory=Provenance)

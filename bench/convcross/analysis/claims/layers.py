@@ -32,7 +32,8 @@ def ratios(results: Results) -> pd.DataFrame:
 
     Columns: device, regime, dtype, op, data, problem, name, batch, channels (of the input, in a
     group), kernel (its larger side), ``ratio``: the time of the fastest contender of any other
-    family over that of the fastest FFT, and their names ``other`` and ``fft``.
+    family over that of the fastest FFT, their names ``other`` and ``fft``, and ``scaled``: how the
+    problem differs from the sweep's layer, in words.
     """
     frame = results.frame
     layers = frame["problem"].map(lambda problem: not problem.is_image)
@@ -59,9 +60,10 @@ def ratios(results: Results) -> pd.DataFrame:
                 "ratio": rival["seconds"] / best["seconds"],
                 "fft": best["contender"],
                 "other": rival["contender"],
+                "scaled": best["scaled"],
             }
         )
-    columns = [*WHERE, "problem", "name", *BY, "ratio", "fft", "other"]
+    columns = [*WHERE, "problem", "name", *BY, "ratio", "fft", "other", "scaled"]
     return pd.DataFrame(found, columns=columns).sort_values("ratio", ascending=False)
 
 

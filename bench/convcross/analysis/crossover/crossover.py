@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
 from convcross.analysis.crossover import cautions, costs, floors, sides
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Contest, Pair
-from convcross.analysis.crossover.verdict import Curve, judge
+from convcross.analysis.crossover.verdict import judge
 from convcross.analysis.load import CONDITIONS, Results, by_output, load, why_left_out
 from convcross.errors import BadInput
 from convcross.text import one_line
@@ -127,7 +126,7 @@ def of_results(
         for conditions, N, curve in grid.curves(contest.pair):
             verdict = judge(curve, N)
             curves.append(_Shape(contest.pair, N, len(curve.n), curve.exact))
-            representatives = _representatives(curve, verdict.n_star)
+            representatives = curve.compared(verdict.n_star)
             weight = cautions.Weight()
             if cost == "time" and verdict.n_star is not None:
                 place = (N, verdict.n_star)
@@ -245,8 +244,8 @@ def comparable(results: Results) -> pd.DataFrame:
     if not frame["is_grid"].any():
         if by_output(frame).any():
             raise BadInput(
-                f"{names}: a grid by outputs has another N for each n, so no crossover; the report "
-                "has a map of FFT's speed-up"
+                f"{names}: a grid by outputs has another N for each n, so no n*(N); its n* is by "
+                "output, batch and channels, in time, of FFT against all others"
             )
         raise BadInput(
             f"{names}: no square image with a square kernel, and no line, so no crossover; the "
@@ -271,15 +270,3 @@ def chosen(grid: pd.DataFrame, asked: Sequence[Pair] | None) -> list[Contest]:
     for pair in asked:
         sides.check(pair, grid)
     return [Contest("best" if pair == sides.FAMILIES else "pair", pair) for pair in asked]
-
-
-def _representatives(curve: Curve, n_star: float | None) -> tuple[list[str], list[str]]:
-    """Contenders that were compared next to n*, or at every n where there is no n*."""
-    places = np.arange(len(curve.n))
-    if n_star is not None:
-        above = int(np.clip(np.searchsorted(curve.n, n_star), 1, len(curve.n) - 1))
-        places = np.array([above - 1, above])
-    a, b = (
-        sorted({name for place in places for name in side[place]}) for side in curve.representatives
-    )
-    return a, b

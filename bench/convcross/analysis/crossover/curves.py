@@ -40,16 +40,17 @@ class Grid:
     ----------
     rows : see ``load.Results.grid``
     phase, cost : see ``costs``
+    size : what notes call the column N
 
     Attributes
     ----------
     notes : what was left out of the curves made so far, one sentence each
     """
 
-    def __init__(self, rows: pd.DataFrame, phase: str, cost: str) -> None:
+    def __init__(self, rows: pd.DataFrame, phase: str, cost: str, size: str = "N") -> None:
         times = costs.samples(rows, phase, "time")
         self._values = times if cost == "time" else costs.samples(rows, phase, cost)
-        self._times, self._cost = times, cost
+        self._times, self._cost, self._size = times, cost, size
         self._names, self._failed = list(rows["contender"]), list(rows["failed"])
         self._refused = list(rows["refused"])
         self.notes: list[str] = []
@@ -106,7 +107,8 @@ class Grid:
                     left_out.setdefault(" and ".join(refused[n]), []).append(n)
             for names, sizes in left_out.items():
                 self.notes.append(
-                    f"family {who} is left out at N = {N}, n = {', '.join(map(str, sizes))}: "
+                    f"family {who} is left out at {self._size} = {N}, "
+                    f"n = {', '.join(map(str, sizes))}: "
                     f"{names}, its fastest up to there, refuses such kernels, and {rival} is ahead "
                     "by the refusal"
                 )
@@ -155,7 +157,8 @@ class Grid:
                 missing.setdefault(" and ".join(missed), []).append(n)
         for names, left_out in missing.items():
             self.notes.append(
-                f"family {who} is left out at N = {N}, n = {', '.join(map(str, left_out))}: "
+                f"family {who} is left out at {self._size} = {N}, "
+                f"n = {', '.join(map(str, left_out))}: "
                 f"{names}, its fastest next to it, has no usable time there"
             )
         return found

@@ -37,6 +37,18 @@ class Curve:
     exact: bool = False
     representatives: tuple[list[list[str]], list[list[str]]] = ([], [])
 
+    def compared(self, n_star: float | None) -> tuple[list[str], list[str]]:
+        """Contenders of A and of B that were compared next to n*, or at every n without one."""
+        places = np.arange(len(self.n))
+        if n_star is not None:
+            above = int(np.clip(np.searchsorted(self.n, n_star), 1, len(self.n) - 1))
+            places = np.array([above - 1, above])
+        a, b = (
+            sorted({name for place in places for name in side[place]})
+            for side in self.representatives
+        )
+        return a, b
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -54,8 +66,9 @@ class Verdict:
     crossings: list[float] = field(default_factory=list)
 
 
-def judge(curve: Curve, N: int) -> Verdict:
-    """The verdict on B against A.
+def judge(curve: Curve, N: float) -> Verdict:
+    """The verdict on B against A, of images of N pixels a side; math.inf where the kernel bounds
+    the image and not the image the kernel.
 
     A cell counts for A or for B where its log ratio differs from zero at 95 % for all cells of the
     curve together (``stats.simultaneous``: of many cells that do not differ, some would seem to at

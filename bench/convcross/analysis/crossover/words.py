@@ -12,6 +12,7 @@ from rich.table import Table
 
 from convcross.analysis.crossover.costs import COSTS, PHASES
 from convcross.analysis.crossover.crossover import Crossover
+from convcross.analysis.crossover.verdict import Verdict
 from convcross.text import one_line
 
 LINES = "lines 1 × N, kernels 1 × n"  # of conditions with one dimension
@@ -156,17 +157,22 @@ def _percent(shares: Sequence[float]) -> str:
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
+def place(found: Crossover | Verdict) -> str:
+    """n* or its bound, as a table shows it: "9.4", "≤ 3", "> 31"; empty where neither is known."""
+    if found.n_star is not None:
+        return number(found.n_star)
+    if found.verdict in ("always", "beyond-grid"):
+        return f"> {number(found.low)}" if found.low else f"≤ {number(found.high or 0)}"
+    return ""
+
+
 def cells(row: Crossover) -> tuple[str, str, str, str, str]:
     """N, n*, interval, tie band and verdict, as a table shows them."""
 
     def span(low: float | None, high: float | None) -> str:
         return "" if low is None or high is None else f"{number(low)} to {number(high)}"
 
-    n_star, interval = "", span(row.low, row.high)
-    if row.n_star is not None:
-        n_star = number(row.n_star)
-    elif row.verdict in ("always", "beyond-grid"):
-        n_star = f"> {number(row.low)}" if row.low else f"≤ {number(row.high or 0)}"
+    n_star, interval = place(row), span(row.low, row.high)
     verdict = row.verdict
     if len(row.crossings) > 1 or (row.crossings and row.n_star is None):
         verdict += f" (crossings at {', '.join(map(number, row.crossings))})"

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from convcross.analysis.scaled import said
 from convcross.report.figures import style
 
 MOST = 60  # layers that a figure has room for
@@ -33,7 +34,7 @@ def layers(table: pd.DataFrame, where: str) -> Figure:
         "FFT in layers of networks",
         where,
         "Time of the fastest contender of any other family over that of the fastest FFT. Blue: FFT "
-        f"wins. Of channels: input, in a group.{more}",
+        f"wins. Of channels: input, in a group.{more} {said(shown['scaled'])}".rstrip(),
         labels=words,
         size=(WIDE, max(SHORTEST, LINE * (len(shown) + 1))),
         ends=True,

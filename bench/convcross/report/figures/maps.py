@@ -170,10 +170,10 @@ def _pair(panel: Axes, rows: Sequence[Crossover], appearance: Appearance, shift:
         if row.n_star is not None or row.verdict == "tie":
             continue
         bound, tip = (row.low, 16) if row.low is not None else (row.high, -16)
-        _arrow(panel, row.N * shift, bound or 0, tip, appearance)
+        arrow(panel, row.N * shift, bound or 0, tip, appearance)
 
 
-def _arrow(panel: Axes, x: float, y: float, tip: int, appearance: Appearance) -> None:
+def arrow(panel: Axes, x: float, y: float, tip: int, appearance: Appearance) -> None:
     """A marker at the bound, and an arrow towards where n* lies."""
     panel.plot(
         x, y, appearance.marker, color=appearance.colour, markerfacecolor="white", markersize=6

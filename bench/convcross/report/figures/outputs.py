@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
+from convcross.analysis.scaled import said
 from convcross.report.figures import style
 
 CELL = (0.42, 0.3)  # inches
@@ -36,7 +37,7 @@ def outputs(table: pd.DataFrame, where: str) -> Figure:
         where,
         "Time of the fastest contender of any other family over that of the fastest FFT. Blue: FFT "
         f"wins; orange: another does; full colour: by {MOST:g}× and more. Mode valid: an image is "
-        "its output and n − 1 pixels more. Grey: not measured.",
+        f"its output and n − 1 pixels more. Grey: not measured. {said(table['scaled'])}".rstrip(),
         labels=[],
         size=(max(1.6, CELL[0] * len(sizes)), max(1.2, CELL[1] * len(kernels))),
     )
