@@ -2,8 +2,9 @@
 
 python bench/auto-table.py [problems] [--device cuda:0] [--kept]
 
-From the repository's root; 120 problems take some 15 minutes on a CPU. The machine is calibrated
-anew, unless --kept asks for the calibration that is kept. Each problem is measured with every
+From the repository's root; 120 forward problems, and layers a quarter as many in each gradient
+direction, take some 25 minutes on a CPU. The machine is calibrated anew, unless --kept asks for the
+calibration that is kept. Each problem is measured with every
 contender that may be its fastest; then what auto takes and the fastest are timed again, in turns.
 Choices are compared warm: their plans are there, a call loads its filter and runs. Beside them:
 SciPy's own choice, an FFT always, the library's default always, and the rule that
@@ -33,10 +34,14 @@ from convcross.text import binary, seconds
 from convkernels import Problem, calibration, convolve, namespaces, plans
 from convkernels.calibration import Calibration
 from convkernels.discovery import find
+from convkernels.toolbox.directions import GRADIENTS
 
 SEED = 2027
 COUNT = 120
-KINDS = (design.image, design.images, design.layer)
+KINDS = {"forward": (design.image, design.images, design.layer)} | {
+    direction: (design.gradient(design.layer, direction),) for direction in GRADIENTS
+}
+SHARE = {"forward": 1, "grad_input": 4, "grad_weight": 4}  # so many times fewer problems
 NEAR = 1.6  # times the fastest's predicted time: who may be the fastest
 AGAIN = 15  # rounds in which the choice and the fastest are timed again
 WARM = PHASE_WEIGHTS["fresh"]
@@ -65,7 +70,8 @@ Losses = dict[str, list[float]]
 
 @dataclasses.dataclass
 class Found:
-    """What was measured on a namespace: losses by who chose, and times beside predictions."""
+    """What was measured in a direction on a namespace: losses by who chose, and times beside
+    predictions."""
 
     losses: Losses = dataclasses.field(default_factory=lambda: collections.defaultdict(list))
     slower: int = 0  # problems on which the choice is significantly slower, and by over 5 %
@@ -135,7 +141,7 @@ def ask(
         if phases is not None:
             expected = total(phases, WARM)
             found.inside.append(expected.low <= measured.warm <= expected.high)
-    if problem.is_image and problem.batch == 1:
+    if problem.is_image and problem.batch == 1 and problem.direction == "forward":
         x = operands.of(problem.image, choice, problem.dtype)
         w = operands.of(problem.kernel, choice, problem.dtype)
         plans.clear()
@@ -148,9 +154,9 @@ def ask(
         found.cold.append(calls[0] / min(calls[1:]))
 
 
-def show(console: Console, namespace: str, found: Found) -> None:
-    """The table of a namespace."""
-    table = Table(title=f"{namespace}: time over the fastest's", title_justify="left")
+def show(console: Console, what: str, found: Found) -> None:
+    """The table of a direction on a namespace."""
+    table = Table(title=f"{what}: time over the fastest's", title_justify="left")
     for heading in (
         "who chooses",
         "problems",
@@ -196,21 +202,21 @@ def main() -> None:
         known = calibrate.calibrate(device, tell=lambda line: None)
         calibration.write(known)
     print(f"calibrate: {time.perf_counter() - begin:.0f} s, {known.key.machine}", flush=True)
-    results = {}
-    problems = list(itertools.islice(design.problems(SEED, KINDS, ["float32"]), count))
-    for namespace in RIVALS:
-        among = [name for name in known.leading() if name.endswith(f"/{namespace}")]
+    for direction, namespace in itertools.product(KINDS, RIVALS):
+        among = [name for name in known.leading(direction) if name.endswith(f"/{namespace}")]
         if not among:
             continue
-        grown = rule.grow(known, among, WARM)
-        results[namespace] = Found()
-        for number, problem in enumerate(problems):
-            ask(known, grown, problem, namespace, results[namespace])
+        what = f"{namespace}, {direction}"
+        grown, found = rule.grow(known, among, WARM, direction), Found()
+        several = max(1, count // SHARE[direction])
+        problems = design.problems(SEED, KINDS[direction], ["float32"])
+        for number, problem in enumerate(itertools.islice(problems, several)):
+            ask(known, grown, problem, namespace, found)
             if (number + 1) % 10 == 0:
-                told = worth.Loss(tuple(results[namespace].losses["auto"]), 0)
-                print(f"{namespace}: {number + 1} of {count}, auto {told.mean:.3f}", flush=True)
-        show(Console(width=120), namespace, results[namespace])
-    if "torch" not in results:
+                told = worth.Loss(tuple(found.losses["auto"]), 0)
+                print(f"{what}: {number + 1} of {several}, auto {told.mean:.3f}", flush=True)
+        show(Console(width=120), what, found)
+    if not any(name.endswith("/torch") for name in known.leading()):
         return
     chosen = plans.take_best(LAYER, "torch", device).algorithm
     mine, torchs = (algorithm.cost(LAYER).workspace for algorithm in (chosen, find("torch-conv2d")))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,14 @@ from convkernels import cache, versions
 from convkernels.cpu import processor
 from convkernels.cuda import driver
 from convkernels.discovery import find
-from convkernels.problem import Problem
+from convkernels.problem import DIRECTIONS, Problem, one_of
+from convkernels.registry import Algorithm, Cost
 from convkernels.toolbox import threads
 
 if TYPE_CHECKING:
-    from convkernels.prediction import CostModel, Prediction
+    from convkernels.prediction import Array, CostModel, Prediction
 
-KIND, SCHEMA = "calibration", 2
+KIND, SCHEMA = "calibration", 3
 PHASES = ("plan", "load", "run")
 COMMAND = "convcross calibrate"  # which makes and renews it
 
@@ -50,20 +51,50 @@ class Key:
     versions: Mapping[str, str]
 
 
+Phases = Mapping[str, "CostModel"]  # a cost model of each of PHASES, by its name
+
+
 @dataclasses.dataclass(frozen=True)
 class Fit:
     """One contender's.
 
     Attributes
     ----------
-    phases : a cost model of each of PHASES, by its name
+    passes : cost models by the direction that its own code computes; a gradient that it solves as a
+        forward problem is a sample of "forward", and predicted by it
     share_of_bound : the largest error that was measured, over the one that it promises
-    spare : wherever it is fast others are as fast, so that a choice does without it
+    spare : directions asked in which, wherever it is fast, others are as fast, so that a choice
+        does without it
     """
 
-    phases: Mapping[str, CostModel]
+    passes: Mapping[str, Phases]
     share_of_bound: float
-    spare: bool = False
+    spare: tuple[str, ...] = ()
+
+    def knows(self, algorithm: Algorithm, direction: str) -> bool:
+        """Whether it predicts the contender's algorithm in this direction."""
+        return algorithm.own_direction(direction) in self.passes
+
+    def seconds(self, algorithm: Algorithm, problem: Problem, cost: Cost) -> list[float]:
+        """What each of PHASES will take of a problem in a direction that it knows."""
+        solved = algorithm.solved(problem)
+        phases = self.passes[solved.direction]
+        return [phases[phase].seconds(solved, cost) for phase in PHASES]
+
+    def predict(self, algorithm: Algorithm, problem: Problem) -> list[Prediction]:
+        """As ``seconds``, with intervals."""
+        solved, cost = algorithm.solved(problem), algorithm.cost(problem)
+        phases = self.passes[solved.direction]
+        return [phases[phase].predict(solved, cost) for phase in PHASES]
+
+    def predict_many(
+        self, algorithm: Algorithm, problems: Sequence[Problem], direction: str
+    ) -> list[Array]:
+        """(m, 3) seconds, low and high of m problems in one direction, for each of PHASES."""
+        solved = [algorithm.solved(problem) for problem in problems]
+        costs = [algorithm.cost(problem) for problem in problems]
+        phases = self.passes[algorithm.own_direction(direction)]
+        return [phases[phase].predict_many(solved, costs) for phase in PHASES]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,28 +129,36 @@ class Calibration:
     held_out: tuple[HeldOut, ...] = ()
     slower: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def leading(self) -> list[str]:
-        """The contenders that a choice takes, in order of their names."""
-        return sorted(name for name, fit in self.contenders.items() if not fit.spare)
+    def leading(self, direction: str = "forward") -> list[str]:
+        """The contenders that a choice takes in this direction, in order of their names."""
+
+        def leads(name: str, fit: Fit) -> bool:
+            algorithm = find(name.partition("/")[0])
+            computes = direction in algorithm.directions and fit.knows(algorithm, direction)
+            return computes and direction not in fit.spare
+
+        return sorted(name for name, fit in self.contenders.items() if leads(name, fit))
 
     def predict(self, contender: str, problem: Problem) -> list[Prediction] | None:
         """What each of PHASES of a contender that it knows will take, in seconds; None where the
-        contender refuses the problem, and for a gradient: its problems were forward ones."""
-        if problem.direction != "forward":
-            return None
+        contender refuses the problem, or was not measured in its direction."""
         name, _, namespace = contender.partition("/")
-        algorithm = find(name)
+        algorithm, fit = find(name), self.contenders[contender]
+        if not fit.knows(algorithm, problem.direction):
+            return None
         if algorithm.refuses(problem, namespace, self.key.device) is not None:
             return None
-        cost, phases = algorithm.cost(problem), self.contenders[contender].phases
-        return [phases[phase].predict(problem, cost) for phase in PHASES]
+        return fit.predict(algorithm, problem)
 
     def to_json(self) -> dict[str, Any]:
         contenders = {
             name: {
-                "phases": {phase: model.to_json() for phase, model in fit.phases.items()},
+                "passes": {
+                    direction: {phase: model.to_json() for phase, model in phases.items()}
+                    for direction, phases in fit.passes.items()
+                },
                 "error": {"share_of_bound": fit.share_of_bound},
-                "spare": fit.spare,
+                "spare": list(fit.spare),
             }
             for name, fit in self.contenders.items()
         }
@@ -163,8 +202,13 @@ def _key(data: Any) -> Key:
 def _fit(data: Any) -> Fit:
     from convkernels.prediction import CostModel
 
-    phases = {phase: CostModel.from_json(data["phases"][phase]) for phase in PHASES}
-    return Fit(phases, float(data["error"]["share_of_bound"]), bool(data["spare"]))
+    for direction in (*data["passes"], *data["spare"]):
+        one_of("direction", direction, DIRECTIONS)
+    passes = {
+        direction: {phase: CostModel.from_json(phases[phase]) for phase in PHASES}
+        for direction, phases in data["passes"].items()
+    }
+    return Fit(passes, float(data["error"]["share_of_bound"]), tuple(data["spare"]))
 
 
 def _held_out(data: Any) -> HeldOut:

@@ -11,10 +11,17 @@ from convkernels.toolbox import directions
 from convkernels.toolbox.stages import stage
 
 
+def own_direction(implementation: type[Implementation], direction: str) -> str:
+    """The direction in which the implementation's own code computes this one: itself, or "forward"
+    where it is solved with the roles exchanged."""
+    own = direction in (*implementation.native, *implementation.apart)
+    return direction if own else "forward"
+
+
 def solved(implementation: type[Implementation], problem: Problem) -> Problem:
     """What the implementation is given of a problem: itself, or the forward problem with the roles
     exchanged, where this direction is none of its own."""
-    if problem.direction in (*implementation.native, *implementation.apart):
+    if own_direction(implementation, problem.direction) == problem.direction:
         return problem
     return directions.exchange(problem).solved
 

@@ -65,6 +65,15 @@ class Algorithm:
         reason = array_libraries.refuses_dtype(namespace, problem.dtype)
         return reason or exchanged.refuses(self.implementation, problem, namespace, device)
 
+    def own_direction(self, direction: str) -> str:
+        """The direction in which its own code computes this one: itself, or "forward"."""
+        return exchanged.own_direction(self.implementation, direction)
+
+    def solved(self, problem: Problem) -> Problem:
+        """What its own code computes of this problem: itself, or the forward problem that solves
+        it (``toolbox/directions.py``)."""
+        return exchanged.solved(self.implementation, problem)
+
     def cost(self, problem: Problem) -> Cost:
         """What a run of this problem needs, in its direction."""
         return exchanged.cost(self.implementation, problem)

@@ -6,7 +6,6 @@ cost models' arithmetic; among those that fit in memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from convkernels import calibration as calibrations
@@ -73,21 +72,22 @@ def ranked(
     gradients : whether torch's autograd must see through it
     calls : of this shape that are to come, each with a filter of its own: what a plan takes is
         spread over them
-    calibration : by which time is predicted; algorithms unknown to it are refused while it knows
-        one that takes the problem. None for the cost models' arithmetic, which gradients have too
+    calibration : by which time is predicted; algorithms unknown to it in this direction are refused
+        while it knows one that takes the problem. None for the cost models' arithmetic
     """
     candidates, refusals = _candidates(problem, namespace, device, gradients)
-    # A calibration's problems were forward ones.
-    known: Mapping[str, calibrations.Fit] = {}
-    if calibration is not None and problem.direction == "forward":
-        known = calibration.contenders
-    names = {name: f"{name}/{namespace}" for name in candidates}
-    fits = {name: known[contender] for name, contender in names.items() if contender in known}
+    known = {} if calibration is None else calibration.contenders
+    fits = {
+        name: known[f"{name}/{namespace}"]
+        for name, candidate in candidates.items()
+        if f"{name}/{namespace}" in known
+        and known[f"{name}/{namespace}"].knows(candidate, problem.direction)
+    }
     if fits:
         for name in candidates.keys() - fits:
             refusals[name] = f"the calibration does not know it; {calibrations.COMMAND} makes one"
     costs = {name: candidates[name].cost(problem) for name in fits or candidates}
-    leading = {name for name, fit in fits.items() if not fit.spare}
+    leading = {name for name, fit in fits.items() if problem.direction not in fit.spare}
     if any(costs[name].workspace <= room(problem) for name in leading):
         for name in fits.keys() - leading:
             refusals[name] = "spare: others are as fast wherever it is"
@@ -139,7 +139,7 @@ def _ranked(
     if fit is None:
         plan, load, run = _arithmetic(cost, candidate.implementation.compiles)
     else:
-        plan, load, run = (fit.phases[name].seconds(problem, cost) for name in calibrations.PHASES)
+        plan, load, run = fit.seconds(candidate, problem, cost)
     return Ranked(
         candidate,
         plan / calls + load + run,

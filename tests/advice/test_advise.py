@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from convcross.advice import words
+from convcross.advice import design, words
 from convcross.advice.advise import advise, among, require
 from convcross.advice.weights import PHASE_WEIGHTS, total, weights
+from convcross.advice.worth import loss, predicted
 from convcross.errors import BadInput
 from convkernels import Problem, calibration
 from convkernels.calibration import Calibration
@@ -100,9 +101,43 @@ def test_where_none_is_within_the_limits_the_nearest_is_named(known: Calibration
 
 
 def test_what_no_contender_takes_is_told_with_reasons(known: Calibration) -> None:
-    other = Problem((64, 64), (3, 3), mode="same", direction="grad_input")
-    with pytest.raises(BadInput, match="takes it: direct/numpy: the calibration has no grad_input"):
-        advise(other, known, STEADY)
+    other = Problem((64, 64), (3, 3), mode="same", direction="grad_weight")
+    with pytest.raises(BadInput, match="it: direct/numpy: the calibration has no grad_weight"):
+        advise(other, among(known, "direct/*"), STEADY)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Calibration:
+    """Gradients of layers, in which the direct sum is slow to the filters alone."""
+    slow = {"grad_input": 1e-10, "grad_weight": 1e-8}
+
+    def direct(p: Problem) -> tuple[float, float, float]:
+        return (1e-6, 1e-6, 1e-6 + slow[p.direction] * p.flops)
+
+    def fft(p: Problem) -> tuple[float, float, float]:
+        return (1e-6, 1e-6, 1e-6 + 1e-9 * p.flops)
+
+    kinds = [design.gradient(design.layer, direction) for direction in slow]
+    return planted({"direct/numpy": direct, "fft/numpy": fft}, kinds=kinds, samples=80)
+
+
+@pytest.mark.parametrize(
+    ("direction", "fastest"), [("grad_input", "direct/numpy"), ("grad_weight", "fft/numpy")]
+)
+def test_a_pass_has_its_own_order(
+    trained: Calibration, direction: str, fastest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = Problem(
+        (28, 28), (3, 3), batch=4, in_channels=32, out_channels=64, mode="same", direction=direction
+    )
+    advice = advise(problem, trained, STEADY)
+    assert next(one.contender for one in advice.ranked) == fastest
+    assert Problem.from_json(advice.to_json()["problem"]).direction == direction
+    words.print_advice(advice)
+    assert f"{direction} of 28×28 by 3×3, 32→64 channels, batch 4" in capsys.readouterr().out
+    others = [held for held in trained.held_out if held.problem.direction == direction]
+    told = loss(predicted(trained, STEADY), others, sorted(trained.contenders), STEADY)
+    assert told.mean < 1.05
 
 
 def test_the_crossover_is_where_it_was_planted(known: Calibration) -> None:
@@ -161,7 +196,7 @@ def test_contenders_are_chosen_by_patterns(known: Calibration) -> None:
 def test_spare_contenders_come_last_unless_they_are_named(known: Calibration) -> None:
     problem = Problem((512, 512), (31, 31), mode="same")
     fits = {
-        name: dataclasses.replace(fit, spare=name == "fft/numpy")
+        name: dataclasses.replace(fit, spare=("forward",) if name == "fft/numpy" else ())
         for name, fit in known.contenders.items()
     }
     spared = dataclasses.replace(known, contenders=fits)

@@ -10,6 +10,7 @@ import pytest
 
 from convcross.advice import design
 from convkernels import Problem
+from convkernels.toolbox.directions import GRADIENTS
 
 
 def some(count: int, **options: object) -> list[Problem]:
@@ -49,7 +50,18 @@ def test_images_fill_the_octaves_of_both_sizes() -> None:
     assert all(kernel % 2 for one in problems for kernel in one.kernel)
 
 
-@pytest.mark.parametrize("make", dict.fromkeys(design.KINDS))
+def test_gradients_are_of_layers_and_take_their_turns() -> None:
+    problems = some(130, kinds=design.EVERY)
+    assert [one for one in problems if one.direction == "forward"] == some(70)
+    for direction in GRADIENTS:
+        gradients = [one for one in problems if one.direction == direction]
+        assert len(gradients) == 30
+        assert not any(one.is_image for one in gradients)
+        assert sum(one.groups > 1 for one in gradients) == 10
+        assert sum(one.batch > 1 for one in gradients) > 20
+
+
+@pytest.mark.parametrize("make", dict.fromkeys(design.EVERY))
 def test_problems_are_of_a_size_that_a_call_of_a_moment_takes(make: design.Make) -> None:
     for one in some(64, kinds=[make]):
         assert math.prod(one.x_shape) <= 1.2 * design.LARGEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 import time
@@ -13,9 +14,15 @@ from convcross.advice.race import Race
 from convcross.advice.trials import Operands, Times, measure
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem
+from convkernels.problem import DIRECTIONS
+from convkernels.toolbox.directions import GRADIENTS, exchange
 
 DIRECT, FFT = Contender("direct/numpy@cpu"), Contender("fft/numpy@cpu")
 SAVE = Contender("overlap-save/numpy@cpu")
+
+
+def gradient_of(problem: Problem, direction: str) -> Problem:
+    return dataclasses.replace(problem, direction=direction)
 
 
 def run(field: Race, seconds: dict[Contender, float], count: int) -> list[list[Contender]]:
@@ -75,7 +82,7 @@ def settled(seconds: dict[Contender, list[float]]) -> list[Contender]:
     """Who goes on after so many seconds on problems."""
     field = Race(list(seconds), lambda *_: 0.0)
     for row in zip(*seconds.values(), strict=True):
-        side = 64 + len(field.entries[DIRECT].times)
+        side = 64 + field.entries[DIRECT].count
         times = {one: Times(0.0, 0.0, value) for one, value in zip(seconds, row, strict=True)}
         field.add(Problem((side, side), (3, 3), mode="same"), times)
     field.settle()
@@ -101,8 +108,47 @@ def test_who_refuses_or_is_lost_is_not_asked() -> None:
     assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == [DIRECT]
     field.entries[DIRECT].lost = "it raised"
     assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == []
-    field.entries[DIRECT].lost, field.entries[DIRECT].spare = None, True
+    field.entries[DIRECT].lost, field.entries[DIRECT].spare = None, {"forward"}
     assert field.hopeful(Problem((64, 64), (5, 5), mode="same")) == []
+
+
+LAYER = Problem((12, 12), (3, 3), in_channels=4, out_channels=8, batch=2, mode="same")
+
+
+def test_a_gradient_is_a_sample_of_the_code_that_computes_it() -> None:
+    field = Race([DIRECT, FFT], lambda *_: 0.0)
+    for direction in DIRECTIONS:
+        field.add(gradient_of(LAYER, direction), dict.fromkeys((DIRECT, FFT), Times(0.0, 0.0, 1.0)))
+    assert {name: len(one.times) for name, one in field.entries[FFT].passes.items()} == {
+        "forward": 3
+    }
+    direct = field.entries[DIRECT].passes
+    assert {name: len(one.times) for name, one in direct.items()} == {
+        "forward": 2,
+        "grad_weight": 1,
+    }
+    assert direct["forward"].problems[1] == exchange(gradient_of(LAYER, "grad_input")).solved
+
+
+def test_who_is_spare_is_so_in_one_direction() -> None:
+    field = Race([DIRECT, FFT], lambda *_: 0.0)
+    for direction, faster in (("forward", DIRECT), ("grad_weight", FFT)):
+        times = {one: Times(0.0, 0.0, 1.0 + (one != faster)) for one in (DIRECT, FFT)}
+        field.add(gradient_of(LAYER, direction), times)
+    field.settle()
+    assert field.entries[DIRECT].spare == {"grad_weight"}
+    assert field.entries[FFT].spare == {"forward"}
+    assert field.takers(LAYER) == [DIRECT]
+    assert field.takers(gradient_of(LAYER, "grad_weight")) == [FFT]
+
+
+@pytest.mark.parametrize("direction", GRADIENTS)
+def test_gradients_are_measured(direction: str) -> None:
+    times, failed = measure(
+        gradient_of(LAYER, direction), [DIRECT, FFT, SAVE], Operands(0), random.Random(0)
+    )
+    assert failed == {}
+    assert list(times) == [DIRECT, FFT, SAVE]
 
 
 def test_what_takes_long_is_left_to_the_model() -> None:

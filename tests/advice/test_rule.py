@@ -42,6 +42,18 @@ def test_its_loss_is_of_the_problems_held_out(known: Calibration, rule: Rule) ->
     assert 1 <= rule.loss.mean <= 1.02
 
 
+def test_a_rule_of_a_gradient_asks_of_that_alone(known: Calibration) -> None:
+    """The input's is solved as a forward problem: its rule is grown on layers."""
+    grown = rules.grow(known, sorted(known.contenders), PHASE_WEIGHTS["steady"], "grad_input")
+    assert grown.direction == "grad_input"
+    assert grown.loss.losses == ()
+    assert "Fastest of direct/numpy, fft/numpy in grad_input on" in FORMATS["python"](
+        grown, known
+    ).replace("\n# ", " ")
+    with pytest.raises(BadInput, match="allowed: those that it has of grad_weight"):
+        rules.grow(known, [], PHASE_WEIGHTS["steady"], "grad_weight")
+
+
 def test_one_contender_needs_no_question(known: Calibration) -> None:
     alone = rules.grow(known, ["fft/numpy"], PHASE_WEIGHTS["steady"])
     assert alone.tree == Leaf("fft/numpy")

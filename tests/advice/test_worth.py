@@ -76,5 +76,10 @@ def test_each_namespace_is_told_and_nothing_held_out_too(known: Calibration) -> 
         "The loss of choosing on numpy, with its plan kept",
         "The loss of choosing on numpy, a first call",
     ]
+    gradient = dataclasses.replace(known.held_out[0].problem, direction="grad_input")
+    held = (*known.held_out, HeldOut(gradient, known.held_out[0].seconds))
+    *_, last = worth.words(dataclasses.replace(known, held_out=held))
+    assert last.startswith("The loss of choosing on numpy, grad_input with its plan kept: ")
+    assert "on 1 held-out problems" in last
     (told,) = worth.words(dataclasses.replace(known, held_out=()))
     assert told.startswith("No problem was held out")

@@ -12,6 +12,7 @@ from convcross.advice import calibrate
 from convcross.cli import app
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem, calibration, plans
+from convkernels.problem import DIRECTIONS
 from support.calibrated import planted
 
 Run = Callable[..., tuple[int, str, str]]
@@ -58,6 +59,11 @@ def test_without_a_calibration_the_command_that_makes_one_is_named(
         (("--image", "8", "--kernel", "9", "--mode", "valid"), "kernel"),
         ((*SHAPE, "--mode", "mirror"), "mode is 'mirror'; allowed: full, same, valid"),
         ((*SHAPE, "--dtype", "int8"), "dtype is 'int8'; allowed: "),
+        (
+            (*SHAPE, "--direction", "back"),
+            "direction is 'back'; allowed: forward, grad_input, grad_weight",
+        ),
+        (("--export", "c", "--direction", "back"), "direction is 'back'; allowed: forward, grad"),
         ((*SHAPE, "--channels", "a"), "channels is 'a'; allowed: in,out as 64,128"),
         ((*SHAPE, "--channels", "3,4", "--groups", "2"), "groups"),
         ((*SHAPE, "--phase", "warm"), "phase is 'warm'; allowed: steady, fresh, first"),
@@ -87,6 +93,12 @@ def test_a_shape_is_advised(convcross: Run) -> None:
     assert code == 0
     assert told["problem"]["image"] == [600, 40]
     assert told["problem"]["kernel"] == [3, 1]
+    code, out, _ = convcross("advise", *SHAPE, "--direction", "grad_weight", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["problem"]["direction"] == "grad_weight"
+    assert [one["contender"] for one in told["ranked"]] == ["fft/numpy"]
+    assert told["refused"] == {"direct/numpy": "the calibration has no grad_weight"}
 
 
 @pytest.mark.usefixtures("known")
@@ -108,7 +120,9 @@ def test_calibrate_is_kept_and_used(convcross: Run, monkeypatch: pytest.MonkeyPa
     found = calibration.current("cpu")
     assert found is not None
     assert set(found.contenders) == {"direct/numpy", "fft/numpy"}
-    assert found.held_out
+    assert {held.problem.direction for held in found.held_out} == set(DIRECTIONS)
+    for direction in DIRECTIONS:
+        assert found.leading(direction)
     problem = Problem((1024, 1024), (31, 31), mode="same")
     assert plans.take_best(problem, "numpy", "cpu").algorithm.name == "fft"
     code, out, _ = convcross("advise", "--image", "1024", "--kernel", "31")

@@ -27,6 +27,7 @@ from convkernels import (
 from convkernels.algorithms.direct import _micro_kernel
 from convkernels.cpu import drivers, objects
 from convkernels.discovery import algorithms, find
+from convkernels.problem import DIRECTIONS
 from convkernels.selection import NOMINAL, _arithmetic, preferred, room
 from convkernels.toolbox import threads
 from support.calibrations import made
@@ -301,7 +302,7 @@ def test_auto_follows_the_calibration() -> None:
 
 def test_a_spare_contender_is_taken_where_no_other_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     known = made({"direct/numpy": (0.0, 0.0, 2e-3), "fft/numpy": (0.0, 0.0, 1e-3)})
-    spare = dataclasses.replace(known.contenders["fft/numpy"], spare=True)
+    spare = dataclasses.replace(known.contenders["fft/numpy"], spare=("forward",))
     contenders = {**known.contenders, "fft/numpy": spare}
     known = dataclasses.replace(known, contenders=contenders)
     problem = Problem((64, 64), (5, 5))
@@ -314,6 +315,24 @@ def test_a_spare_contender_is_taken_where_no_other_fits(monkeypatch: pytest.Monk
     assert taken() == ["direct"]
     monkeypatch.setattr(selection, "room", lambda problem: 0.0)
     assert taken() == ["fft", "direct"]
+
+
+def test_auto_chooses_for_each_pass() -> None:
+    own = {"forward": (0.0, 0.0, 3e-3), "grad_weight": (0.0, 0.0, 1e-3)}
+    calibration.write(made({"fft/numpy": (0.0, 0.0, 2e-3), "direct/numpy": own}))
+    passes = [dataclasses.replace(PROBLEM, direction=direction) for direction in DIRECTIONS]
+    assert [picked(problem) for problem in passes] == ["fft", "fft", "direct"]
+
+
+def test_who_is_spare_in_one_direction_may_lead_in_another() -> None:
+    known = made({"direct/numpy": (0.0, 0.0, 2e-3), "fft/numpy": (0.0, 0.0, 1e-3)})
+    spare = dataclasses.replace(known.contenders["fft/numpy"], spare=("grad_input",))
+    known = dataclasses.replace(known, contenders={**known.contenders, "fft/numpy": spare})
+    for direction, names in (("forward", ["fft", "direct"]), ("grad_input", ["direct"])):
+        problem = dataclasses.replace(PROBLEM, direction=direction)
+        taken = selection.ranked(problem, "numpy", "cpu", calibration=known).taken
+        assert [one.algorithm.name for one in taken] == names
+        assert {one.source for one in taken} == {"calibrated"}
 
 
 def test_auto_goes_by_arithmetic_where_none_holds() -> None:

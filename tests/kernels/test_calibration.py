@@ -14,6 +14,7 @@ import pytest
 
 from convkernels import cache, calibration
 from convkernels.calibration import Calibration, HeldOut
+from convkernels.problem import Problem
 from convkernels.registry import Cost
 from convkernels.toolbox import threads
 from support.calibrations import SMALL, made
@@ -53,20 +54,43 @@ def test_what_is_written_is_read() -> None:
 
 def test_the_file_is_the_json_that_is_promised() -> None:
     data = json.loads(calibration.write(CALIBRATION).read_text())
-    assert (data["kind"], data["schema"]) == ("calibration", 2)
+    assert (data["kind"], data["schema"]) == ("calibration", 3)
     parts = {"key", "made_at", "commit", "contenders", "held_out", "slower"}
     assert set(data) == {"kind", "schema"} | parts
     assert set(data["key"]) == {"machine", "device", "threads", "versions"}
     entry = data["contenders"]["fft/numpy"]
-    assert set(entry["phases"]) == {"plan", "load", "run"}
+    assert set(entry["passes"]) == {"forward"}
+    assert set(entry["passes"]["forward"]) == {"plan", "load", "run"}
     assert entry["error"] == {"share_of_bound": 0.5}
-    assert entry["spare"] is False
+    assert entry["spare"] == []
 
 
 def test_a_phase_predicts_as_before() -> None:
     read = Calibration.from_json(json.loads(json.dumps(CALIBRATION.to_json())))
-    run = read.contenders["fft/numpy"].phases["run"]
+    run = read.contenders["fft/numpy"].passes["forward"]["run"]
     assert run.predict(SMALL, Cost(0, 0)).seconds == pytest.approx(1e-3)
+
+
+def test_a_gradient_is_predicted_by_the_code_that_computes_it() -> None:
+    """FFT solves both as forward problems, the direct sum has code of its own for the filters'."""
+    inputs, filters = (
+        dataclasses.replace(SMALL, direction=direction)
+        for direction in ("grad_input", "grad_weight")
+    )
+
+    def run(contender: str, problem: Problem) -> float | None:
+        phases = known.predict(contender, problem)
+        return None if phases is None else phases[-1].seconds
+
+    known = made({"fft/numpy": (0.0, 0.0, 1e-3), "direct/numpy": (0.0, 0.0, 2e-3)})
+    assert run("fft/numpy", inputs) == run("fft/numpy", filters) == pytest.approx(1e-3)
+    assert run("direct/numpy", inputs) == pytest.approx(2e-3)
+    assert run("direct/numpy", filters) is None
+    assert known.leading("grad_weight") == ["fft/numpy"]
+    known = made({"direct/numpy": {"grad_weight": (0.0, 0.0, 3e-3)}})
+    assert run("direct/numpy", filters) == pytest.approx(3e-3)
+    assert run("direct/numpy", inputs) is None
+    assert Calibration.from_json(known.to_json()) == known
 
 
 def test_without_a_file_there_is_none() -> None:
@@ -83,9 +107,13 @@ def test_without_a_file_there_is_none() -> None:
         ({"key.threads": 99}, "threads is 99; allowed: "),
         ({"key.device": "cuda:0"}, "device is 'cuda:0'; allowed: 'cpu'"),
         ({"key.versions": {"scipy": "0.1"}}, "numpy is None; allowed: '"),
-        ({"schema": 1}, "is damaged: kind is 'calibration', schema 1; allowed: calibration, 2"),
+        ({"schema": 2}, "is damaged: kind is 'calibration', schema 2; allowed: calibration, 3"),
         ({"kind": "record"}, "is damaged: kind is 'record'"),
-        ({"contenders": {"fft/numpy": {}}}, "is damaged: it has no 'phases'"),
+        ({"contenders": {"fft/numpy": {}}}, "is damaged: it has no 'passes'"),
+        (
+            {"contenders.fft/numpy": {"passes": {"backward": {}}, "spare": []}},
+            "is damaged: direction is 'backward'; allowed: forward, grad_input, grad_weight",
+        ),
         ({"contenders": []}, "is damaged: "),
         ({"key": None}, "is damaged: "),
         ({"held_out": [{}]}, "is damaged: it has no 'seconds'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from convcross.advice import design
 from convcross.advice.fit import fit
@@ -27,20 +27,29 @@ PLANTED: dict[str, Seconds] = {
 
 
 def planted(
-    contenders: Mapping[str, Seconds] = PLANTED, *, samples: int = 60, held_out: int = 20
+    contenders: Mapping[str, Seconds] = PLANTED,
+    *,
+    samples: int = 60,
+    held_out: int = 20,
+    kinds: Sequence[design.Make] = (design.image,),
 ) -> Calibration:
-    """Of problems of one image each: what a perfect clock would have found."""
-    problems = list(itertools.islice(design.problems(0, [design.image], ["float32"]), samples))
-    others = list(itertools.islice(design.problems(1, [design.image], ["float32"]), held_out))
+    """Of problems of one image each, if no other kinds are asked: what a perfect clock would have
+    found."""
+    problems = list(itertools.islice(design.problems(0, kinds, ["float32"]), samples))
+    others = list(itertools.islice(design.problems(1, kinds, ["float32"]), held_out))
     fits = {}
     for name, seconds in contenders.items():
-        costs = [find(name.partition("/")[0]).implementation.cost(one) for one in problems]
-        times = [seconds(one) for one in problems]
-        phases = {
-            phase: fit(problems, costs, [time[k] for time in times])
-            for k, phase in enumerate(PHASES)
-        }
-        fits[name] = Fit(phases, share_of_bound=0.5)
+        algorithm = find(name.partition("/")[0])
+        passes = {}
+        for direction in {algorithm.solved(one).direction for one in problems}:
+            own = [one for one in problems if algorithm.solved(one).direction == direction]
+            solved, costs = map(algorithm.solved, own), map(algorithm.cost, own)
+            given, paid, times = list(solved), list(costs), [seconds(one) for one in own]
+            passes[direction] = {
+                phase: fit(given, paid, [time[k] for time in times])
+                for k, phase in enumerate(PHASES)
+            }
+        fits[name] = Fit(passes, share_of_bound=0.5)
     return Calibration(
         calibration.key("cpu"),
         "2026-01-02T03:04:05+00:00",

@@ -9,6 +9,8 @@ from convkernels.calibration import PHASES, Calibration, Fit
 from convkernels.prediction import FEATURES, TERMS, CostModel
 from convkernels.problem import Problem
 
+Seconds = tuple[float, float, float]  # of plan, load and run
+
 
 def constant(seconds: float) -> CostModel:
     """Of a phase that takes this long, whatever the problem."""
@@ -27,14 +29,24 @@ def constant(seconds: float) -> CostModel:
     )
 
 
-def fit(plan: float, load: float, run: float) -> Fit:
-    seconds = dict(zip(PHASES, (plan, load, run), strict=True))
-    return Fit({phase: constant(value) for phase, value in seconds.items()}, 0.5)
+def fit(seconds: Mapping[str, Seconds]) -> Fit:
+    """By what the contender's own code takes in each direction."""
+    passes = {
+        direction: {phase: constant(value) for phase, value in zip(PHASES, of_phases, strict=True)}
+        for direction, of_phases in seconds.items()
+    }
+    return Fit(passes, 0.5)
 
 
-def made(contenders: Mapping[str, tuple[float, float, float]], device: str = "cpu") -> Calibration:
-    """Of this machine, by the seconds of each contender's plan, load and run."""
-    fits = {name: fit(*seconds) for name, seconds in contenders.items()}
+def made(
+    contenders: Mapping[str, Seconds | Mapping[str, Seconds]], device: str = "cpu"
+) -> Calibration:
+    """Of this machine, by the seconds of each contender's plan, load and run: forward, or by the
+    direction that its own code computes."""
+    fits = {
+        name: fit({"forward": seconds} if isinstance(seconds, tuple) else seconds)
+        for name, seconds in contenders.items()
+    }
     return Calibration(calibration.key(device), "2026-01-01T00:00:00Z", "0" * 12, fits)
 
 

@@ -106,7 +106,7 @@ def among(known: Calibration, patterns: str | None) -> Calibration:
     there = [Contender(f"{name}@{known.key.device}") for name in known.contenders]
     chosen = {contender.short for contender in matching(named, there)}
     kept = {
-        name: dataclasses.replace(fit, spare=fit.spare and name not in named)
+        name: dataclasses.replace(fit, spare=() if name in named else fit.spare)
         for name, fit in known.contenders.items()
         if name in chosen
     }
@@ -151,7 +151,7 @@ def advise(
     if not found:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise BadInput(f"no contender takes it: {reasons}")
-    spare = {name for name, fit in known.contenders.items() if fit.spare}
+    spare = {name for name, fit in known.contenders.items() if problem.direction in fit.spare}
     found.sort(key=lambda one: (one.beyond is not None, one.contender in spare, one.seconds))
     if found[0].beyond is not None:
         raise BadInput(_nearest(found, max_error, max_workspace))

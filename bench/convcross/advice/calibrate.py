@@ -1,8 +1,9 @@
 """``convcross calibrate``: what each contender that can win takes on this machine.
 
 A designed sample of problems (``design``) is measured, each by those that may be among its fastest
-(``race``), as long as the budget lasts; then every phase of each contender is fitted (``fit``). The
-last ones are kept out of the fits: what predictions and rules are worth is told on those.
+(``race``), as long as the budget lasts; then every phase of each contender is fitted (``fit``), its
+own code for a gradient apart. The last ones are kept out of the fits: what predictions and rules
+are worth is told on those.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from convcross.advice import design, fit
-from convcross.advice.race import Entry, Race
+from convcross.advice.race import Entry, Race, Samples
 from convcross.advice.trials import Operands, Times, measure
 from convcross.errors import BadInput
 from convcross.machine import ceilings, describe
@@ -25,8 +26,8 @@ from convcross.measure.accuracy import truth as accuracy
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender, available
 from convkernels import Problem, calibration, namespaces
-from convkernels.calibration import Calibration, Fit, HeldOut
-from convkernels.prediction import CostModel
+from convkernels.calibration import Calibration, Fit, HeldOut, Phases
+from convkernels.problem import DIRECTIONS
 from convkernels.selection import never
 
 BUDGET = 83.0  # seconds: with the libraries' start and the end, 90 in all
@@ -36,10 +37,11 @@ LEAST = 8  # samples of a contender whose phases are fitted
 PROGRESS = 5.0  # seconds between two lines of progress
 
 # Small, and of the kinds that algorithms refuse or take: their errors are told on these.
+LAYER = Problem((14, 14), (3, 3), in_channels=16, out_channels=16, batch=2, mode="same")
 ERRORS = (
     Problem((96, 96), (3, 3), mode="same"),
     Problem((128, 128), (15, 15), mode="same"),
-    Problem((14, 14), (3, 3), in_channels=16, out_channels=16, batch=2, mode="same"),
+    *(dataclasses.replace(LAYER, direction=direction) for direction in DIRECTIONS),
 )
 
 Tell = Callable[[str], None]
@@ -99,12 +101,15 @@ def calibrate(
             tell(f"{told - begin:3.0f} s: {number + 1} problems, {len(chosen)} contenders on this")
     fits = {}
     for entry in race.entries.values():
-        if entry.lost is None and len(entry.times) >= LEAST:
-            found = _fitted(entry)
-            if found is None:
-                entry.lost = "its result is wrong: convcross check tells where"
-            else:
-                fits[entry.contender.short] = found
+        known = {name: one for name, one in entry.passes.items() if len(one.times) >= LEAST}
+        if entry.lost is not None or not known:
+            continue
+        share = _share_of_bound(entry.contender)
+        if share is None:
+            entry.lost = "its result is wrong: convcross check tells where"
+        else:
+            passes = {name: _fitted(samples) for name, samples in known.items()}
+            fits[entry.contender.short] = Fit(passes, share, tuple(sorted(entry.spare)))
     if not fits:
         raise BadInput(f"budget is {budget:g} s; allowed: more: no contender has {LEAST} samples")
     return Calibration(
@@ -125,14 +130,14 @@ def _why(entry: Entry) -> str:
     """Why it has no fit."""
     if entry.lost is not None:
         return entry.lost
-    if not entry.times:
+    if not entry.count:
         return "never among those that may be the fastest"
-    return f"{len(entry.times)} samples, at best {entry.nearest:.1f} times the fastest's time"
+    return f"{entry.count} samples, at best {entry.nearest:.1f} times the fastest's time"
 
 
 def _problems(seed: int) -> Iterator[Problem]:
     """The design's, a few small ones of its kinds first."""
-    endless = design.problems(seed)
+    endless = design.problems(seed, design.EVERY)
     some = list(itertools.islice(endless, 4 * FIRST))
     small = sorted(some, key=lambda problem: problem.flops)[:FIRST]
     yield from small
@@ -155,13 +160,15 @@ def _held_out(problem: Problem, times: dict[Contender, Times]) -> HeldOut:
     return HeldOut(problem, found)
 
 
-def _fitted(entry: Entry) -> Fit | None:
-    phases: dict[str, CostModel] = {}
-    for phase in calibration.PHASES:
-        seconds = [max(getattr(times, phase), 1e-9) for times in entry.times]
-        phases[phase] = fit.fit(entry.problems, entry.costs, seconds)
-    share = _share_of_bound(entry.contender)
-    return None if share is None else Fit(phases, share, entry.spare)
+def _fitted(samples: Samples) -> Phases:
+    return {
+        phase: fit.fit(
+            samples.problems,
+            samples.costs,
+            [max(getattr(times, phase), 1e-9) for times in samples.times],
+        )
+        for phase in calibration.PHASES
+    }
 
 
 def _share_of_bound(contender: Contender) -> float | None:
@@ -170,19 +177,16 @@ def _share_of_bound(contender: Contender) -> float | None:
     for problem in ERRORS:
         if contender.found.refuses(problem, *place) is not None:
             continue
-        x, w = (
+        a, b = (
             namespaces.round_to(values, problem.dtype).astype("float64")
-            for values in (
-                data.image("normal", problem.x_shape, 0),
-                data.kernel("normal", problem.w_shape, 0),
-            )
+            for values in data.operands(problem, ("normal", "normal"), 0)
         )
         bound = contender.found.error_bound(problem)
         with namespaces.on(*place):
             instance = contender.found.prepare(problem, *place)
-            instance.load(namespaces.from_numpy(w, *place, problem.dtype))
-            y = namespaces.to_numpy(instance.run(namespaces.from_numpy(x, *place, problem.dtype)))
-        truth = accuracy.given(problem, x, w, reference.by_scipy(problem, x, w))
+            instance.load(namespaces.from_numpy(b, *place, problem.dtype))
+            y = namespaces.to_numpy(instance.run(namespaces.from_numpy(a, *place, problem.dtype)))
+        truth = accuracy.given(problem, a, b, reference.by_scipy(problem, a, b))
         if accuracy.verify(y, bound, truth) is not None:
             return None
         shares.append(accuracy.relative_error(y, truth) / bound)

@@ -3,11 +3,12 @@
 Sizes are log-uniform by a scrambled Sobol' sequence (Owen 1998, ACM Trans. Model. Comput. Simul.
 8(1)), each kind of problem by one of its own; kinds take turns. Larger sides of images are
 multiples of 16, larger numbers of channels of 8, sides of kernels odd, and every other layer's
-3, as people have them.
+3, as people have them. Gradients are of layers: nobody trains on single images.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import warnings
@@ -18,6 +19,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from convkernels import Problem
+from convkernels.toolbox.directions import GRADIENTS
 
 LARGEST = 1 << 22  # numbers of x or of y
 SUMS = 1e9  # products of the direct sum where there are channels: some 20 ms of a good one
@@ -94,13 +96,26 @@ def depthwise(unit: Unit) -> dict[str, Any]:
     }
 
 
+@functools.cache
+def gradient(make: Make, direction: str) -> Make:
+    """In a direction, what another kind is forward."""
+    return lambda unit: {**make(unit), "direction": direction}
+
+
 # In turns, so often each.
-KINDS: tuple[Make, ...] = (image, layer, images, image, layer, images, depthwise)
+FORWARD: tuple[Make, ...] = (image, layer, images, image, layer, images, depthwise)
+KINDS = {"forward": FORWARD} | {
+    direction: tuple(gradient(make, direction) for make in (layer, layer, depthwise))
+    for direction in GRADIENTS
+}
+EVERY: tuple[Make, ...] = tuple(itertools.chain(*KINDS.values()))
 DIMENSIONS = 7  # sides, kernel, batch, channels, filters, mode, dtype
 
 
 def problems(
-    seed: int, kinds: Sequence[Make] = KINDS, dtypes: Sequence[str] = ("float32", "float64")
+    seed: int,
+    kinds: Sequence[Make] = FORWARD,
+    dtypes: Sequence[str] = ("float32", "float64"),
 ) -> Iterator[Problem]:
     """Without end; those of one seed and of another share none but by chance.
 

@@ -68,10 +68,11 @@ def _comment(rule: Rule, known: Calibration) -> list[str]:
     """What it is of, what its arguments are, and what it is worth."""
     key = known.key
     threads = f", {key.threads} threads" if key.threads else ""
+    direction = "" if rule.direction == "forward" else f" in {rule.direction}"
     said = (
-        f"Fastest of {', '.join(rule.among)} on {key.machine} ({key.device}{threads}), measured by "
-        f"convcross on {known.made_at[:10]}. N and n are the sides of the image and the kernel, "
-        "channels and filters those of a group. Its time over that of the fastest: "
+        f"Fastest of {', '.join(rule.among)}{direction} on {key.machine} ({key.device}{threads}), "
+        f"measured by convcross on {known.made_at[:10]}. N and n are the sides of the image and of "
+        "the kernel, channels and filters those of a group. Its time over that of the fastest: "
         f"{rule.loss.words()}."
     )
     return textwrap.wrap(said, WIDTH)

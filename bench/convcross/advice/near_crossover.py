@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from convcross.advice.weights import Weights, total
 from convcross.sweeps.contenders import Contender
 from convkernels import Problem
-from convkernels.calibration import PHASES, Calibration
+from convkernels.calibration import Calibration
 from convkernels.discovery import find
 from convkernels.prediction import Prediction
 
@@ -58,8 +58,8 @@ class _Point:
 
 
 def crossover(problem: Problem, known: Calibration, counted: Weights) -> NearCrossover | None:
-    """Between families direct and fft for kernels of other sizes on the same image; None where one
-    of them is not among the contenders that take it.
+    """Between families direct and fft for kernels of other sizes on the same image, in the same
+    direction; None where one of them is not among the contenders that take it.
 
     It ends where the fastest of a family refuses larger kernels: a rival that is ahead from there
     on is so by the refusal.
@@ -107,7 +107,7 @@ def _curve(
     problems = [dataclasses.replace(problem, kernel=(n, n)) for n in sizes]
     for name, fit in known.contenders.items():
         algorithm, namespace = find(Contender(name).algorithm), Contender(name).namespace
-        if algorithm.family != family:
+        if algorithm.family != family or not fit.knows(algorithm, problem.direction):
             continue
         taken = [
             k
@@ -115,8 +115,7 @@ def _curve(
             if algorithm.refuses(one, namespace, known.key.device) is None
         ]
         some = [problems[k] for k in taken]
-        costs = [algorithm.cost(one) for one in some]
-        tables = [fit.phases[phase].predict_many(some, costs).tolist() for phase in PHASES]
-        for place, *phases in zip(taken, *tables, strict=True):
+        tables = fit.predict_many(algorithm, some, problem.direction)
+        for place, *phases in zip(taken, *(table.tolist() for table in tables), strict=True):
             found[place][name] = total([Prediction(*row) for row in phases], counted)
     return found

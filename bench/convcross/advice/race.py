@@ -6,6 +6,9 @@ above MARGIN times what the fastest is predicted to take. So slow ones cost litt
 can win have their samples where they can, and one that is little known has a chance: what it is
 predicted to take is lowered by the ignorance of few samples, as in upper confidence bounds (Auer,
 Cesa-Bianchi & Fischer 2002, Machine Learning 47).
+
+A gradient that a contender solves as a forward problem is a sample of its forward code; one that it
+has code of its own for is told apart.
 """
 
 from __future__ import annotations
@@ -39,52 +42,36 @@ Floor = Callable[[Contender, Problem], float]
 
 
 @dataclasses.dataclass
-class Entry:
-    """What is measured of one contender.
+class Samples:
+    """What is measured of one contender's code for one direction.
 
     Attributes
     ----------
-    problems, costs, times : of each sample
-    nearest : least warm time over that of the fastest of its namespace, of all problems
-    lost : that reason for which it is in the race no more
-    spare : others are as fast wherever it is: it is in the race no more
+    problems, costs, times : of each sample; a problem as that code is given it
     _rates : work of each sample, and seconds of a unit of it
     """
 
-    contender: Contender
     problems: list[Problem] = dataclasses.field(default_factory=list)
     costs: list[Cost] = dataclasses.field(default_factory=list)
     times: list[Times] = dataclasses.field(default_factory=list)
-    nearest: float = float("inf")
-    lost: str | None = None
-    spare: bool = False
     warm: CostModel | None = None
     first: CostModel | None = None
     _fitted: int = 0
     _rates: list[tuple[float, float]] = dataclasses.field(default_factory=list)
 
-    def takes(self, problem: Problem) -> bool:
-        contender = self.contender
-        refusal = contender.found.refuses(problem, contender.namespace, contender.device)
-        out = self.lost is not None or self.spare or refusal is not None
-        return not out and self._slowest(problem) <= PATIENCE
-
-    def _slowest(self, problem: Problem) -> float:
+    def slowest(self, cost: Cost) -> float:
         """Seconds of a call at the slowest rate of its kind."""
-        work = _work(self.cost(problem))
+        work = _work(cost)
         alike = [rate for done, rate in self._rates if done >= STEP * work]
         if not alike and self._rates:
             alike = [max(self._rates)[1]]  # of the most work that was done
         return work * max(alike, default=UNKNOWN)
 
-    def cost(self, problem: Problem) -> Cost:
-        return self.contender.found.cost(problem)
-
-    def add(self, problem: Problem, times: Times) -> None:
+    def add(self, problem: Problem, cost: Cost, times: Times) -> None:
         self.problems.append(problem)
-        self.costs.append(self.cost(problem))
+        self.costs.append(cost)
         self.times.append(times)
-        work = _work(self.costs[-1])
+        work = _work(cost)
         self._rates.append((work, times.first / work))
         if len(self.times) >= max(fit.LEAST, GROWTH * self._fitted):
             self._fitted = len(self.times)
@@ -95,12 +82,59 @@ class Entry:
         few = self._fitted < FEW  # later the length scales hardly change
         return fit.fit(self.problems, self.costs, seconds, warm=None if few else before)
 
-    def expected(self, problem: Problem) -> tuple[Prediction, Prediction] | None:
+    def expected(self, problem: Problem, cost: Cost) -> tuple[Prediction, Prediction] | None:
         """Of a warm call and of a first one; None while too little is known."""
         if self.warm is None or self.first is None:
             return None
-        cost = self.cost(problem)
         return self.warm.predict(problem, cost), self.first.predict(problem, cost)
+
+
+@dataclasses.dataclass
+class Entry:
+    """One contender.
+
+    Attributes
+    ----------
+    passes : by the direction that its own code computes
+    nearest : least warm time over that of the fastest of its namespace, of all problems
+    lost : that reason for which it is in the race no more
+    spare : directions asked in which others are as fast wherever it is: it is in their race no more
+    """
+
+    contender: Contender
+    passes: dict[str, Samples] = dataclasses.field(default_factory=dict)
+    nearest: float = float("inf")
+    lost: str | None = None
+    spare: set[str] = dataclasses.field(default_factory=set)
+
+    @property
+    def count(self) -> int:
+        """Of samples."""
+        return sum(len(samples.times) for samples in self.passes.values())
+
+    def samples(self, problem: Problem) -> Samples:
+        """Those of the code that computes the problem."""
+        direction = self.contender.found.own_direction(problem.direction)
+        return self.passes.setdefault(direction, Samples())
+
+    def takes(self, problem: Problem) -> bool:
+        contender = self.contender
+        if self.lost is not None or problem.direction in self.spare:
+            return False
+        refusal = contender.found.refuses(problem, contender.namespace, contender.device)
+        return refusal is None and self.samples(problem).slowest(self.cost(problem)) <= PATIENCE
+
+    def cost(self, problem: Problem) -> Cost:
+        return self.contender.found.cost(problem)
+
+    def add(self, problem: Problem, times: Times) -> None:
+        solved = self.contender.found.solved(problem)
+        self.samples(problem).add(solved, self.cost(problem), times)
+
+    def expected(self, problem: Problem) -> tuple[Prediction, Prediction] | None:
+        """As that of ``Samples``."""
+        solved = self.contender.found.solved(problem)
+        return self.samples(problem).expected(solved, self.cost(problem))
 
 
 def _work(cost: Cost) -> float:
@@ -129,6 +163,10 @@ class Race:
     def __init__(self, contenders: Iterable[Contender], floor: Floor) -> None:
         self.entries = {contender: Entry(contender) for contender in contenders}
         self.floor = floor
+        # Warm seconds of each problem, by namespace and direction.
+        self._measured: dict[tuple[str, str], list[dict[Contender, float]]] = (
+            collections.defaultdict(list)
+        )
 
     def takers(self, problem: Problem) -> list[Contender]:
         """Those still in the race that take the problem."""
@@ -159,7 +197,7 @@ class Race:
             least = self.floor(entry.contender, problem)
             if pair is None:
                 return least <= MARGIN * best[0]
-            hope = 1 + HOPE / len(entry.times)
+            hope = 1 + HOPE / len(entry.samples(problem).times)
             return pair[1].seconds <= LONGEST and any(
                 max(least, min(one.low, one.seconds / hope)) <= MARGIN * fastest
                 for one, fastest in zip(pair, best, strict=True)
@@ -168,38 +206,37 @@ class Race:
         return [entry for entry in entries if may_win(entry)]
 
     def settle(self) -> None:
-        """Go on with those contenders alone that together are as fast as all, but for SPARED.
+        """Go on, in each direction, with those contenders alone that together are as fast as all,
+        but for SPARED.
 
         One after the other the contender that is missed least goes, as in backward elimination: to
         choose between fewer is to err less, and their samples are more.
         """
-        problems: dict[str, dict[Problem, dict[Contender, float]]] = collections.defaultdict(dict)
-        for entry in self.entries.values():
-            for problem, times in zip(entry.problems, entry.times, strict=True):
-                measured = problems[entry.contender.namespace].setdefault(problem, {})
-                measured[entry.contender] = times.warm
-        for namespace, found in problems.items():
+        for (namespace, direction), found in self._measured.items():
             kept = {
                 contender
                 for contender, entry in self.entries.items()
-                if contender.namespace == namespace and entry.lost is None and entry.times
+                if contender.namespace == namespace
+                and entry.lost is None
+                and any(contender in seconds for seconds in found)
             }
             while len(kept) > 1:
-                losses = {one: _loss(found.values(), kept - {one}) for one in sorted(kept)}
+                losses = {one: _loss(found, kept - {one}) for one in sorted(kept)}
                 least = min(losses, key=lambda one: losses[one])
                 if losses[least] > SPARED:
                     break
                 kept.remove(least)
-                self.entries[least].spare = True
+                self.entries[least].spare.add(direction)
 
     def add(self, problem: Problem, times: Mapping[Contender, Times]) -> None:
         """What was measured of a problem."""
+        there: dict[str, dict[Contender, float]] = collections.defaultdict(dict)
+        for contender, found in times.items():
+            there[contender.namespace][contender] = found.warm
+        for namespace, seconds in there.items():
+            self._measured[namespace, problem.direction].append(seconds)
         for contender, found in times.items():
             entry = self.entries[contender]
-            rivals = [
-                rival.warm
-                for other, rival in times.items()
-                if other.namespace == contender.namespace
-            ]
-            entry.nearest = min(entry.nearest, found.warm / min(rivals))
+            best = min(there[contender.namespace].values())
+            entry.nearest = min(entry.nearest, found.warm / best)
             entry.add(problem, found)

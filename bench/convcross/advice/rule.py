@@ -21,7 +21,7 @@ from convcross.advice.weights import Weights
 from convcross.advice.worth import Loss, loss
 from convcross.errors import BadInput
 from convkernels import Problem
-from convkernels.calibration import PHASES, Calibration
+from convkernels.calibration import Calibration
 from convkernels.discovery import find
 
 PROBLEMS, SEED = 1500, 101  # that the tree is grown on
@@ -59,11 +59,13 @@ class Rule:
 
     Attributes
     ----------
+    direction : of the problems that it is for
     loss : on problems that were held out
     """
 
     tree: Node
     among: tuple[str, ...]
+    direction: str
     loss: Loss
 
 
@@ -94,22 +96,28 @@ def take(tree: Node, problem: Problem) -> str:
     return tree.contender
 
 
-def grow(known: Calibration, among: list[str], counted: Weights) -> Rule:
-    """The rule for these contenders of the calibration.
+def grow(
+    known: Calibration, among: list[str], counted: Weights, direction: str = "forward"
+) -> Rule:
+    """The rule for these contenders of the calibration, in a direction that it knows of them.
 
     Raises BadInput where there is none.
     """
     if not among:
-        raise BadInput("no contender of the calibration is chosen; allowed: those that it has")
-    problems = list(itertools.islice(design.problems(SEED), PROBLEMS))
+        raise BadInput(
+            f"no contender of the calibration is chosen; allowed: those that it has of {direction}"
+        )
+    problems = list(itertools.islice(design.problems(SEED, design.KINDS[direction]), PROBLEMS))
     lost = _losses(known, problems, among, counted)
     some = np.flatnonzero(lost.min(axis=1) < REFUSED)
     at = {name: np.array([sizes(problems[k])[name] for k in some]) for name in sizes(problems[0])}
     tree = _grown(at, lost[some], among)
+    held_out = [held for held in known.held_out if held.problem.direction == direction]
     return Rule(
         tree,
         tuple(among),
-        loss(lambda problem, _: take(tree, problem), known.held_out, among, counted),
+        direction,
+        loss(lambda problem, _: take(tree, problem), held_out, among, counted),
     )
 
 
@@ -125,13 +133,9 @@ def _losses(
             for row, problem in enumerate(problems)
             if find(algorithm).refuses(problem, namespace, known.key.device) is None
         ]
-        some = [problems[row] for row in rows]
-        costs = [find(algorithm).cost(problem) for problem in some]
-        phases = known.contenders[name].phases
-        seconds = sum(
-            weight * phases[phase].predict_many(some, costs)[:, 0]
-            for weight, phase in zip(counted, PHASES, strict=True)
-        )
+        fit, direction = known.contenders[name], problems[0].direction
+        tables = fit.predict_many(find(algorithm), [problems[row] for row in rows], direction)
+        seconds = sum(weight * table[:, 0] for weight, table in zip(counted, tables, strict=True))
         logs[rows, column] = np.log(seconds)
     best = logs.min(axis=1, keepdims=True)
     best[~np.isfinite(best)] = 0.0

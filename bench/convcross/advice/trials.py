@@ -74,8 +74,9 @@ class Trial:
         regime = regimes.default(contender.device)
         self.stopwatch = choose.stopwatch(*self.place, regime)
         self.flush = regimes.REGIMES[regime].flushed
-        x = operands.of(problem.x_shape, contender, problem.dtype)
-        w = operands.of(problem.w_shape, contender, problem.dtype)
+        first, second, _ = problem.shapes
+        a = operands.of(first, contender, problem.dtype)
+        b = operands.of(second, contender, problem.dtype)
         plans: list[float] = []
         while len(plans) < PLANS and sum(plans) < PLAN_SECONDS:
             begin = time.perf_counter()
@@ -84,8 +85,8 @@ class Trial:
             plans.append(time.perf_counter() - begin)
         self.plan = min(plans)
         self.load, self.run = (
-            functools.partial(instance.load, w),
-            functools.partial(instance.run, x),
+            functools.partial(instance.load, b),
+            functools.partial(instance.run, a),
         )
         begin = time.perf_counter()
         self.load()

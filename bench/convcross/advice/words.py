@@ -57,8 +57,10 @@ def _title(advice: Advice) -> str:
     channels = "" if p.is_image else f", {p.in_channels}→{p.out_channels} channels"
     groups = "" if p.groups == 1 else f" in {p.groups} groups"
     batch = "" if p.batch == 1 else f", batch {p.batch}"
+    direction = "" if p.direction == "forward" else f"{p.direction} of "
     return (
-        f"{image} by {kernel}{channels}{groups}{batch}, {p.mode}, {p.dtype} on {advice.device}: "
+        f"{direction}{image} by {kernel}{channels}{groups}{batch}, {p.mode}, {p.dtype} on "
+        f"{advice.device}: "
         f"{counted(advice.weights)}; calibrated {advice.made_at[:10]}"
     )
 
@@ -107,7 +109,10 @@ def disturbed(shares: Mapping[str, float]) -> list[str]:
 
 def print_calibration(made: Calibration, worth: Sequence[str]) -> None:
     """What was found, and what its predictions are worth."""
-    counts = {name: len(fit.phases["run"].samples) for name, fit in made.contenders.items()}
+    counts = {
+        name: sum(len(phases["run"].samples) for phases in fit.passes.values())
+        for name, fit in made.contenders.items()
+    }
     ordered = sorted(counts, key=lambda name: -counts[name])
     print(
         f"{len(counts)} contenders can win somewhere; the most measured: {', '.join(ordered[:6])}"

@@ -15,9 +15,17 @@ import numpy as np
 from convcross.advice.weights import PHASE_WEIGHTS, Weights, total
 from convkernels import Problem
 from convkernels.calibration import Calibration, HeldOut
+from convkernels.toolbox.directions import GRADIENTS
 
 ALIKE = 1.05  # a loss that nobody minds
 LARGE = 1.5
+
+# A choice on what problems, and what counts of its time, in words.
+TOLD = (
+    ("forward", "fresh", "with its plan kept"),
+    ("forward", "first", "a first call"),
+    *((direction, "fresh", f"{direction} with its plan kept") for direction in GRADIENTS),
+)
 
 Choice = Callable[[Problem, list[str]], str | None]  # among these contenders
 
@@ -107,9 +115,11 @@ def words(known: Calibration) -> list[str]:
         return ["No problem was held out: what it is worth is not told."]
     lines = [f"Of {count} times of held-out runs {inside / count:.0%} lie in their 90 % intervals."]
     for namespace in sorted({name.partition("/")[2] for name in known.contenders}):
-        among = [name for name in known.leading() if name.endswith(f"/{namespace}")]
-        for phase, what in (("fresh", "with its plan kept"), ("first", "a first call")):
+        for direction, phase, what in TOLD:
+            there = [held for held in known.held_out if held.problem.direction == direction]
+            among = [name for name in known.leading(direction) if name.endswith(f"/{namespace}")]
             weights = PHASE_WEIGHTS[phase]
-            told = loss(predicted(known, weights), known.held_out, among, weights)
-            lines.append(f"The loss of choosing on {namespace}, {what}: {told.words()}.")
+            told = loss(predicted(known, weights), there, among, weights)
+            if there or direction == "forward":
+                lines.append(f"The loss of choosing on {namespace}, {what}: {told.words()}.")
     return lines

@@ -30,9 +30,10 @@ def calibrate(
 ) -> None:
     """Measure what each contender that can win takes here, for advise and algorithm="auto".
 
-    A designed sample of images, batches and layers, each measured by those that may be among its
-    fastest; kept in the user's cache folder for this machine, its threads and library versions.
-    Kernels that are compiled on the way are kept too, so that no first call has to compile them.
+    A designed sample of images, batches, layers and layers' gradients, each measured by those that
+    may be among its fastest; kept in the user's cache folder for this machine, its threads and
+    library versions. Kernels that are compiled on the way are kept too, so that no first call has
+    to compile them.
     """
     from convcross.advice import calibrate as calibrating
     from convcross.advice import words, worth
@@ -59,6 +60,9 @@ def advise(
     batch: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     mode: Annotated[str, typer.Option(help="full, same, valid.")] = "same",
     dtype: Annotated[str, typer.Option(help="float32, float64, float16, bfloat16.")] = "float32",
+    direction: Annotated[
+        str, typer.Option(help="forward, or the pass of training: grad_input, grad_weight.")
+    ] = "forward",
     device: Device = None,
     phase: Annotated[
         str | None, typer.Option(help="steady, fresh, first. [default: steady]")
@@ -79,6 +83,7 @@ def advise(
 
     Steady is a run, fresh a load and a run, first all that a first call pays. --export prints a
     rule of a few lines for every size, with the loss that it has on held-out problems.
+    --direction asks for a gradient of a layer: of its input or of its filters.
     """
     from convcross.advice import advise as advising
     from convcross.advice import weights, words
@@ -89,7 +94,7 @@ def advise(
     counted = weights.weights(phase, calls)
     known = advising.among(known, contenders)
     if export is not None:
-        _export(known, counted, export)
+        _export(known, counted, export, direction)
         return
     if image is None or kernel is None:
         raise BadInput("--image or --kernel is not given; allowed: both, or --export")
@@ -104,6 +109,7 @@ def advise(
             groups=groups,
             mode=mode,
             dtype=dtype,
+            direction=direction,
         )
     except ValueError as error:
         raise BadInput(str(error)) from None
@@ -125,13 +131,19 @@ def one_device(text: str | None) -> str:
     return named[0]
 
 
-def _export(known: Calibration, counted: Weights, form: str) -> None:
+def _export(known: Calibration, counted: Weights, form: str, direction: str) -> None:
     from convcross.advice import rule
     from convcross.advice.export import FORMATS
+    from convkernels.problem import DIRECTIONS
 
-    if form not in FORMATS:
-        raise BadInput(f"export is {form!r}; allowed: {', '.join(FORMATS)}")
-    print(FORMATS[form](rule.grow(known, known.leading(), counted), known))
+    for what, value, allowed in (
+        ("export", form, FORMATS),
+        ("direction", direction, DIRECTIONS),
+    ):
+        if value not in allowed:
+            raise BadInput(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
+    grown = rule.grow(known, known.leading(direction), counted, direction)
+    print(FORMATS[form](grown, known))
 
 
 def _pair(what: str, text: str) -> tuple[int, int]:

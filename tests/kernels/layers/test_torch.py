@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from convkernels import UnsupportedProblem
+from convkernels import Problem, UnsupportedProblem, calibration, plans
+from support.calibrations import made
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -236,6 +237,25 @@ def test_named_algorithm_without_gradients_has_pytorchs() -> None:
     x = images(2, 4, 16, 16, dtype=torch.float32)
     for found, true in zip(step(ours, x), step(theirs, x), strict=True):
         torch.testing.assert_close(found, true, rtol=1e-4, atol=1e-3)
+
+
+def test_auto_goes_by_the_calibration_of_each_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"forward": 3e-3, "grad_input": 3e-3, "grad_weight": 1e-3}
+    passes = {direction: (0.0, 0.0, seconds) for direction, seconds in own.items()}
+    calibration.write(made({"fft/torch": (0.0, 0.0, 2e-3), "torch-conv2d/torch": passes}))
+    taken, take_best = {}, plans.take_best
+
+    def spy(problem: Problem, *arguments: Any, **options: Any) -> plans.Plan:
+        plan = take_best(problem, *arguments, **options)
+        taken[problem.direction] = plan.algorithm.name
+        return plan
+
+    monkeypatch.setattr(plans, "take_best", spy)
+    ours, theirs = pair(Conv2d, dtype=torch.float32)
+    x = images(2, 4, 16, 16, dtype=torch.float32)
+    for found, true in zip(step(ours, x), step(theirs, x), strict=True):
+        torch.testing.assert_close(found, true, rtol=1e-4, atol=1e-3)
+    assert taken == {"forward": "fft", "grad_input": "fft", "grad_weight": "torch-conv2d"}
 
 
 def test_meta_tensors_have_shapes_alone() -> None:
