@@ -51,8 +51,8 @@ def test_images_fill_the_octaves_of_both_sizes() -> None:
 
 
 def test_gradients_are_of_layers_and_take_their_turns() -> None:
-    problems = some(130, kinds=design.EVERY)
-    assert [one for one in problems if one.direction == "forward"] == some(70)
+    problems = some(270, kinds=design.EVERY)
+    assert [one for one in problems if one.direction == "forward"] == some(210)
     for direction in GRADIENTS:
         gradients = [one for one in problems if one.direction == direction]
         assert len(gradients) == 30

@@ -84,7 +84,8 @@ def settled(seconds: dict[Contender, list[float]]) -> list[Contender]:
     for row in zip(*seconds.values(), strict=True):
         side = 64 + field.entries[DIRECT].count
         times = {one: Times(0.0, 0.0, value) for one, value in zip(seconds, row, strict=True)}
-        field.add(Problem((side, side), (3, 3), mode="same"), times)
+        for _ in range(race.SCOUTED):
+            field.add(Problem((side, side), (3, 3), mode="same"), times)
     field.settle()
     return [one for one, entry in field.entries.items() if not entry.spare]
 
@@ -97,8 +98,9 @@ def test_those_go_on_who_together_are_as_fast_as_all() -> None:
 
 def test_who_alone_was_measured_goes_on() -> None:
     field = Race([DIRECT, FFT], lambda *_: 0.0)
-    field.add(Problem((64, 64), (3, 3), mode="same"), {DIRECT: Times(0.0, 0.0, 1.0)})
-    field.add(Problem((65, 65), (3, 3), mode="same"), {FFT: Times(0.0, 0.0, 1.0)})
+    for _ in range(race.SCOUTED):
+        field.add(Problem((64, 64), (3, 3), mode="same"), {DIRECT: Times(0.0, 0.0, 1.0)})
+        field.add(Problem((65, 65), (3, 3), mode="same"), {FFT: Times(0.0, 0.0, 1.0)})
     field.settle()
     assert not any(entry.spare for entry in field.entries.values())
 
@@ -134,7 +136,10 @@ def test_who_is_spare_is_so_in_one_direction() -> None:
     field = Race([DIRECT, FFT], lambda *_: 0.0)
     for direction, faster in (("forward", DIRECT), ("grad_weight", FFT)):
         times = {one: Times(0.0, 0.0, 1e-3 if one == faster else 2e-3) for one in (DIRECT, FFT)}
-        field.add(gradient_of(LAYER, direction), times)
+        for _ in range(race.SCOUTED):
+            field.add(gradient_of(LAYER, direction), times)
+    few = dict.fromkeys((DIRECT, FFT), Times(0.0, 0.0, 1e-3))
+    field.add(gradient_of(LAYER, "grad_input"), few)
     field.settle()
     assert field.entries[DIRECT].spare == {"grad_weight"}
     assert field.entries[FFT].spare == {"forward"}

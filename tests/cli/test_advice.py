@@ -64,7 +64,7 @@ def test_without_a_calibration_the_command_that_makes_one_is_named(
             (*SHAPE, "--direction", "back"),
             "direction is 'back'; allowed: forward, grad_input, grad_weight",
         ),
-        (("--export", "c", "--direction", "back"), "direction is 'back'; allowed: forward, grad"),
+        (("--export", "c", "--direction", "step"), "direction is 'step'; allowed: forward, grad"),
         ((*SHAPE, "--channels", "a"), "channels is 'a'; allowed: in,out as 64,128"),
         ((*SHAPE, "--channels", "3,4", "--groups", "2"), "groups"),
         ((*SHAPE, "--phase", "warm"), "phase is 'warm'; allowed: steady, fresh, first"),

@@ -32,7 +32,8 @@ from convkernels.selection import never
 
 BUDGET = 83.0  # seconds: with the libraries' start and the end, 90 in all
 SCOUTING, HELD_OUT, FITS = 0.4, 0.12, 0.1  # of the budget
-FIRST = 8  # problems that come first, the smallest of so many times as many
+SOME = 81  # problems, of which the smallest come first, so many of each direction
+FIRST = {"forward": 8, "grad_input": 3, "grad_weight": 3}
 LEAST = 8  # samples of a contender whose phases are fitted
 PROGRESS = 5.0  # seconds between two lines of progress
 
@@ -77,12 +78,10 @@ def calibrate(
     operands, order = Operands(seed), random.Random(seed)
     held_out: list[HeldOut] = []
     told, end = begin, begin + (1 - FITS) * budget
-    settled = False
     for number, problem in enumerate(_problems(seed)):
         if time.perf_counter() > end:
             break
-        if not settled and time.perf_counter() > begin + SCOUTING * budget:
-            settled = True
+        if time.perf_counter() > begin + SCOUTING * budget:
             race.settle()
         hopeful = race.hopeful(problem)
         if not hopeful:
@@ -138,8 +137,13 @@ def _why(entry: Entry) -> str:
 def _problems(seed: int) -> Iterator[Problem]:
     """The design's, a few small ones of its kinds first."""
     endless = design.problems(seed, design.EVERY)
-    some = list(itertools.islice(endless, 4 * FIRST))
-    small = sorted(some, key=lambda problem: problem.flops)[:FIRST]
+    some = list(itertools.islice(endless, SOME))
+    ordered = sorted(some, key=lambda problem: problem.flops)
+    small = [
+        problem
+        for direction, count in FIRST.items()
+        for problem in [one for one in ordered if one.direction == direction][:count]
+    ]
     yield from small
     yield from (problem for problem in some if problem not in small)
     yield from endless

@@ -108,7 +108,7 @@ KINDS = {"forward": FORWARD} | {
     direction: tuple(gradient(make, direction) for make in (layer, layer, depthwise))
     for direction in GRADIENTS
 }
-EVERY: tuple[Make, ...] = tuple(itertools.chain(*KINDS.values()))
+EVERY: tuple[Make, ...] = (*FORWARD, *FORWARD, *itertools.chain(*KINDS.values()))
 DIMENSIONS = 7  # sides, kernel, batch, channels, filters, mode, dtype
 
 

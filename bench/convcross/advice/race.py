@@ -26,6 +26,7 @@ from convkernels.prediction import CostModel, Prediction
 from convkernels.registry import Cost
 
 MARGIN = 1.2
+SCOUTED = 10  # problems of a direction on a namespace, after which some are done without
 SPARED = 0.01  # mean log loss for which contenders are done without
 UNMEASURED = 3.0  # times the fastest's time, of a problem on which none of those kept was measured
 HOPE = 10.0  # a contender of n samples may be 1 + HOPE/n times as fast as predicted
@@ -167,6 +168,7 @@ class Race:
         self._measured: dict[tuple[str, str], list[dict[Contender, float]]] = (
             collections.defaultdict(list)
         )
+        self._settled: set[tuple[str, str]] = set()
 
     def takers(self, problem: Problem) -> list[Contender]:
         """Those still in the race that take the problem."""
@@ -206,13 +208,16 @@ class Race:
         return [entry for entry in entries if may_win(entry)]
 
     def settle(self) -> None:
-        """Go on, in each direction, with those contenders alone that together are as fast as all,
-        but for SPARED.
+        """Go on, in each direction of which SCOUTED problems are known, with those contenders alone
+        that together are as fast as all, but for SPARED; once.
 
         One after the other the contender that is missed least goes, as in backward elimination: to
         choose between fewer is to err less, and their samples are more.
         """
         for (namespace, direction), found in self._measured.items():
+            if (namespace, direction) in self._settled or len(found) < SCOUTED:
+                continue
+            self._settled.add((namespace, direction))
             kept = {
                 contender
                 for contender, entry in self.entries.items()

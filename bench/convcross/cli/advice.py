@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def calibrate(
     device: Device = None,
-    budget: Annotated[str, typer.Option(help="Time of it all, as 90s or 5m.")] = "80s",
+    budget: Annotated[str, typer.Option(help="Time of it all, as 90s or 5m.")] = "83s",
     algorithms: Algorithms = None,
 ) -> None:
     """Measure what each contender that can win takes here, for advise and algorithm="auto".
@@ -88,7 +88,10 @@ def advise(
     from convcross.advice import advise as advising
     from convcross.advice import weights, words
     from convkernels import Problem
+    from convkernels.problem import DIRECTIONS
 
+    if direction not in DIRECTIONS:
+        raise BadInput(f"direction is {direction!r}; allowed: {', '.join(DIRECTIONS)}")
     load_algorithms(algorithms)
     known = advising.require(one_device(device))
     counted = weights.weights(phase, calls)
@@ -134,14 +137,9 @@ def one_device(text: str | None) -> str:
 def _export(known: Calibration, counted: Weights, form: str, direction: str) -> None:
     from convcross.advice import rule
     from convcross.advice.export import FORMATS
-    from convkernels.problem import DIRECTIONS
 
-    for what, value, allowed in (
-        ("export", form, FORMATS),
-        ("direction", direction, DIRECTIONS),
-    ):
-        if value not in allowed:
-            raise BadInput(f"{what} is {value!r}; allowed: {', '.join(allowed)}")
+    if form not in FORMATS:
+        raise BadInput(f"export is {form!r}; allowed: {', '.join(FORMATS)}")
     grown = rule.grow(known, known.leading(direction), counted, direction)
     print(FORMATS[form](grown, known))
 
