@@ -26,7 +26,7 @@ from convkernels.prediction import CostModel, Prediction
 from convkernels.registry import Cost
 
 MARGIN = 1.2
-SCOUTED = 10  # problems of a direction on a namespace, after which some are done without
+SCOUTED = 20  # problems of a direction on a namespace, after which some are done without
 SPARED = 0.01  # mean log loss for which contenders are done without
 UNMEASURED = 3.0  # times the fastest's time, of a problem on which none of those kept was measured
 HOPE = 10.0  # a contender of n samples may be 1 + HOPE/n times as fast as predicted
