@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -98,6 +99,28 @@ def test_a_record_says_how_a_gradient_was_solved() -> None:
     instance = algorithms()["fft"].prepare(problem, "numpy", "cpu")
     assert instance.provenance()["solved_as"] == "7×7 with 8×8"
     assert "padded" in instance.provenance()
+
+
+@pytest.mark.parametrize("name", ["numba-direct", "numba-overlap-save"])
+@pytest.mark.parametrize("channels", [1, 6])
+def test_the_compiled_take_strides_and_dilations_of_a_filters_gradient(
+    name: str, channels: int
+) -> None:
+    problem = Problem(
+        (40, 30),
+        (5, 3),
+        in_channels=channels,
+        out_channels=channels,
+        groups=channels,
+        stride=(2, 3),
+        dilation=(3, 2),
+        direction="grad_weight",
+    )
+    assert algorithms()[name].refuses(problem, "numpy", "cpu") is None
+    image = dataclasses.replace(problem, direction="grad_input", stride=(1, 1))
+    reason = algorithms()[name].refuses(image, "numpy", "cpu")
+    assert reason is not None
+    assert reason.startswith("no dilation (as a forward problem: ")
 
 
 def test_a_pass_of_fft_gemm_costs_its_product_and_three_transforms() -> None:
