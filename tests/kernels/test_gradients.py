@@ -101,6 +101,19 @@ def test_a_record_says_how_a_gradient_was_solved() -> None:
     assert "padded" in instance.provenance()
 
 
+def test_a_strided_images_gradient_is_solved_in_phases() -> None:
+    problem = Problem((8, 8), (3, 3), mode="same", stride=(2, 2), direction="grad_input")
+    instance = algorithms()["direct"].prepare(problem, "numpy", "cpu")
+    assert instance.provenance()["solved_as"] == "4×4 with 2×2"  # of 4 outputs, to 4 channels
+
+
+@pytest.mark.parametrize("name", ["direct", "im2col-gemm", "kn2row"])
+def test_what_a_strided_images_gradient_costs(name: str) -> None:
+    """16 elements of 4 phases of the kernel in the place of 9; no product with zeros in between."""
+    problem = Problem((960, 960), (3, 3), mode="same", stride=(2, 2), direction="grad_input")
+    assert algorithms()[name].cost(problem).flops / problem.flops == pytest.approx(16 / 9, rel=0.02)
+
+
 @pytest.mark.parametrize("name", ["numba-direct", "numba-overlap-save"])
 @pytest.mark.parametrize("channels", [1, 6])
 def test_the_compiled_take_strides_and_dilations_of_a_filters_gradient(
