@@ -1,4 +1,5 @@
-"""An algorithm's gradients by its own forward code: ``toolbox/directions.py`` says how."""
+"""An algorithm's gradients by its own code: ``toolbox/directions.py`` and ``toolbox/phases.py`` say
+how."""
 
 from __future__ import annotations
 
@@ -8,7 +9,25 @@ from typing import Any
 from convkernels.implementation import Cost, Implementation, workspace_bytes
 from convkernels.problem import ITEMSIZE, Problem
 from convkernels.toolbox import directions
+from convkernels.toolbox.directions import Exchange
+from convkernels.toolbox.phases import Phases, phases
 from convkernels.toolbox.stages import stage
+
+Ways = tuple[Phases | Exchange, ...]
+
+
+def ways(implementation: type[Implementation], problem: Problem) -> Ways:
+    """From a problem to what the implementation is given of it, one after the other: a gradient's
+    phases, then the forward problem with the roles exchanged. Empty where it takes it as it is."""
+    direction = problem.direction
+    if direction in implementation.native:
+        return ()
+    first = phases(problem) if direction in implementation.phases else None
+    if direction in implementation.apart:
+        return () if first is None else (first,)
+    if first is None:
+        return (directions.exchange(problem),)
+    return first, directions.exchange(first.solved)
 
 
 def own_direction(implementation: type[Implementation], direction: str) -> str:
@@ -19,11 +38,9 @@ def own_direction(implementation: type[Implementation], direction: str) -> str:
 
 
 def solved(implementation: type[Implementation], problem: Problem) -> Problem:
-    """What the implementation is given of a problem: itself, or the forward problem with the roles
-    exchanged, where this direction is none of its own."""
-    if own_direction(implementation, problem.direction) == problem.direction:
-        return problem
-    return directions.exchange(problem).solved
+    """What the implementation is given of a problem: itself, or the last of ``ways``."""
+    found = ways(implementation, problem)
+    return found[-1].solved if found else problem
 
 
 def refuses(
@@ -34,7 +51,7 @@ def refuses(
     reason = _solver(implementation, problem).refuses(given, namespace, device)
     if reason is None or given is problem:
         return reason
-    return f"{reason} (as a forward problem: {_told(given)})"
+    return f"{reason} (as a {given.direction} problem: {_told(given)})"
 
 
 def _told(problem: Problem) -> str:
@@ -49,18 +66,17 @@ def _told(problem: Problem) -> str:
 
 def cost(implementation: type[Implementation], problem: Problem) -> Cost:
     """Of what it is given, and of the copies on the way there and back."""
-    given = solved(implementation, problem)
-    found = _solver(implementation, problem).cost(given)
-    if given is problem:
-        return found
-    a, b, y = directions.exchange(problem).copied
+    found = _solver(implementation, problem).cost(solved(implementation, problem))
     item = ITEMSIZE[problem.dtype]
-    return dataclasses.replace(
-        found,
-        bytes=found.bytes + 2.0 * item * (a + y),
-        workspace=found.workspace + workspace_bytes(problem, a + b),
-        once_bytes=found.once_bytes + 2.0 * item * b,
-    )
+    for way in ways(implementation, problem):
+        a, b, y = way.copied
+        found = dataclasses.replace(
+            found,
+            bytes=found.bytes + 2.0 * item * (a + y),
+            workspace=found.workspace + workspace_bytes(problem, a + b + y),
+            once_bytes=found.once_bytes + 2.0 * item * b,
+        )
+    return found
 
 
 def error_bound(implementation: type[Implementation], problem: Problem) -> float:
@@ -70,8 +86,8 @@ def error_bound(implementation: type[Implementation], problem: Problem) -> float
 
 def instance(implementation: type[Implementation], problem: Problem) -> Implementation:
     """One that is not planned yet."""
-    made = _solver(implementation, problem)()
-    return made if solved(implementation, problem) is problem else Exchanged(made)
+    made, found = _solver(implementation, problem)(), ways(implementation, problem)
+    return Exchanged(made, found) if found else made
 
 
 def _solver(implementation: type[Implementation], problem: Problem) -> type[Implementation]:
@@ -79,26 +95,31 @@ def _solver(implementation: type[Implementation], problem: Problem) -> type[Impl
 
 
 class Exchanged(Implementation):
-    """An instance that solves a gradient as the forward problem with the roles exchanged."""
+    """An instance that solves a gradient as the problem at the end of ``ways``."""
 
-    def __init__(self, inner: Implementation) -> None:
-        self.inner = inner
+    def __init__(self, inner: Implementation, ways: Ways) -> None:
+        self.inner, self.ways = inner, ways
+        self.solved = ways[-1].solved
 
     def plan(self, problem: Problem, xp: Any, device: str) -> None:
         self.problem, self.xp = problem, xp
-        self.exchange = directions.exchange(problem)
-        self.inner.plan(self.exchange.solved, xp, device)
+        self.inner.plan(self.solved, xp, device)
         self.threads, self.compile_seconds = self.inner.threads, self.inner.compile_seconds
 
     def load(self, b: Any) -> None:
-        self.inner.load(self.exchange.filters(b, self.xp))
+        for way in self.ways:
+            b = way.filters(b, self.xp)
+        self.inner.load(b)
 
     def run(self, a: Any) -> Any:
         with stage("exchange"):
-            image = self.exchange.image(a, self.xp)
-        y = self.inner.run(image)
+            for way in self.ways:
+                a = way.image(a, self.xp)
+        y = self.inner.run(a)
         with stage("exchange"):
-            return self.exchange.result(y, self.xp)
+            for way in reversed(self.ways):
+                y = way.result(y, self.xp)
+        return y
 
     def provenance(self) -> dict[str, Any]:
-        return {**self.inner.provenance(), "solved_as": _told(self.exchange.solved)}
+        return {**self.inner.provenance(), "solved_as": _told(self.solved)}

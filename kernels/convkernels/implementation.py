@@ -40,6 +40,7 @@ class Implementation:
     gradients: bool = True  # torch's autograd sees through ``load`` and ``run``
     native: tuple[str, ...] = ("forward",)  # directions that its methods take as they are
     apart: Mapping[str, type[Implementation]] = {}  # direction → the class that takes it instead
+    phases: tuple[str, ...] = ()  # directions whose strides come to it in ``toolbox/phases.py``
     spreads: bool = False  # a pixel that is not finite reaches further than in its family's sums
     devices: tuple[str, ...] = ("cpu", "cuda")  # the kinds that it runs on
     settled: bool = True  # what ``refuses`` takes, ``plan`` takes: no library is asked there

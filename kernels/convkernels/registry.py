@@ -128,6 +128,7 @@ def algorithm(
         Those that it computes. A gradient comes to it as a forward problem with the roles of the
         operands exchanged (``toolbox/directions.py``), unless its class names it in ``native`` or
         ``apart``; so it must a step, which is all three passes at once.
+        Gradients named in ``phases`` come without strides (``toolbox/phases.py``).
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from matplotlib.image import imread
 
 from convcross.analysis.claims import learning as claim
-from convcross.analysis.load import Results
 from convcross.cli import app
 from convcross.demo import learning, learning_show
 from convcross.demo.learning import Digits
@@ -91,54 +89,6 @@ def test_show_writes_the_figure_and_records_that_are_read_back(
     outcome = claim.outcome(found)
     assert outcome is not None
     assert holds == outcome.holds
-
-
-# ---- the claim -------------------------------------------------------------------------------
-
-
-def planted(**changed: Any) -> list[Learned]:
-    """Of which the sentence holds, but for what is changed in "rotated"."""
-    found = []
-    for dtype, roundoff in claim.ROUNDOFFS.items():
-        for seed in range(3):
-            for network in claim.NETWORKS:
-                fields: dict[str, Any] = {
-                    "accuracy": [0.5, 0.90 + 0.01 * seed],
-                    "apart": [0.0, 10 * roundoff, 100 * roundoff],
-                }
-                fields |= changed if network == "rotated" else {}
-                one = Learned(
-                    network=network, dtype=dtype, seed=seed, steps=100, loss=[2.0, 1.0], **fields
-                )
-                found.append(one)
-    return found
-
-
-def judged(found: list[Learned]) -> Any:
-    (finding,) = claim.judge(Results("here", [], None, [], [], found))  # type: ignore[arg-type]
-    return finding
-
-
-@pytest.mark.parametrize(
-    ("changed", "verdict"),
-    [
-        ({}, "holds"),
-        ({"accuracy": [0.5, 0.8]}, "false"),
-        ({"apart": [0.0, 0.0, 1e-3]}, "holds only if"),
-    ],
-)
-def test_verdicts(changed: dict[str, Any], verdict: str) -> None:
-    finding = judged(planted(**changed))
-    assert finding.verdict == verdict
-    json.dumps(finding.values, allow_nan=False)
-
-
-def test_what_has_not_learned_both_ways_is_not_measured() -> None:
-    for missing in ({"network": "fft"}, {"dtype": "float64"}):
-        left = [one for one in planted() if one not in of(planted(), **missing)]
-        finding = judged(left)
-        assert finding.verdict == "not measured here"
-        assert finding.command == "convcross demo --learning"
 
 
 # ---- bad input -------------------------------------------------------------------------------

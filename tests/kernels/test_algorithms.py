@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +13,12 @@ from convkernels.algorithms.direct import direct
 from convkernels.algorithms.im2col import im2col_gemm
 from convkernels.discovery import algorithms
 from convkernels.problem import DIRECTIONS, ROUNDOFF, STEP
-from support.acceptance import FEW, REFUSES, SLOW, accepted
-from support.contenders import STRICT, Contender, contenders
-from support.problems import FIXED, Case, case, of_rank, random_case
+from support import behaviour
+from support.contenders import Contender, contenders
+from support.problems import FIXED, case, of_rank, random_case
 from support.reference import relative_error
 
-RANDOM_PROBLEMS = 500
-STRICT_PROBLEMS = 100  # what array-api-strict tells is which functions are called
-STREAM = 6 * RANDOM_PROBLEMS  # problems offered, for those that refuse many
+RANDOM_PROBLEMS, STRICT_PROBLEMS = 500, 100
 
 
 @pytest.fixture(params=contenders())
@@ -32,21 +28,11 @@ def contender(request: pytest.FixtureRequest) -> Contender:
 
 
 def test_agrees_with_scipy_on_random_problems(contender: Contender) -> None:
-    solved, wanted = 0, SLOW.get(contender.algorithm.name, RANDOM_PROBLEMS)
-    if contender.namespace == STRICT:
-        wanted = STRICT_PROBLEMS
-    for index in range(STREAM):
-        solved += accepted(contender, random_case(index, contender.rank))
-        if solved == wanted:
-            break
-    assert solved, f"{contender} took none of {STREAM} problems"
-    if contender.algorithm.name in REFUSES and contender.algorithm.name not in FEW:
-        assert solved == wanted
+    behaviour.agrees_on_random_problems(contender, RANDOM_PROBLEMS, STRICT_PROBLEMS)
 
 
 def test_agrees_with_scipy_on_fixed_problems(contender: Contender) -> None:
-    cases = [case(problem, rank=contender.rank) for problem in FIXED.values()]
-    assert sum(accepted(contender, case_) for case_ in cases) > 0
+    behaviour.agrees_on_fixed_problems(contender)
 
 
 def test_the_random_problems_have_everything() -> None:
@@ -106,35 +92,12 @@ def test_a_separable_contender_refuses_kernels_of_higher_rank(contender: Contend
 # ---- state: operands, results and filters do not leak ----------------------------------------
 
 
-def solvable(contender: Contender) -> list[Case]:
-    found = []
-    for problem in FIXED.values():
-        try:
-            contender.prepare(problem)
-        except UnsupportedProblem:
-            continue
-        found.append(case(problem, rank=contender.rank))
-    assert found, f"{contender} takes none of the fixed problems"
-    return found
-
-
 def test_runs_repeat_and_share_no_memory(contender: Contender) -> None:
-    """Operands are left alone, and a result is the caller's: spoiling it spoils nothing."""
-    for case_ in solvable(contender):
-        problem = case_.problem
-        instance = contender.prepare(problem)
-        a, b = (contender.array(v.copy(), problem.dtype) for v in (case_.x, case_.w))
-        instance.load(b)
-        y = instance.run(a)
-        first = contender.values(y)
-        y[...] = math.nan
-        assert np.array_equal(contender.values(instance.run(a)), first), problem
-        assert np.array_equal(contender.values(a), case_.x), problem
-        assert np.array_equal(contender.values(b), case_.w), problem
+    behaviour.repeats_and_shares_no_memory(contender)
 
 
 def test_a_result_outlives_the_next_run(contender: Contender) -> None:
-    for case_ in solvable(contender):
+    for case_ in behaviour.solvable(contender):
         instance = contender.prepare(case_.problem)
         y = contender.solve(instance, case_.x, case_.w)
         first = contender.values(y)
@@ -143,50 +106,12 @@ def test_a_result_outlives_the_next_run(contender: Contender) -> None:
 
 
 def test_a_second_load_replaces_the_filter(contender: Contender) -> None:
-    for case_ in solvable(contender):
-        problem = case_.problem
-        instance = contender.prepare(problem)
-        other = namespaces.round_to(case(problem, 1, contender.rank).w, problem.dtype)
-        contender.solve(instance, case_.x, other)
-        again = contender.values(contender.solve(instance, case_.x, case_.w))
-        fresh = contender.solve(contender.prepare(problem), case_.x, case_.w)
-        assert np.array_equal(again, contender.values(fresh)), problem
+    behaviour.forgets_what_was_loaded(contender)
 
 
-# A view of the wanted shape into an array of NaN, for each way of lying in memory.
-STRIDED: dict[str, Callable[[Callable[..., Any], tuple[int, ...]], Any]] = {
-    "every second": lambda nans, s: nans(*s[:-2], 2 * s[-2], 2 * s[-1])[..., ::2, ::2],
-    "transposed": lambda nans, s: nans(*s[:-2], s[-1], s[-2]).swapaxes(-1, -2),
-    "reversed": lambda nans, s: nans(*s)[..., ::-1, ::-1],
-    "inside": lambda nans, s: nans(*s[:-2], s[-2] + 2, s[-1] + 3)[..., 1:-1, 1:-2],
-}
-
-
-@pytest.mark.parametrize("layout", STRIDED)
+@pytest.mark.parametrize("layout", behaviour.STRIDED)
 def test_strided_operands(contender: Contender, layout: str) -> None:
-    if contender.namespace == STRICT:
-        pytest.skip("array-api-strict wraps NumPy arrays, whose layouts are tested as such")
-    if contender.namespace == "torch" and layout == "reversed":
-        pytest.skip("torch has no negative strides")
-    for case_ in solvable(contender):
-        problem = case_.problem
-
-        def strided(values: np.ndarray, dtype: str = problem.dtype) -> Any:
-            view = STRIDED[layout](
-                lambda *shape: contender.array(
-                    namespaces.round_to(np.full(shape, np.nan), dtype), dtype
-                ),
-                values.shape,
-            )
-            view[...] = contender.array(values, dtype)
-            return view
-
-        instance = contender.prepare(problem)
-        with namespaces.on(contender.namespace, contender.device):
-            instance.load(strided(case_.w))
-            y = contender.values(instance.run(strided(case_.x)))
-        error = relative_error(y, case_.expected, case_.x, case_.w)
-        assert error <= instance.error_bound(problem), problem
+    behaviour.takes_strided_operands(contender, layout)
 
 
 # ---- strips, and 16-bit storage --------------------------------------------------------------

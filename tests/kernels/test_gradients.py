@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
-import numpy as np
 import pytest
 
-from convkernels import Problem, UnsupportedProblem, namespaces
+from convkernels import Problem
 from convkernels.algorithms.fft.fft_gemm import GemmFFT
 from convkernels.discovery import algorithms
 from convkernels.toolbox.directions import GRADIENTS
-from support.acceptance import FEW, REFUSES, SLOW, accepted
-from support.contenders import STRICT, Contender, contenders
-from support.problems import FIXED, Case, case, random_case
-from support.reference import relative_error
+from support import behaviour
+from support.contenders import Contender, contenders
 
 RANDOM_PROBLEMS, STRICT_PROBLEMS = 150, 50
-STREAM = 6 * RANDOM_PROBLEMS
 
 # What is not forward of each, by the issue that asked for it; others may have gradients too.
 WANTED = {
@@ -48,23 +43,6 @@ def declared() -> list[object]:
 gradients = pytest.mark.parametrize(("contender", "direction"), declared())
 
 
-def fixed(direction: str, rank: int | None) -> list[Case]:
-    problems = FIXED.values()
-    return [case(dataclasses.replace(p, direction=direction), rank=rank) for p in problems]
-
-
-def solvable(contender: Contender, direction: str) -> list[Case]:
-    found = []
-    for case_ in fixed(direction, contender.rank):
-        try:
-            contender.prepare(case_.problem)
-        except UnsupportedProblem:
-            continue
-        found.append(case_)
-    assert found, f"{contender} takes none of the fixed problems"
-    return found
-
-
 def test_the_directions_that_were_asked_for() -> None:
     for name, ways in WANTED.items():
         assert algorithms()[name].directions[:3] == ("forward", *ways)
@@ -73,80 +51,31 @@ def test_the_directions_that_were_asked_for() -> None:
 @gradients
 def test_random_problems(contender: Contender, direction: str) -> None:
     contender.skip_unless_here()
-    name = contender.algorithm.name
-    wanted = min(RANDOM_PROBLEMS, SLOW.get(name, RANDOM_PROBLEMS))
-    if contender.namespace == STRICT:
-        wanted = STRICT_PROBLEMS
-    solved = 0
-    for index in range(STREAM):
-        solved += accepted(contender, random_case(index, contender.rank, direction))
-        if solved == wanted:
-            break
-    assert solved, f"{contender} took none of {STREAM} problems"
-    if name in REFUSES and name not in FEW:
-        assert solved == wanted
+    behaviour.agrees_on_random_problems(contender, RANDOM_PROBLEMS, STRICT_PROBLEMS, direction)
 
 
 @gradients
 def test_fixed_problems(contender: Contender, direction: str) -> None:
     contender.skip_unless_here()
-    cases = fixed(direction, contender.rank)
-    assert sum(accepted(contender, case_) for case_ in cases) > 0
+    behaviour.agrees_on_fixed_problems(contender, direction)
 
 
 @gradients
 def test_runs_repeat_and_share_no_memory(contender: Contender, direction: str) -> None:
-    """Operands are left alone, and a result is the caller's: spoiling it spoils nothing."""
     contender.skip_unless_here()
-    for case_ in solvable(contender, direction):
-        problem = case_.problem
-        instance = contender.prepare(problem)
-        a, b = (contender.array(v.copy(), problem.dtype) for v in (case_.x, case_.w))
-        instance.load(b)
-        result = instance.run(a)
-        first = contender.values(result)
-        result[...] = math.nan
-        assert np.array_equal(contender.values(instance.run(a)), first), problem
-        assert np.array_equal(contender.values(a), case_.x), problem
-        assert np.array_equal(contender.values(b), case_.w), problem
+    behaviour.repeats_and_shares_no_memory(contender, direction)
 
 
 @gradients
 def test_a_second_load_replaces_the_first(contender: Contender, direction: str) -> None:
     contender.skip_unless_here()
-    for case_ in solvable(contender, direction):
-        problem = case_.problem
-        instance = contender.prepare(problem)
-        rank = contender.rank
-        other = namespaces.round_to(case(problem, 1, rank).w, problem.dtype)
-        contender.solve(instance, case_.x, other)
-        again = contender.values(contender.solve(instance, case_.x, case_.w))
-        fresh = contender.solve(contender.prepare(problem), case_.x, case_.w)
-        assert np.array_equal(again, contender.values(fresh)), problem
+    behaviour.forgets_what_was_loaded(contender, direction)
 
 
 @gradients
 def test_strided_operands(contender: Contender, direction: str) -> None:
-    """Views into arrays of NaN: every second row and column."""
     contender.skip_unless_here()
-    if contender.namespace == STRICT:
-        pytest.skip("array-api-strict wraps NumPy arrays, whose layouts are tested as such")
-    for case_ in solvable(contender, direction):
-        problem = case_.problem
-
-        def strided(values: np.ndarray, dtype: str = problem.dtype) -> object:
-            shape = (*values.shape[:-2], 2 * values.shape[-2], 2 * values.shape[-1])
-            nans = namespaces.round_to(np.full(shape, np.nan), dtype)
-            view = contender.array(nans, dtype)[..., ::2, ::2]
-            view[...] = contender.array(values, dtype)
-            return view
-
-        instance = contender.prepare(problem)
-        with namespaces.on(contender.namespace, contender.device):
-            instance.load(strided(case_.w))
-            result = contender.values(instance.run(strided(case_.x)))
-        error = relative_error(result, case_.expected, case_.x, case_.w)
-        assert error <= contender.algorithm.error_bound(problem), problem
+    behaviour.takes_strided_operands(contender, "every second", direction)
 
 
 @pytest.mark.parametrize("name", ["direct", "im2col-gemm", "fft", "overlap-save"])
@@ -170,6 +99,41 @@ def test_a_record_says_how_a_gradient_was_solved() -> None:
     instance = algorithms()["fft"].prepare(problem, "numpy", "cpu")
     assert instance.provenance()["solved_as"] == "7×7 with 8×8"
     assert "padded" in instance.provenance()
+
+
+def test_a_strided_images_gradient_is_solved_in_phases() -> None:
+    problem = Problem((8, 8), (3, 3), mode="same", stride=(2, 2), direction="grad_input")
+    instance = algorithms()["direct"].prepare(problem, "numpy", "cpu")
+    assert instance.provenance()["solved_as"] == "4×4 with 2×2"  # of 4 outputs, to 4 channels
+
+
+@pytest.mark.parametrize("name", ["direct", "im2col-gemm", "kn2row"])
+def test_what_a_strided_images_gradient_costs(name: str) -> None:
+    """16 elements of 4 phases of the kernel in the place of 9; no product with zeros in between."""
+    problem = Problem((960, 960), (3, 3), mode="same", stride=(2, 2), direction="grad_input")
+    assert algorithms()[name].cost(problem).flops / problem.flops == pytest.approx(16 / 9, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["numba-direct", "numba-overlap-save"])
+@pytest.mark.parametrize("channels", [1, 6])
+def test_the_compiled_take_strides_and_dilations_of_a_filters_gradient(
+    name: str, channels: int
+) -> None:
+    problem = Problem(
+        (40, 30),
+        (5, 3),
+        in_channels=channels,
+        out_channels=channels,
+        groups=channels,
+        stride=(2, 3),
+        dilation=(3, 2),
+        direction="grad_weight",
+    )
+    assert algorithms()[name].refuses(problem, "numpy", "cpu") is None
+    image = dataclasses.replace(problem, direction="grad_input", stride=(1, 1))
+    reason = algorithms()[name].refuses(image, "numpy", "cpu")
+    assert reason is not None
+    assert reason.startswith("no dilation (as a forward problem: ")
 
 
 def test_a_pass_of_fft_gemm_costs_its_product_and_three_transforms() -> None:

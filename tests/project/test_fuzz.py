@@ -25,6 +25,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from convcross.advice import calibrate
 from convcross.cli import app
@@ -34,6 +35,7 @@ from convcross.measure import ceilings
 from convcross.measure.accuracy import check
 from convcross.report import claims, page, report
 from convcross.report.figures import scenes as pictures
+from convcross.report.figures import style
 from support import hostile
 from support.calibrated import planted
 from support.planted import forgotten
@@ -47,6 +49,12 @@ INSIDE = settings(
 REAL = settings(INSIDE, max_examples=50 if SOAK else 3)
 PATIENCE = 60  # seconds after which a command hangs
 NOTHING = ("--budget", "0.000001s")  # a run that is over before its first duel
+
+
+def plain(where: str) -> Figure:
+    """A figure of next to nothing, in the place of one that takes seconds."""
+    made, _, _ = style.panels(1, "Nothing", where, "", labels=[])
+    return made
 
 
 class Hung(BaseException):
@@ -79,6 +87,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, made in (
         (pictures, "start", lambda scenes: lambda: []),
         (claims, "_figures", lambda subject, appearances: []),
+        (claims, "learning_drawn", lambda found, where: plain(where)),
         (check, "check", lambda chosen, **how: []),
         (show, "show", lambda image, out, devices: True),
         (doctor, "examine", lambda: []),

@@ -18,10 +18,10 @@ import typer
 from hypothesis import strategies as st
 
 from convcross.cli import app
-from convcross.results.schema import Provenance, Telemetry
+from convcross.results.schema import Provenance, Telemetry, dump
 from convcross.sweeps import spec
 from convkernels import Problem
-from support import synthetic
+from support import networks, synthetic
 
 # Text that would do harm where it is shown raw, or taken at its word.
 TEXTS = (
@@ -218,7 +218,8 @@ def lines(seed: int = 0) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sound.jsonl"
         synthetic.write(path, duels, synthetic.header(ceilings=CEILINGS))
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        learned = dump(networks.planted(seeds=1)).decode()
+        return [json.loads(line) for line in (path.read_text() + learned).splitlines()]
 
 
 KINDS = (*["one", "contender", "kind"] * 3, "remove", "lines", "nested")

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from convcross.analysis.grids import is_grid, is_line
 from convcross.analysis.launches import p95, pooled
 from convcross.analysis.newest import Changes, Newest
 from convcross.errors import BadInput
@@ -42,42 +43,6 @@ FLAGS = {
 }
 
 UNVERIFIED = "nobody verified here what was computed, nor how it was timed"
-
-
-def is_line(problem: Problem) -> bool:
-    """Whether image and kernel have one row, and more than one pixel between them."""
-    return problem.image[0] == problem.kernel[0] == 1 < problem.image[1]
-
-
-def _is_square(problem: Problem) -> bool:
-    """A square image and kernel, or a line and its kernel, and nothing that ``CONDITIONS`` does not
-    tell."""
-    image, kernel = problem.image, problem.kernel
-    plain = Problem(
-        image,
-        kernel,
-        batch=problem.batch,
-        in_channels=problem.in_channels,
-        out_channels=problem.out_channels,
-        op=problem.op,
-        mode=problem.mode or "full",
-        dtype=problem.dtype,
-        direction=problem.direction,
-    )
-    square = image[0] == image[1] and kernel[0] == kernel[1]
-    return (square or is_line(problem)) and problem == plain
-
-
-def _is_grid(problem: Problem, header: schema.Header) -> bool:
-    """Whether it is a cell of an N×n grid: not of one by outputs, where each N has its own n."""
-    by_outputs = header.sweep.get("outputs") and problem.mode == "valid"
-    return _is_square(problem) and not by_outputs
-
-
-def by_output(frame: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows are cells of a grid by outputs."""
-    off_grid = frame["problem"].mask(frame["is_grid"])
-    return off_grid.map(_is_square, na_action="ignore").eq(True)
 
 
 @dataclass(frozen=True)
@@ -107,17 +72,22 @@ class Results:
         return self.frame[self.frame["usable"] & self.frame["is_grid"]]
 
 
-def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
+def load(paths: Sequence[Path], *, include_flagged: bool = False, learned: bool = False) -> Results:
     """Read results files of one machine; of a contender measured twice the newest record counts.
 
     Duels that another machine measured (``--resume-anyway``) are left out. Flagged records are not
     usable unless ``include_flagged``. Notes are logged as warnings too.
 
+    Parameters
+    ----------
+    learned : files without a duel, of networks that have learned alone, are taken too: the frame
+        then has no row
+
     Raises
     ------
     BadInput
         No file, a file that ``reader.Reader`` refuses, files of several machines or thread counts,
-        or no record at all.
+        or nothing measured in any.
     """
     if not paths:
         raise BadInput("no results file given; allowed: one or more files of one machine")
@@ -125,10 +95,11 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
         files = [stack.enter_context(reader.reading(Path(path))) for path in paths]
         machine = _one_machine(files)
         rows, notes = _rows(files)
-    if not rows:
+    networks = [one for file in files for one in file.learned]
+    if not rows and not (learned and networks):
         names = ", ".join(str(path) for path in paths)
         raise BadInput(f"{names}: no finished duel of {machine!r}; allowed: at least one record")
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows) if rows else _nothing()
     _one_thread_count(frame)
     measured = frame.pop("measured")
     flagged = frame["flags"].map(bool) & measured
@@ -138,8 +109,22 @@ def load(paths: Sequence[Path], *, include_flagged: bool = False) -> Results:
     notes += _said_of_flags(frame.loc[flagged, "flags"], include_flagged)
     for note in notes:
         log.warning(one_line(note))
-    headers, learned = [file.header for file in files], [one for f in files for one in f.learned]
-    return Results(machine, headers, frame, notes, [file.path for file in files], learned)
+    headers, paths = [file.header for file in files], [file.path for file in files]
+    return Results(machine, headers, frame, notes, paths, networks)
+
+
+def _nothing() -> pd.DataFrame:
+    """The columns of ``_row`` with their types, and no row."""
+    names = ("algorithm", "namespace", "device", "family", "image_data", "kernel_data", "regime")
+    record = schema.Record(
+        duel="",
+        problem=Problem((1, 1), (1, 1)),
+        arithmetic="",
+        seed=0,
+        status="ok",
+        **dict.fromkeys(names, "none"),
+    )
+    return pd.DataFrame(pooled([_row(record, False, 0, "")])).iloc[:0]
 
 
 @contextlib.contextmanager
@@ -171,7 +156,7 @@ def _rows(files: Sequence[reader.Reader]) -> tuple[list[dict[str, Any]], list[st
                 group = groups.setdefault(together, len(groups))
                 if record.problem not in grids:
                     _check_sizes(record, name)
-                    grids[record.problem] = _is_grid(record.problem, file.header)
+                    grids[record.problem] = is_grid(record.problem, file.header)
                 newest.take(file, record, _row(record, grids[record.problem], group, name))
         if file.header.imported is not None:
             notes.append(f"{name}: imported from {file.header.imported.source}: {UNVERIFIED}")

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from convcross.analysis.claims.layers import names, shape
-from convcross.analysis.load import Results, by_output, why_left_out
+from convcross.analysis.grids import by_output, with_channels
+from convcross.analysis.load import Results, why_left_out
 from convcross.analysis.tables import describe
 from convcross.stats.bootstrap import median
 from convkernels.problem import DIRECTIONS, STEP, Problem
@@ -78,7 +79,7 @@ class LayerPasses:
 def of_layers(results: Results) -> list[LayerPasses]:
     """A table for each problem with channels that no grid has, in the order measured."""
     frame = results.frame
-    is_layer = frame["problem"].map(lambda problem: not problem.is_image) & ~by_output(frame)
+    is_layer = with_channels(frame)
     rows = frame[is_layer].assign(why=why_left_out(frame[is_layer]))
     rows["layer"] = rows["problem"].map(forward_of)
     named, found = names(results), []

@@ -12,7 +12,8 @@ import pandas as pd
 
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Pair
-from convcross.analysis.load import FLAGS, by_output, why_left_out
+from convcross.analysis.grids import by_output
+from convcross.analysis.load import FLAGS, why_left_out
 from convcross.results.status import FAILURES
 from convcross.stats.bootstrap import Array
 from convkernels.problem import Problem

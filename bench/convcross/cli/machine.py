@@ -215,7 +215,8 @@ def demo(
 
     With --learning, small networks learn scikit-learn's digits on the CPU with nn.Conv2d, with
     FFTConv2d, and with true convolution in the place of correlation, a minute or two over five
-    seeds: the figure tells whether it matters, and what each learned is kept beside it (.jsonl).
+    seeds: the figure tells whether it matters; what each learned is kept beside it (.jsonl), for
+    claims and report.
     """
     if learning:
         from convcross.demo import learning_show

@@ -56,7 +56,7 @@ def claims(files: Files, include_flagged: Flagged = False, as_json: Json = False
     from convcross.analysis.claims import claims as analysis
     from convcross.analysis.load import load
 
-    found = analysis.claims(load(files, include_flagged=include_flagged))
+    found = analysis.claims(load(files, include_flagged=include_flagged, learned=True))
     if as_json:
         print_json([claim.to_json() for claim in found])
     else:

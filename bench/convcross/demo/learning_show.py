@@ -8,10 +8,12 @@ from pathlib import Path
 
 from convcross.analysis.claims import learning as claim
 from convcross.analysis.claims.learning import NETWORKS
-from convcross.demo import learning, learning_figure
+from convcross.demo import learning
 from convcross.demo.learning import Digits
 from convcross.errors import BadInput
 from convcross.machine import describe
+from convcross.report.figures import style
+from convcross.report.figures.learning import learning as drawn
 from convcross.results.schema import Header, Learned, dump
 
 # (the same accuracy, to rounding) → the sentence above the figure
@@ -59,7 +61,9 @@ def show(out: Path, data: Digits | None = None, **how: int) -> bool:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         records.write_bytes(dump([_header(found), *found]))
-        learning_figure.write(out, found, verdict)
+        with style.settings():
+            figure = drawn(found, "", verdict)
+            figure.savefig(out, facecolor="white", metadata={"Software": None})
     except OSError as error:
         raise BadInput(f"figure {str(out)!r}: {error.strerror or error}") from None
     print(records)

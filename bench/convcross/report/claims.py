@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from convcross.analysis import stages as staged
 from convcross.analysis.claims import cost, denormals, model
 from convcross.analysis.claims import layers as of_layers
+from convcross.analysis.claims import learning as of_networks
 from convcross.analysis.claims.claims import judged
 from convcross.analysis.claims.cost import CONSIDERABLE
 from convcross.analysis.claims.finding import Claim, Subject, interval, subjects
@@ -28,6 +29,7 @@ from convcross.report.figures import curves, labels, stages, style
 from convcross.report.figures.denormals import denormals as denormals_drawn
 from convcross.report.figures.labels import End
 from convcross.report.figures.layers import layers as layers_drawn
+from convcross.report.figures.learning import learning as learning_drawn
 from convcross.report.figures.style import PANEL, Appearance
 from convcross.text import seconds, slug
 
@@ -53,26 +55,10 @@ def context(results: Results, out: Path, looks: Emphasis) -> dict[str, Any]:
     pictures: dict[int, list[dict[str, Any]]] = {}
     files: list[Path] = []
     with style.settings():
-        for subject in own:
-            for number, name, caption, figure in _figures(subject, looks):
-                saved = style.save(figure, out / slug(f"claim-{number}-{name}-{subject.device}"))
-                files += saved
-                pictures.setdefault(number, []).append(
-                    picture(figure, subject.where, caption, saved)
-                )
-        for device, table in denormals.ratios(results).groupby("device", sort=True):
-            where = f"{results.machine} ({device})"
-            figure = denormals_drawn(table, looks.appearances, where)
-            saved = style.save(figure, out / slug(f"claim-9-denormal-{device}"))
+        for number, name, where, caption, figure in _drawn(own, results, looks):
+            saved = style.save(figure, out / slug(f"claim-{number}-{name}"))
             files += saved
-            pictures.setdefault(9, []).append(picture(figure, where, DENORMAL, saved))
-        for values, table in of_layers.ratios(results).groupby(of_layers.WHERE, sort=True):
-            told = ", ".join(map(str, values))
-            where = f"{results.machine} ({told} data)"
-            figure = layers_drawn(table, where)
-            saved = style.save(figure, out / slug(f"claim-10-layers-{told}"))
-            files += saved
-            pictures.setdefault(10, []).append(picture(figure, where, LAYERS, saved))
+            pictures.setdefault(number, []).append(picture(figure, where, caption, saved))
     return {
         "claims": [_shown(claim, pictures) for claim in judged(own, results)],
         "models": [row for subject in own for row in _model_rows(subject)],
@@ -168,12 +154,33 @@ def _figures(subject: Subject, looks: Emphasis) -> Iterable[tuple[int, str, str,
             yield 8, "speed-up", SPEED, speed_ups(subject, ratios)
 
 
+def _drawn(
+    subjects: Iterable[Subject], results: Results, looks: Emphasis
+) -> Iterable[tuple[int, str, str, str, Figure]]:
+    """(claim, name, where, caption, figure) of each, of the subjects first."""
+    for subject in subjects:
+        for number, name, caption, figure in _figures(subject, looks):
+            yield number, f"{name}-{subject.device}", subject.where, caption, figure
+    for device, table in denormals.ratios(results).groupby("device", sort=True):
+        where = f"{results.machine} ({device})"
+        figure = denormals_drawn(table, looks.appearances, where)
+        yield 9, f"denormal-{device}", where, DENORMAL, figure
+    for values, table in of_layers.ratios(results).groupby(of_layers.WHERE, sort=True):
+        told = ", ".join(map(str, values))
+        where = f"{results.machine} ({told} data)"
+        yield 10, f"layers-{told}", where, LAYERS, layers_drawn(table, where)
+    if of_networks.outcome(results.learned):
+        where = of_networks.where(results)
+        yield 11, "learning", where, LEARNED, learning_drawn(results.learned, where)
+
+
 PRODUCT = "A flat line is a time of n²·N²; a constant a call lifts its left end."
 FFT = "Left: one line for all image and kernel sizes, if the padded size were all that counts."
 STAGES = "Where the time of a run goes."
 ERROR = "Solid: measured; dashed: the fitted power law."
 SPEED = "Above 1× FFT is the faster."
 LAYERS = "Right of 1× FFT is the faster: in that many layers, and by so much."
+LEARNED = "Below: from rotated filters, true convolution ends at the first row's, rotated."
 DENORMAL = "Above 1× subnormal numbers take longer."
 
 

@@ -28,6 +28,7 @@ from convcross.report.page import Paid
 from convcross.text import csv_cell, slug
 
 DETAILED = 6  # sets of conditions at most that have figures: nobody looks at hundreds
+NO_DUEL = "No duel is in these files: they tell how networks have learned (the last claim)."
 TEXTS = ["device", "regime", "data", "contender", "family", "reason", "flags"]  # by who measured
 
 
@@ -58,7 +59,7 @@ def write(
         be written.
     """
     with heard() as notes:
-        results = load(paths, include_flagged=include_flagged)
+        results = load(paths, include_flagged=include_flagged, learned=True)
         try:
             return _written(results, out, notes, emphasis.emphasis(results, highlight))
         except OSError as error:
@@ -66,10 +67,13 @@ def write(
 
 
 def _written(results: Results, out: Path, notes: list[str], looks: Emphasis) -> list[Path]:
-    try:
-        rows, why_none = crossover.of_results(results), None
-    except BadInput as refusal:
-        rows, why_none = [], str(refusal)
+    rows: list[Crossover] = []
+    why_none: str | None = NO_DUEL
+    if len(results.frame):
+        try:
+            rows, why_none = crossover.of_results(results), None
+        except BadInput as refusal:
+            why_none = str(refusal)
     out.mkdir(parents=True, exist_ok=True)
     detailed, undetailed = _detailed(results)
     drawn = scenes.start(list(_scenes(detailed, rows, why_none, out, looks)))

@@ -27,6 +27,7 @@ def _printable(name: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]  # of a filter
 Rate = Annotated[float, Field(ge=1, le=1e30, allow_inf_nan=False)]  # FLOP/s, bytes/s
 Round = Annotated[int, Field(ge=0, lt=MOST_ROUNDS)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

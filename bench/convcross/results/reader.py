@@ -29,7 +29,8 @@ class Results:
     path : Path
     header : Header
     records : list of Record, of whole duels only
-    closings : list of Closing, one a duel
+    footers : list of DuelFooter, one a duel
+    learned : list of Learned
     dropped : str or None
         What was left out of the file's end (a torn tail), in words.
     """
@@ -40,10 +41,11 @@ class Results:
         header: Header,
         records: list[Record],
         footers: list[DuelFooter],
+        learned: list[Learned],
         dropped: str | None,
     ) -> None:
         self.path, self.header, self.records = path, header, records
-        self.footers, self.dropped = footers, dropped
+        self.footers, self.learned, self.dropped = footers, learned, dropped
 
 
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -220,4 +222,4 @@ def read(path: Path) -> Results:
         duels = list(reader)
     records = [record for found, _ in duels for record in found]
     footers = [footer for _, footer in duels]
-    return Results(path, reader.header, records, footers, reader.dropped)
+    return Results(path, reader.header, records, footers, reader.learned, reader.dropped)

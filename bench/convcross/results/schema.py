@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from convcross.results.fields import (
@@ -27,6 +28,7 @@ from convcross.results.fields import (
     Seconds,
     Seed,
     Threads,
+    Weight,
 )
 from convcross.results.status import checked
 from convkernels.problem import Problem
@@ -256,9 +258,20 @@ class Learned(Line):
     # ‖w − v‖ / ‖v‖ of all its filters w, rotated back where they began rotated, from those v of
     # "correlation" of this dtype and seed: at the start, and after each epoch.
     apart: list[Positive] = Field(min_length=1)
-    filters: list[
-        list[list[float]]
-    ] = []  # of its first layer, in the end: (filters, rows, columns)
+    filters: list[list[list[Weight]]] = []  # of its first layer, in the end: (count, rows, columns)
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Learned:
+        epochs = len(self.accuracy)
+        if (len(self.loss), len(self.apart)) != (epochs, epochs + 1):
+            raise ValueError(
+                f"accuracy is of {epochs} epochs, loss of {len(self.loss)}, apart of "
+                f"{len(self.apart)}; allowed: as many losses, and one distance more, of the start"
+            )
+        shapes = {(len(own), len(row)) for own in self.filters for row in own or [[]]}
+        if len(shapes) > 1 or (self.filters and 0 in shapes.pop()):
+            raise ValueError("filters are ragged or empty; allowed: one size of rows and columns")
+        return self
 
 
 class DuelFooter(Line):

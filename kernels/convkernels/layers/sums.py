@@ -32,13 +32,27 @@ def backward(
     gy : (B, K, OH, OW)
     x, w : (B, C, H, W), (K, C/G, kh, kw)
     """
+    padding, rest = _pads(problem)
+    x, w = _grown(x, rest), _correlated(w, problem)
+    gx, gw = gradients(gy, x, w, problem, padding, wanted)
+    gx = _grown(gx, [-pad for pad in rest]) if wanted[0] else None
+    gw = _correlated(gw, problem) if wanted[1] else None
+    return gx, gw
+
+
+def gradients(
+    gy: Tensor, x: Tensor, w: Tensor, problem: Problem, padding: Size, wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """(gx, gw) of a correlation with (down, across) zeros on both sides, by the library's one call.
+
+    Of a gradient alone that is wanted, the operand of its shape is not read, but must be there.
+    """
     import torch
 
-    padding, rest = _pads(problem)
     gx, gw, _ = torch.ops.aten.convolution_backward(
         gy,
-        _grown(x, rest),
-        _correlated(w, problem),
+        x,
+        w,
         None,
         problem.stride,
         padding,
@@ -48,8 +62,6 @@ def backward(
         problem.groups,
         (*wanted, False),
     )
-    gx = _grown(gx, [-pad for pad in rest]) if wanted[0] else None
-    gw = _correlated(gw, problem) if wanted[1] else None
     return gx, gw
 
 

@@ -9,7 +9,8 @@ import pytest
 from convcross.analysis.claims.claims import claims
 from convcross.analysis.crossover import words
 from convcross.analysis.crossover.crossover import Crossover, crossovers
-from convcross.analysis.load import is_line, load
+from convcross.analysis.grids import is_line
+from convcross.analysis.load import load
 from convcross.report import report
 from convcross.results.schema import Record
 from convkernels import Problem

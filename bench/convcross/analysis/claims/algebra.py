@@ -73,7 +73,7 @@ class Relations:
         self.machine = results.machine
         self._found: dict[str, Relation] = {}
         frame = results.frame
-        known: pd.DataFrame = frame[frame["algebra"].map(bool)]
+        known: pd.DataFrame = frame[frame["algebra"].astype(bool)]
         newest = dict(
             zip(known["contender"] + "@" + known["device"], known["algebra"], strict=True)
         )

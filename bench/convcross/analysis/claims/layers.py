@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from convcross.analysis.claims.finding import Finding, span
 from convcross.analysis.crossover.verdict import TIE
-from convcross.analysis.load import Results, by_output
+from convcross.analysis.grids import with_channels
+from convcross.analysis.load import Results
 from convcross.analysis.tables import describe
 from convcross.sweeps.spec import Layer
 from convkernels.problem import Problem
@@ -36,9 +37,7 @@ def ratios(results: Results) -> pd.DataFrame:
     problem differs from the sweep's layer, in words.
     """
     frame = results.frame
-    layers = frame["problem"].map(lambda problem: not problem.is_image)
-    forward = frame["direction"] == "forward"
-    rows = frame[frame["usable"] & layers & forward & ~by_output(frame)]
+    rows = frame[frame["usable"] & with_channels(frame) & (frame["direction"] == "forward")]
     found = []
     named = names(results)
     for values, own in rows.groupby([*WHERE, "problem"], sort=False):

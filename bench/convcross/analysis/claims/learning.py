@@ -116,12 +116,16 @@ def judge(results: Results) -> list[Finding]:
     if found is None:
         why = "no networks have learned both ways, in float32 and in float64"
         return [Finding(results.machine, "not measured here", why, command=COMMAND)]
-    where = f"{results.machine} (scikit-learn's digits)"
     numbers, values = found.sentences(), asdict(found)
     if found.holds:
-        return [Finding(where, "holds", numbers=numbers, values=values)]
+        return [Finding(where(results), "holds", numbers=numbers, values=values)]
     if not found.same:
         why = "accuracies lie further apart than those of seeds do"
-        return [Finding(where, "false", why, numbers, values=values)]
+        return [Finding(where(results), "false", why, numbers, values=values)]
     why = "rounding is no matter: rotated filters ended further away than it explains"
-    return [Finding(where, "holds only if", why, numbers, values=values)]
+    return [Finding(where(results), "holds only if", why, numbers, values=values)]
+
+
+def where(results: Results) -> str:
+    """The machine, and what they have learned."""
+    return f"{results.machine} (scikit-learn's digits)"

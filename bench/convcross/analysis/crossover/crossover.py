@@ -16,7 +16,8 @@ from convcross.analysis.crossover import cautions, costs, floors, sides
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Contest, Pair
 from convcross.analysis.crossover.verdict import judge
-from convcross.analysis.load import CONDITIONS, Results, by_output, load, why_left_out
+from convcross.analysis.grids import by_output
+from convcross.analysis.load import CONDITIONS, Results, load, why_left_out
 from convcross.errors import BadInput
 from convcross.text import one_line
 

@@ -29,7 +29,8 @@ from convcross.analysis import scaled
 from convcross.analysis.crossover.curves import Grid
 from convcross.analysis.crossover.sides import Pair
 from convcross.analysis.crossover.verdict import Curve, Verdict, judge
-from convcross.analysis.load import CONDITIONS, Results, by_output, failed, refused
+from convcross.analysis.grids import by_output
+from convcross.analysis.load import CONDITIONS, Results, failed, refused
 from convcross.stats.bootstrap import Array
 from convcross.text import one_line
 

@@ -10,7 +10,7 @@ contender is bound by memory, 3·n²·N² elements of traffic, and on small imag
 CPU the image is taken in strips of rows that stay in the cache.
 
 The filters' gradient has a sum of its own (``_weights``); an image's is this one with the roles of
-the operands exchanged.
+the operands exchanged, strides in phases.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ STRIP = 1 << 15
 )
 class Direct(Implementation):
     apart = {"grad_weight": DirectWeights}  # noqa: RUF012
+    phases = ("grad_input",)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:

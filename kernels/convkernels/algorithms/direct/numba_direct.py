@@ -11,6 +11,7 @@ size, and one driver by Numba. Refuses strides and dilation.
 
 An image's gradient is the same with the roles of the operands exchanged. The filters' gradient, few
 sums over whole images, has a block and tiles of its own (``_weight_kernel``, ``_weight_tiles``).
+It takes strides and dilations, in phases (``toolbox/phases.py``).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ TILE = (32, 256)  # outputs, rounded to blocks
 )
 class NumbaDirect(Tiled):
     apart = {"grad_weight": NumbaWeights}  # noqa: RUF012
+    phases = ("grad_weight",)
 
     STAGE = "sum"
 

@@ -57,6 +57,7 @@ def _together(problem: Problem) -> int:
 )
 class ToeplitzGemm(Implementation):
     spreads = True
+    phases = ("grad_input",)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:

@@ -9,7 +9,8 @@ The tile is the one that a cost model finds cheapest; a subclass may set ``side`
 kernel may have up to half the largest tile, 128 rows or columns. Refuses strides and dilation.
 
 An image's gradient is the same with the roles of the operands exchanged; for the filters' gradient
-products of spectra are summed over tiles (``_numba_sums``).
+products of spectra are summed over tiles (``_numba_sums``), and strides and dilations come in
+phases (``toolbox/phases.py``).
 
 Overlap-save: Stockham 1966; Oppenheim & Schafer, Discrete-Time Signal Processing, section 8.7.3.
 """
@@ -94,6 +95,7 @@ def _places(side: Size, lanes: int, item: int) -> tuple[int, ...]:
 )
 class NumbaOverlapSave(Tiled):
     apart = {"grad_weight": NumbaSums}  # noqa: RUF012
+    phases = ("grad_weight",)
     side: Size | None = None  # None for the cheapest tile
 
     @staticmethod

@@ -34,6 +34,8 @@ CHUNK = 4 << 20  # bytes of P: it fits in a last-level cache, and its rows are w
     directions=("forward", "grad_input"),
 )
 class Im2colChunked(Blocked):
+    phases = ("grad_input",)
+
     @staticmethod
     def block_size(problem: Problem) -> BlockSize:
         height, width = problem.output

@@ -85,6 +85,7 @@ class Im2colWeights(Implementation):
 )
 class Im2colGemm(Implementation):
     apart = {"grad_weight": Im2colWeights}  # noqa: RUF012
+    phases = ("grad_input",)
 
     @staticmethod
     def cost(problem: Problem) -> Cost:

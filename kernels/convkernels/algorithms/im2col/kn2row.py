@@ -62,6 +62,8 @@ def _strip(problem: Problem) -> int:
     directions=("forward", "grad_input"),
 )
 class Kn2row(Implementation):
+    phases = ("grad_input",)
+
     @staticmethod
     def cost(problem: Problem) -> Cost:
         (height, width), _ = layout.frame(problem)

@@ -48,6 +48,8 @@ def _rows(problem: Problem, rows: int) -> int:
     directions=("forward", "grad_input"),
 )
 class MEC(Blocked):
+    phases = ("grad_input",)
+
     @staticmethod
     def block_size(problem: Problem) -> BlockSize:
         """Blocks share kh − 1 image rows with the next: they read four times as many where LIMIT

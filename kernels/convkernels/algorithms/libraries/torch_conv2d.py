@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convkernels.algorithms.libraries._torch_layer import TorchLayer, TorchStep
+from convkernels.layers import sums
 from convkernels.problem import DIRECTIONS, STEP, Problem
 from convkernels.registry import Implementation, algorithm
 
@@ -62,19 +63,6 @@ class TorchConv2d(TorchLayer):
             self.w = self.torch.empty(self.w4, **like)
 
     def backward(self, gy: Any, padding: tuple[int, int]) -> Any:
-        problem = self.problem
         with self.settings:
-            gx, gw, _ = self.torch.ops.aten.convolution_backward(
-                gy,
-                self.x,
-                self.w,
-                None,
-                problem.stride,
-                padding,
-                problem.dilation,
-                False,
-                (0, 0),
-                problem.groups,
-                (*self.wanted, False),
-            )
+            gx, gw = sums.gradients(gy, self.x, self.w, self.problem, padding, self.wanted)
         return gx if self.wanted[0] else gw

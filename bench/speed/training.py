@@ -16,7 +16,7 @@ from typing import Any
 from convkernels import Problem, namespaces
 from convkernels.layers.spectra import product
 from convkernels.layers.training import OPERANDS, FFTTraining, TorchTraining, room
-from speed_rows import Rows, medians
+from speed.rows import Rows, medians
 
 BATCH = 16  # in the place of the benchmark's 128: a CPU's
 # soumith/convnet-benchmarks, README: maps in, maps out, image, kernel; no padding.

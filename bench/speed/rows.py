@@ -1,4 +1,4 @@
-"""Rows of ``speed-table.py``, and the medians in them."""
+"""Rows of the table, and the medians in them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from convcross.sweeps.spec import Limits
 from convkernels import Problem
 
 LIMITS = Limits(seconds=0.5)
+BASELINES = ("fft-ducc/numpy", "fft-fftw/numpy")  # neutral: their makers sell no processor
 
 
 def square(N: int, n: int) -> Problem:
@@ -60,3 +61,32 @@ class Rows:
 
     def counts(self) -> list[int]:
         return [self.most, 1] if self.most > 1 else [1]
+
+
+def ratio(
+    rows: Rows,
+    names: tuple[str, str],
+    places: Sequence[tuple[int, int, str]],
+    counts: Sequence[int] | None = None,
+    what: str = "",
+) -> None:
+    """How many times faster the first is than the second."""
+    fast, slow = names
+    for N, n, aim in places:
+        own, rest = [], ""
+        for count in counts or rows.counts():
+            found = medians([*names, *BASELINES], square(N, n), count)
+            if fast not in found or slow not in found:
+                own.append("not here")
+                continue
+            own.append(f"{found[slow] / found[fast]:.2f}×")
+            rest = (
+                ", ".join(
+                    f"{name.partition('/')[0]} {found[name] / found[fast]:.2f}×"
+                    for name in BASELINES
+                    if name in found and not rest
+                )
+                or rest
+            )
+        title = f"{fast.partition('/')[0]} over {slow}{what}"
+        rows.add(title, N, n, aim, own if len(own) > 1 else ["", *own], rest)
