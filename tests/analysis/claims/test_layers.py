@@ -77,6 +77,20 @@ def test_the_fastest_fft_against_the_fastest_of_all_others(tmp_path: Path) -> No
     assert table["channels"].tolist() == [1, 1, 64, 64]  # of a group
 
 
+def test_a_layer_whose_fastest_is_flagged_is_left_out(tmp_path: Path) -> None:
+    """Of a side: who is left would seem the fastest. A flagged one that is slower is no matter."""
+    results = planted(tmp_path)
+    frame = results.frame
+    at = {row["problem"].kernel[0]: row["problem"] for row in frame.to_dict("records")}
+    for kernel, contender in ((31, "direct/torch"), (63, "direct/torch")):  # the fastest; another
+        row = (frame["problem"] == at[kernel]) & (frame["contender"] == contender)
+        frame.loc[row, "usable"] = False
+    table = layers.ratios(results).set_index("name")
+    assert "wide" not in table.index
+    assert table.loc["wider", "ratio"] == pytest.approx(2)
+    assert "Left out: 1 more" in layers.judge(results)[-1].numbers[-1]
+
+
 def test_the_sentence_counts_and_groups(tmp_path: Path) -> None:
     (finding,) = layers.judge(planted(tmp_path))
     assert finding.statement == "holds only if the layer is one of 2 of 4"

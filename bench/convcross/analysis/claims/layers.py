@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from convcross.analysis.claims.finding import Finding, span
 from convcross.analysis.crossover.verdict import TIE
+from convcross.analysis.fastest import has_time, sides
 from convcross.analysis.grids import with_channels
 from convcross.analysis.load import Results
 from convcross.analysis.tables import describe
@@ -34,20 +35,21 @@ def ratios(results: Results) -> pd.DataFrame:
     Columns: device, regime, dtype, op, data, problem, name, batch, channels (of the input, in a
     group), kernel (its larger side), ``ratio``: the time of the fastest contender of any other
     family over that of the fastest FFT, their names ``other`` and ``fft``, and ``scaled``: how the
-    problem differs from the sweep's layer, in words.
+    problem differs from the sweep's layer, in words. ``attrs["left_out"]``: layers of which the
+    fastest of a side has no usable time.
     """
     frame = results.frame
-    rows = frame[frame["usable"] & with_channels(frame) & (frame["direction"] == "forward")]
-    found = []
+    rows = frame[has_time(frame) & with_channels(frame) & (frame["direction"] == "forward")]
+    found, left_out = [], 0
     named = names(results)
     for values, own in rows.groupby([*WHERE, "problem"], sort=False):
         *conditions, problem = values
         assert isinstance(problem, Problem)
-        times = own.sort_values("seconds")
-        fft, others = (times[(times["family"] == "fft") == side] for side in (True, False))
-        if fft.empty or others.empty:
+        pair = sides(own)
+        if pair is None:
+            left_out += set(own["family"]) > {"fft"}
             continue
-        best, rival = fft.iloc[0], others.iloc[0]
+        best, rival = pair
         found.append(
             {
                 **dict(zip(WHERE, conditions, strict=True)),
@@ -63,7 +65,9 @@ def ratios(results: Results) -> pd.DataFrame:
             }
         )
     columns = [*WHERE, "problem", "name", *BY, "ratio", "fft", "other", "scaled"]
-    return pd.DataFrame(found, columns=columns).sort_values("ratio", ascending=False)
+    table = pd.DataFrame(found, columns=columns).sort_values("ratio", ascending=False)
+    table.attrs["left_out"] = left_out
+    return table
 
 
 def shape(problem: Problem) -> tuple[Any, ...]:
@@ -94,10 +98,16 @@ def judge(results: Results) -> list[Finding]:
     if table.empty:
         why = "no layer was timed with an FFT and with another contender"
         return [Finding(results.machine, "not measured here", why, command=COMMAND)]
-    return [
+    findings = [
         _finding(f"{results.machine} ({', '.join(map(str, values))} data)", own)
         for values, own in table.groupby(WHERE, sort=True)
     ]
+    if count := table.attrs["left_out"]:
+        findings[-1].numbers.append(
+            f"Left out: {count} more, as the fastest FFT or the fastest other one has no usable "
+            "time there (--include-flagged counts flagged ones)."
+        )
+    return findings
 
 
 def _finding(where: str, table: pd.DataFrame) -> Finding:
