@@ -39,7 +39,7 @@ def ratios(results: Results) -> pd.DataFrame:
     fastest of a side has no usable time.
     """
     frame = results.frame
-    rows = frame[has_time(frame) & with_channels(frame) & (frame["direction"] == "forward")]
+    rows = frame[with_channels(frame) & (frame["direction"] == "forward")]
     found, left_out = [], 0
     named = names(results)
     for values, own in rows.groupby([*WHERE, "problem"], sort=False):
@@ -47,7 +47,7 @@ def ratios(results: Results) -> pd.DataFrame:
         assert isinstance(problem, Problem)
         pair = sides(own)
         if pair is None:
-            left_out += set(own["family"]) > {"fft"}
+            left_out += set(own.loc[has_time(own), "family"]) > {"fft"}
             continue
         best, rival = pair
         found.append(
