@@ -96,7 +96,7 @@ def judge(results: Results) -> list[Finding]:
     """A finding for each device and conditions under which layers were timed."""
     table = ratios(results)
     if table.empty:
-        why = "no layer was timed with an FFT and with another contender"
+        why = "no layer has a usable time of its fastest FFT and of its fastest other contender"
         return [Finding(results.machine, "not measured here", why, command=COMMAND)]
     findings = [
         _finding(f"{results.machine} ({', '.join(map(str, values))} data)", own)
