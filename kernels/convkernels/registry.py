@@ -70,8 +70,8 @@ class Algorithm:
         return exchanged.own_direction(self.implementation, direction)
 
     def solved(self, problem: Problem) -> Problem:
-        """What its own code computes of this problem: itself, or the forward problem that solves
-        it (``toolbox/directions.py``)."""
+        """What its own code computes of this problem: itself, or the problem that solves it
+        (``exchanged.ways``)."""
         return exchanged.solved(self.implementation, problem)
 
     def cost(self, problem: Problem) -> Cost:

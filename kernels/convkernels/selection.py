@@ -78,10 +78,9 @@ def ranked(
     candidates, refusals = _candidates(problem, namespace, device, gradients)
     known = {} if calibration is None else calibration.contenders
     fits = {
-        name: known[f"{name}/{namespace}"]
+        name: fit
         for name, candidate in candidates.items()
-        if f"{name}/{namespace}" in known
-        and known[f"{name}/{namespace}"].knows(candidate, problem.direction)
+        if (fit := known.get(f"{name}/{namespace}")) and fit.knows(candidate, problem.direction)
     }
     if fits:
         for name in candidates.keys() - fits:

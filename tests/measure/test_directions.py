@@ -16,9 +16,9 @@ from convcross.measure.accuracy.reference import by_scipy
 from convcross.measure.duel import measure
 from convcross.results.schema import Record
 from convcross.sweeps import data
-from convcross.sweeps.duels import Duel
 from convcross.sweeps.spec import Limits
 from convkernels import Problem
+from support.duels import short
 from support.planted import forgotten
 from support.problems import FIXED, case
 
@@ -57,20 +57,7 @@ def registry_as_it_was() -> Iterator[None]:
 
 
 def measured(problem: Problem, *contenders: str, paths: tuple[str, ...] = ()) -> list[Record]:
-    return measure(
-        Duel(
-            id="a-duel",
-            problem=problem,
-            contenders=list(contenders),
-            image_data="normal",
-            kernel_data="normal",
-            seed=0,
-            regime=None,
-            threads=1,
-            limits=Limits(seconds=0.001, samples=12, run_seconds=60.0),
-            algorithm_paths=list(paths),
-        )
-    ).records
+    return measure(short(problem, *contenders, algorithm_paths=list(paths))).records
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -151,19 +138,7 @@ def test_a_large_gradient_is_climbed_to(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(prepare, "_slowest", {})
     monkeypatch.setattr(prepare, "_refused", {})
     problem = Problem((96, 96), (9, 9), batch=4, mode="same", direction="grad_weight")
-    duel = {"problem": problem, "limits": Limits(seconds=0.001, samples=12, run_seconds=1e-4)}
-    measure(
-        Duel(
-            id="a-duel",
-            contenders=["direct/numpy@cpu"],
-            image_data="normal",
-            kernel_data="normal",
-            seed=0,
-            regime=None,
-            threads=1,
-            algorithm_paths=[],
-            **duel,
-        )
-    )
+    limits = Limits(seconds=0.001, samples=12, run_seconds=1e-4)
+    measure(short(problem, "direct/numpy@cpu", limits=limits))
     assert seen
     assert all(math.prod(shape) < math.prod(problem.x_shape) for shape in seen[:2])

@@ -15,10 +15,9 @@ from convcross.measure.duel import measure
 from convcross.results.schema import Record
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender
-from convcross.sweeps.duels import Duel
-from convcross.sweeps.spec import Limits
-from convkernels import Problem, namespaces
+from convkernels import Problem
 from convkernels.discovery import find, load_path
+from support.duels import short
 from support.planted import forgotten
 
 STEP = Problem(
@@ -122,22 +121,9 @@ def measured(
     problem: Problem, *contenders: str, path: str | None = None, seeds: int = 1
 ) -> list[Record]:
     with forgotten():
-        return measure(
-            Duel(
-                id="a-step",
-                problem=problem,
-                contenders=list(contenders),
-                image_data="normal",
-                kernel_data="normal",
-                seed=0,
-                regime=None,
-                threads=1,
-                limits=Limits(seconds=0.001, samples=12, run_seconds=60.0),
-                algorithm_paths=[path] if path else [],
-                error_seeds=seeds,
-                profiled=True,
-            )
-        ).records
+        paths = [path] if path else []
+        asked = short(problem, *contenders, algorithm_paths=paths, error_seeds=seeds, profiled=True)
+        return measure(asked).records
 
 
 @pytest.mark.parametrize("problem", [STEP, IMAGE], ids=["layer", "image"])
@@ -164,7 +150,7 @@ def test_each_result_is_verified(name: str, planted: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_torch_takes_it(dtype: str) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="torch is not installed")
     problem = Problem.from_json({**STEP.to_json(), "dtype": dtype})
     names = ("fft-gemm", "torch-conv2d", "torch-conv2d-channels-last")
     for row in measured(problem, *(f"{name}/torch@cpu" for name in names)):
@@ -213,8 +199,7 @@ def test_check_tries_steps(planted: str) -> None:
 
 
 def test_a_step_of_torch_agrees_with_float64_on_random_problems() -> None:
-    if namespaces.missing("torch"):
-        pytest.skip("no torch")
+    pytest.importorskip("torch", reason="torch is not installed")
     names = ("fft-gemm", "torch-conv2d", "torch-conv2d-channels-last")
     chosen = [Contender(f"{name}/torch@cpu") for name in names]
     for finding in checking.check(chosen, problems=25, directions=["step"]):

@@ -21,7 +21,7 @@ from convcross.advice.trials import Operands, Times, measure
 from convcross.errors import BadInput
 from convcross.machine import ceilings, describe
 from convcross.machine.floor import floor
-from convcross.measure.accuracy import reference
+from convcross.measure.accuracy import reference, step_truth
 from convcross.measure.accuracy import truth as accuracy
 from convcross.sweeps import data
 from convcross.sweeps.contenders import Contender, available
@@ -181,10 +181,7 @@ def _share_of_bound(contender: Contender) -> float | None:
     for problem in ERRORS:
         if contender.found.refuses(problem, *place) is not None:
             continue
-        a, b = (
-            namespaces.round_to(values, problem.dtype).astype("float64")
-            for values in data.operands(problem, ("normal", "normal"), 0)
-        )
+        a, b = step_truth.rounded(problem, *data.operands(problem, ("normal", "normal"), 0))
         bound = contender.found.error_bound(problem)
         with namespaces.on(*place):
             instance = contender.found.prepare(problem, *place)
