@@ -37,8 +37,7 @@ def outputs(table: pd.DataFrame, where: str) -> Figure:
         where,
         "Time of the fastest contender of any other family over that of the fastest FFT. Blue: FFT "
         f"wins; orange: another does; full colour: by {MOST:g}× and more. Mode valid: an image is "
-        f"its output and n − 1 pixels more. Grey: no usable time of one side's "
-        f"fastest. {said(table['scaled'])}".rstrip(),
+        f"its output and n − 1 pixels more. Grey: no usable time. {said(table['scaled'])}".rstrip(),
         labels=[],
         size=(max(1.6, CELL[0] * len(sizes)), max(1.2, CELL[1] * len(kernels))),
     )
